@@ -1,0 +1,193 @@
+"""Frozen data that everything else passes on: `Layout`, `Case` and `Gradients`, with all input validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bncheck.errors import InvalidInput
+
+Array = NDArray[Any]
+
+Gradients = Mapping[str, Array]
+"""What an oracle or a suspect answers: ``y`` and, by name, ``dx``, ``dgamma``, ``dbeta``."""
+
+DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
+    {name: np.dtype(name) for name in ("float64", "float32", "float16")}
+)
+
+
+def unit_roundoff(dtype: np.dtype[Any]) -> float:
+    """Half the distance from 1 to the next number: 2⁻⁵³, 2⁻²⁴ or 2⁻¹¹.
+
+    >>> unit_roundoff(np.dtype("float32")) == 2.0**-24
+    True
+    """
+    return float(np.finfo(dtype).eps) / 2
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which axes an array has, which of them a mean reduces, and along which γ and β vary.
+
+    Axes are single letters, so that a layout reads like the text around it.
+
+    >>> channels = Layout("NCHW", reduced="NHW", affine="C")
+    >>> channels.count((32, 3, 8, 8)), channels.parameter_shape((32, 3, 8, 8))
+    (2048, (3,))
+    >>> str(channels)
+    'NCHW:NHW:C'
+
+    Raises
+        InvalidInput: an axis repeats, or `reduced` or `affine` names an axis that `axes` lacks.
+    """
+
+    axes: str
+    reduced: str
+    affine: str
+
+    def __post_init__(self) -> None:
+        if not self.axes.isalpha() or not self.axes.isascii() or len(set(self.axes.lower())) != len(self.axes):
+            raise InvalidInput("axes", self.axes, "distinct letters such as NCHW")
+        for name in ("reduced", "affine"):
+            letters = getattr(self, name)
+            ordered = "".join(axis for axis in self.axes if axis in letters)
+            if len(ordered) != len(letters) or not set(letters) <= set(self.axes):
+                raise InvalidInput(name, letters, f"distinct letters out of {self.axes}")
+            object.__setattr__(self, name, ordered)
+        if not self.reduced:
+            raise InvalidInput("reduced", "''", f"at least one letter out of {self.axes}")
+
+    @classmethod
+    def parse(cls, text: str) -> Layout:
+        """The layout that `str` wrote: ``axes:reduced:affine``."""
+        parts = text.split(":")
+        if len(parts) != 3:
+            raise InvalidInput("layout", text, "axes:reduced:affine", "For example NCHW:NHW:C.")
+        return cls(*parts)
+
+    def __str__(self) -> str:
+        return f"{self.axes}:{self.reduced}:{self.affine}"
+
+    @cached_property
+    def reduced_axes(self) -> tuple[int, ...]:
+        """Positions of the axes that one mean covers."""
+        return tuple(self.axes.index(axis) for axis in self.reduced)
+
+    @cached_property
+    def affine_axes(self) -> tuple[int, ...]:
+        """Positions of the axes along which γ and β vary."""
+        return tuple(self.axes.index(axis) for axis in self.affine)
+
+    @cached_property
+    def shared_axes(self) -> tuple[int, ...]:
+        """Positions of the axes along which γ and β stay the same: dγ and dβ are summed over them."""
+        return tuple(k for k in range(len(self.axes)) if k not in self.affine_axes)
+
+    def count(self, shape: tuple[int, ...]) -> int:
+        """How many elements one mean covers: the m of the formulas."""
+        return math.prod(shape[k] for k in self.reduced_axes)
+
+    def group_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the statistics, reduced axes kept with size 1."""
+        return tuple(1 if k in self.reduced_axes else size for k, size in enumerate(shape))
+
+    def parameter_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape in which γ and β are stored: the sizes of the affine axes."""
+        return tuple(shape[k] for k in self.affine_axes)
+
+    def broadcastable(self, parameter: Array) -> Array:
+        """A view of a stored parameter that broadcasts against x."""
+        sizes = iter(parameter.shape)
+        return parameter.reshape([next(sizes) if k in self.affine_axes else 1 for k in range(len(self.axes))])
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One input on which gradients are compared; the arrays are read-only copies.
+
+    Shapes
+        x, dy: any shape with the layout's axes; parameters: `layout.parameter_shape(x.shape)`
+
+    Raises
+        InvalidInput: a wrong shape or dtype, an empty, NaN or infinite array, or eps ≤ 0.
+
+    >>> case = Case(Layout("NC", "N", "C"), x=[[0.0], [1.0]], dy=[[1.0], [0.0]], parameters={"gamma": [2.0]})
+    >>> case.count, case.dtype
+    (2, dtype('float64'))
+    """
+
+    layout: Layout
+    x: Array
+    dy: Array
+    parameters: Mapping[str, Array] = field(default_factory=dict)
+    eps: float = 1e-5
+    origin: str = "given"
+
+    def __post_init__(self) -> None:
+        x = _frozen("x", self.x)
+        dy = _frozen("dy", self.dy, x.dtype)
+        if x.ndim != len(self.layout.axes):
+            raise InvalidInput("x.shape", x.shape, f"{len(self.layout.axes)} axes for layout {self.layout}")
+        if dy.shape != x.shape:
+            raise InvalidInput("dy.shape", dy.shape, f"the shape of x, {x.shape}")
+        if not isinstance(self.eps, (int, float)) or not 0 < self.eps < math.inf:
+            raise InvalidInput("eps", self.eps, "a finite number above 0")
+        expected = self.layout.parameter_shape(x.shape)
+        parameters = {name: _frozen(name, value, x.dtype) for name, value in self.parameters.items()}
+        for name, value in parameters.items():
+            if value.shape != expected:
+                along = ",".join(self.layout.affine)
+                raise InvalidInput(f"{name}.shape", value.shape, f"{expected}, one value along {along}")
+        for name, value in (("x", x), ("dy", dy), ("parameters", MappingProxyType(parameters))):
+            object.__setattr__(self, name, value)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of every array here."""
+        return self.x.dtype
+
+    @property
+    def count(self) -> int:
+        """The number of elements in one group."""
+        return self.layout.count(self.x.shape)
+
+    @property
+    def gradient_names(self) -> tuple[str, ...]:
+        """The names of the gradients this case asks for: dx first, then one for each parameter."""
+        return ("dx", *(f"d{name}" for name in self.parameters))
+
+    def broadcast_parameters(self) -> dict[str, Array]:
+        """The parameters, each as a view that broadcasts against x."""
+        return {name: self.layout.broadcastable(value) for name, value in self.parameters.items()}
+
+    def astype(self, dtype: np.dtype[Any] | type[np.floating[Any]]) -> Case:
+        """The same case with every array rounded to `dtype`."""
+        parameters = {name: value.astype(dtype) for name, value in self.parameters.items()}
+        return Case(self.layout, self.x.astype(dtype), self.dy.astype(dtype), parameters, self.eps, self.origin)
+
+
+def _frozen(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array:
+    """A read-only copy of `value`, checked."""
+    try:
+        array = np.array(value)
+    except ValueError:
+        raise InvalidInput(name, type(value).__name__, "a rectangular array of numbers") from None
+    if array.dtype not in DTYPES.values():
+        raise InvalidInput(f"{name}.dtype", str(array.dtype), f"one of {', '.join(DTYPES)}", "Convert with astype.")
+    if dtype is not None and array.dtype != dtype:
+        raise InvalidInput(f"{name}.dtype", str(array.dtype), f"the dtype of x, {dtype}", "Convert with astype.")
+    if array.size == 0:
+        raise InvalidInput(f"{name}.shape", array.shape, "at least one element")
+    if not np.isfinite(array).all():
+        where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+        raise InvalidInput(f"{name}[{', '.join(map(str, where))}]", str(array[where]), "finite numbers only")
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,259 @@
+"""Lowers the closed form to vectorised NumPy source that reads like a slide, and compiles it.
+
+The source works in place and shares sums between gradients; it uses only operators, `.sum`, `np.einsum` and `np.sqrt`,
+so the same function runs on floats of any dtype, on midpoint-radius arrays and on arrays of Arb balls.
+"""
+
+from __future__ import annotations
+
+import linecache
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from sympy.printing.precedence import PRECEDENCE
+from sympy.printing.str import StrPrinter
+
+from bncheck.case import Layout
+from bncheck.definitions import Layer
+from bncheck.oracles.symbolic.derivation import (
+    SIZES,
+    Derivation,
+    Step,
+    derive,
+    factored,
+    gradient_symbol,
+    replace_indexed,
+)
+from bncheck.oracles.symbolic.sums import normal
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The compiled backward pass of one layer on one layout.
+
+    `saved(*saved_arguments, eps)` computes what is kept from the forward pass; `backward(*arguments)` returns the
+    gradients in the order of `outputs`. Statistics and parameters have the shape that broadcasts against x.
+    """
+
+    source: str
+    saved: Callable[..., tuple[Any, ...]]
+    saved_arguments: tuple[str, ...]
+    saved_outputs: tuple[str, ...]
+    backward: Callable[..., tuple[Any, ...]]
+    arguments: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@lru_cache(maxsize=64)
+def lower(layer: Layer, layout: Layout, parameters: tuple[str, ...] | None = None) -> Lowered:
+    """The backward pass of `layer` on `layout`, from its derivation.
+
+    >>> from bncheck.definitions import LAYERS
+    >>> lowered = lower(LAYERS["batch_norm"], Layout("NC", "N", "C"))
+    >>> print("".join(line + "\\n" for line in lowered.source.splitlines() if "dx" in line), end="")
+        dx = centred  # not needed any more: its memory becomes dx
+        dx *= -dgamma * inv_std / m
+        dx += dy
+        dx -= dbeta / m
+        dx *= gamma * inv_std
+        return dx, dgamma, dbeta
+    """
+    writer = _Writer(derive(layer, layout, parameters), layout)
+    source = writer.saved_source() + "\n\n" + writer.backward_source()
+    namespace: dict[str, Any] = {"np": np, "__name__": f"bncheck.lowered.{layer.name}"}
+    filename = f"<bncheck {layer.name} {layout} {','.join(writer.derivation.inputs)}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    exec(compile(source, filename, "exec"), namespace)  # the source was just written above, from the derivation
+    return Lowered(
+        source,
+        namespace[f"{layer.name}_saved"],
+        tuple(writer.saved_arguments),
+        tuple(writer.derivation.saved),
+        namespace[f"{layer.name}_backward"],
+        tuple(writer.arguments),
+        writer.derivation.outputs,
+    )
+
+
+class _Printer(StrPrinter):  # type: ignore[misc]  # SymPy ships no types
+    """Python text of formulas over arrays: an indexed symbol is its array, a root is np.sqrt."""
+
+    printmethod = "_bncheck"  # not _sympystr: an indexed symbol would print itself, indices and all
+
+    def _print_Indexed(self, expression: sp.Indexed) -> str:  # noqa: N802  # SymPy's naming
+        return str(expression.base.label)
+
+    def _print_Add(self, expression: sp.Add, order: object = None) -> str:  # noqa: N802
+        def key(term: sp.Expr) -> tuple[bool, bool]:
+            return term.could_extract_minus_sign(), isinstance(term, sp.Symbol)
+
+        first, *others = sorted(sp.Add.make_args(expression), key=key)
+        text = self.parenthesize(first, PRECEDENCE["Add"])
+        for term in others:
+            minus = term.could_extract_minus_sign()
+            shown = self.parenthesize(-term if minus else term, PRECEDENCE["Add"])
+            text += f" {'-' if minus else '+'} {shown}"
+        return text
+
+    def _print_Pow(self, expression: sp.Pow, rational: bool = False) -> str:  # noqa: N802
+        base, exponent = expression.args
+        if exponent.is_Rational and not exponent.is_Integer:
+            root = self._print(base)
+            for _ in range(int(exponent.q).bit_length() - 1):
+                root = f"np.sqrt({root})"
+            power = root if abs(exponent.p) == 1 else f"{root}**{abs(exponent.p)}"
+            return power if exponent > 0 else f"1/{power}"
+        return str(super()._print_Pow(expression, rational=rational))
+
+
+class _Writer:
+    """Writes the source of one derivation on one layout.
+
+    The formulas are the closed form with x̂ = root · centred put in: the root leaves the sums, so x̂ itself is never
+    stored, and `centred` is the one array that becomes dx.
+    """
+
+    def __init__(self, derivation: Derivation, layout: Layout) -> None:
+        self.derivation = derivation
+        self.layout = layout
+        self.known: dict[sp.Sum, sp.Expr] = {}
+        self.printer = _Printer()
+        x = derivation.inputs["x"]
+        self.large = {x, gradient_symbol(derivation.steps["y"].symbol)}
+        self.locals: dict[str, sp.Expr] = {}
+        self.formulas = dict(derivation.closed)
+        for step in derivation.steps.values():
+            if step.symbol.indices == x.indices and any(e.has(step.symbol.base) for e in self.formulas.values()):
+                self._put_in(step)
+        used = {s for e in [*self.formulas.values(), *self.locals.values()] for s in e.atoms(sp.Indexed)}
+        bases = {s.base.label.name for s in used}
+        symbols = [*derivation.steps, *derivation.saved, *(name for name in derivation.inputs if name != "x")]
+        self.arguments = ["dy", "x", *(name for name in symbols if name in bases)]
+        roots = {s for root in derivation.saved.values() for s in root.atoms(sp.Indexed)}
+        self.saved_arguments = [name for name, step in derivation.steps.items() if step.symbol in roots]
+
+    def _put_in(self, step: Step) -> None:
+        """Replaces a step as large as x by its factors; what varies most becomes a local array of its own."""
+        small, array = self.derivation.named_roots(step.expression).as_independent(*self.large, as_Add=False)
+        if not isinstance(array, sp.Indexed):
+            centred = sp.IndexedBase("centred" if isinstance(array, sp.Add) else f"scaled_{step.symbol.base}")
+            self.locals[centred.label.name] = array
+            array = centred[step.symbol.indices]
+            self.large.add(array)
+        for name, formula in self.formulas.items():
+            self.formulas[name] = factored(normal(replace_indexed(formula, step.symbol, small * array)))
+
+    def saved_source(self) -> str:
+        """The function that computes what backward keeps from forward."""
+        derivation = self.derivation
+        lines = [f"def {derivation.layer.name}_saved({', '.join([*self.saved_arguments, 'eps'])}):"]
+        lines += [f"    {name} = {self.text(root)}" for name, root in derivation.saved.items()]
+        returned = ", ".join(derivation.saved)
+        return "\n".join([*lines, f"    return {returned}," if returned else "    return ()", ""])
+
+    def backward_source(self) -> str:
+        """The function that computes every gradient."""
+        derivation, layout = self.derivation, self.layout
+        gradients = ", ".join(derivation.outputs)
+        shape, over = ", ".join(layout.axes), ", ".join(layout.reduced)
+        body = self.sizes()
+        body += [f"{name} = {self.text(array)}" for name, array in self.locals.items()]
+        for name in sorted(derivation.outputs, key="dx".__eq__):
+            body += self.gradient(name)
+        return "\n".join(
+            [
+                f"def {derivation.layer.name}_backward({', '.join(self.arguments)}):",
+                f'    """{gradients} for x, dy of shape ({shape}); statistics over {over}."""',
+                *(f"    {line}" for line in body),
+                f"    return {gradients}{',' if len(derivation.outputs) == 1 else ''}",
+                "",
+            ]
+        )
+
+    def text(self, expression: sp.Expr) -> str:
+        """The Python text of an expression."""
+        return re.sub(r"(?<![*])([*/])(?![*])", r" \1 ", str(self.printer.doprint(expression)))
+
+    def sizes(self) -> list[str]:
+        """Assignments of the sizes that stand outside the sums."""
+        mentioned = set()
+        for formula in self.formulas.values():
+            mentioned |= formula.xreplace({s: sp.Dummy() for s in formula.atoms(sp.Sum)}).free_symbols
+        return [
+            f"{SIZES[letter]} = " + " * ".join(f"x.shape[{self.layout.axes.index(axis)}]" for axis in axes)
+            for letter, axes in self.derivation.roles.items()
+            if SIZES[letter] in mentioned
+        ]
+
+    def gradient(self, name: str) -> list[str]:
+        """Assignments that leave the gradient in a variable of its name."""
+        formula = self.formulas[name]
+        sums = sorted(formula.atoms(sp.Sum) - set(self.known), key=sp.default_sort_key)
+        if name != "dx" and len(sums) == 1 and not (formula / sums[0]).has(sp.Sum):
+            (total,) = sums
+            small = formula / total
+            self.known[total] = sp.Symbol(name) / small
+            return [f"{name} = {'' if small == 1 else self.text(small) + ' * '}{self.sum_text(total)}"]
+        lines = []
+        for total in sums:
+            label = "sum_" + "_".join(self.text(f) for f in sp.Mul.make_args(total.function))
+            lines.append(f"{label} = {self.sum_text(total)}")
+            self.known[total] = sp.Symbol(label)
+        formula = formula.xreplace(self.known)
+        if name != "dx":
+            return [*lines, f"{name} = {self.text(formula)}"]
+        front, terms = _split(formula)
+        return [*lines, *self.in_place(terms), *([f"dx *= {self.text(front)}"] if front != 1 else [])]
+
+    def sum_text(self, total: sp.Sum) -> str:
+        """A sum over axes that keeps them with size 1; a product of two arrays needs no temporary."""
+        factors = sp.Mul.make_args(total.function)
+        labels = [self.text(factor) for factor in factors]
+        letters = [index.name.rstrip("'") for index, *_ in total.limits]
+        summed = "".join(self.derivation.roles[letter] for letter in letters)
+        axes = [k for k, axis in enumerate(self.layout.axes) if axis in summed]
+        kept = "".join(axis for axis in self.layout.axes if axis not in summed)
+        large = {symbol.base for symbol in self.large}
+        like = next((name for name in self.arguments[2:] if self.varies_along(name) == kept), None)
+        if len(factors) == 2 and all(isinstance(f, sp.Indexed) and f.base in large for f in factors) and like:
+            every = self.layout.axes.lower()
+            return f'np.einsum("{every},{every}->{kept.lower()}", {", ".join(labels)}).reshape({like}.shape)'
+        body = labels[0] if labels[0].isidentifier() and len(labels) == 1 else f"({self.text(sp.Mul(*factors))})"
+        over = ", ".join(map(str, axes))
+        return f"{body}.sum(axis=({over}{',' if len(axes) == 1 else ''}), keepdims=True)"
+
+    def varies_along(self, argument: str) -> str:
+        """The axes along which an argument varies, in the layout's order."""
+        varying = "".join(self.derivation.roles[index.name] for index in self.derivation.symbol(argument).indices)
+        return "".join(axis for axis in self.layout.axes if axis in varying)
+
+    def in_place(self, terms: list[sp.Expr]) -> list[str]:
+        """dx as a running total: first the term whose array can be overwritten, last those that are constant."""
+        parts = [term.as_independent(*self.large, as_Add=False) for term in terms]
+        owned = [part for part in parts if self.text(part[1]) in self.locals]
+        if owned:
+            first = owned[0]
+            small, array = first
+            lines = [f"dx = {self.text(array)}  # not needed any more: its memory becomes dx"]
+            lines += [f"dx *= {self.text(small)}"] if small != 1 else []
+        else:
+            first = max(parts, key=lambda part: bool(part[1] != 1))
+            lines = [f"dx = {self.text(sp.Mul(*first))}"]
+        for small, array in sorted((part for part in parts if part is not first), key=lambda part: bool(part[1] == 1)):
+            negative = small.could_extract_minus_sign()
+            lines.append(f"dx {'-' if negative else '+'}= {self.text(sp.Mul(-small if negative else small, array))}")
+        return lines
+
+
+def _split(closed: sp.Expr) -> tuple[sp.Expr, list[sp.Expr]]:
+    """A common factor in front and the terms behind it."""
+    if isinstance(closed, sp.Mul):
+        sums = [a for a in closed.args if isinstance(a, sp.Add)]
+        if len(sums) == 1:
+            return sp.Mul(*(a for a in closed.args if a is not sums[0])), list(sums[0].args)
+    return sp.S.One, list(sp.Add.make_args(closed))

@@ -1,0 +1,193 @@
+"""Midpoint-radius arrays: NumPy arrays that carry a bound on their own rounding error.
+
+A `Radius` stands for everything that a computation in some floating-point format can return, whatever the order in
+which it adds: the midpoint is computed in float64, the radius bounds the distance to any such result and to the exact
+value. Running a formula on these arrays is how bncheck computes a tolerance instead of choosing one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bncheck.case import Array
+
+_SLACK = 1 + 2.0**-40  # float64 rounds the radius too: each operation widens it by far more than that
+
+
+@dataclass(frozen=True)
+class Format:
+    """A floating-point format: its unit roundoff u, its smallest and its largest positive number.
+
+    >>> Format.of("float16").largest
+    65504.0
+    """
+
+    roundoff: float
+    smallest: float
+    largest: float
+
+    @classmethod
+    def of(cls, dtype: Any) -> Format:
+        """The format of a NumPy dtype."""
+        info = np.finfo(dtype)
+        return cls(float(info.eps) / 2, float(info.smallest_subnormal), float(info.max))
+
+
+@dataclass(frozen=True, eq=False)
+class Radius:
+    """An array of intervals midpoint ± radius, closed under the operations that layer definitions use.
+
+    Additions, products and quotients may each be off by u relative to their result and by the smallest number; a sum
+    of m terms by (m − 1)·u times the largest partial sum any order can meet. Where a result may leave the format's
+    range, or a divisor may vanish, the radius is infinite: nothing can be concluded there.
+
+    >>> third = Radius.exact(1.0, Format.of("float64")) / 3
+    >>> bool(third.radius >= abs(1 - 3 * third.midpoint)), bool(third.radius < 1e-15)
+    (True, True)
+    """
+
+    midpoint: Array
+    radius: Array
+    format: Format
+
+    __array_priority__ = 1000
+
+    @classmethod
+    def exact(cls, values: Any, fmt: Format) -> Radius:
+        """Values that are known exactly."""
+        midpoint = np.asarray(values, dtype=np.float64)
+        return cls(midpoint, np.zeros_like(midpoint), fmt)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return self.midpoint.shape
+
+    @property
+    def magnitude(self) -> Array:
+        """The largest absolute value within the interval."""
+        return np.abs(self.midpoint) + self.radius
+
+    def _lift(self, other: Any) -> Radius:
+        if isinstance(other, Radius):
+            return other
+        value = np.asarray(other, dtype=np.float64)
+        exact = float(value).is_integer() if value.ndim == 0 else False
+        rounding = 0.0 if exact else self.format.roundoff * np.abs(value) + self.format.smallest
+        return Radius(value, np.broadcast_to(rounding, value.shape), self.format)
+
+    def _rounded(self, midpoint: Array, radius: Array, roundings: float = 1) -> Radius:
+        """A result with the error of the operation itself added, and the format's range respected."""
+        with np.errstate(all="ignore"):
+            magnitude = np.abs(midpoint) + radius
+            total = (radius + roundings * (self.format.roundoff * magnitude + self.format.smallest)) * _SLACK
+            total = np.where(magnitude + total <= self.format.largest, total, np.inf)
+        return Radius(midpoint, total, self.format)
+
+    def __add__(self, other: Any) -> Radius:
+        with np.errstate(all="ignore"):
+            other = self._lift(other)
+            return self._rounded(self.midpoint + other.midpoint, self.radius + other.radius)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Radius:
+        return Radius(-self.midpoint, self.radius, self.format)
+
+    def __sub__(self, other: Any) -> Radius:
+        return self + -self._lift(other)
+
+    def __rsub__(self, other: Any) -> Radius:
+        return self._lift(other) + -self
+
+    def __mul__(self, other: Any) -> Radius:
+        with np.errstate(all="ignore"):
+            other = self._lift(other)
+            radius = (
+                np.abs(self.midpoint) * other.radius + np.abs(other.midpoint) * self.radius + self.radius * other.radius
+            )
+            return self._rounded(self.midpoint * other.midpoint, np.where(np.isnan(radius), np.inf, radius))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Radius:
+        with np.errstate(all="ignore"):
+            other = self._lift(other)
+            midpoint = self.midpoint / other.midpoint
+            nearest = np.abs(other.midpoint) - other.radius
+            radius = (self.radius + np.abs(midpoint) * other.radius) / nearest
+            return self._rounded(midpoint, np.where((nearest > 0) & ~np.isnan(radius), radius, np.inf))
+
+    def __rtruediv__(self, other: Any) -> Radius:
+        return self._lift(other) / self
+
+    def __pow__(self, exponent: int) -> Radius:
+        power = self
+        for _ in range(exponent - 1):
+            power = power * self
+        return power
+
+    def sqrt(self) -> Radius:
+        """The square root, of the part of the interval where it exists."""
+        with np.errstate(all="ignore"):
+            root = np.sqrt(self.midpoint)
+            low = np.sqrt(np.maximum(self.midpoint - self.radius, 0))
+            high = np.sqrt(self.midpoint + self.radius)
+            # √b − √a = (b − a)/(√a + √b): no cancellation
+            radius = self.radius / np.minimum(root + low, high + root)
+            radius = np.where(self.radius == 0, 0.0, np.where(np.isnan(radius), np.inf, radius))
+        return self._rounded(root, radius)
+
+    def sum(self, axis: tuple[int, ...], keepdims: bool = True) -> Radius:
+        """The sum over axes, in any order: every partial sum is a subset's sum."""
+        if not keepdims:
+            raise TypeError("keepdims=False, expected True: statistics broadcast against x.")
+        with np.errstate(all="ignore"):
+            midpoint = self.midpoint.sum(axis=axis, keepdims=True)
+            radius = self.radius.sum(axis=axis, keepdims=True)
+            absolute = np.abs(self.midpoint).sum(axis=axis, keepdims=True)
+            partial = (absolute + np.abs(midpoint)) / 2 + radius
+            terms = max(self.midpoint.size // max(midpoint.size, 1), 1)
+            growth = (terms - 1) * self.format.roundoff
+            error = growth / (1 - growth) * partial if growth < 1 else np.full_like(partial, np.inf)
+            total = (radius + error + terms * self.format.smallest) * (_SLACK + terms * 2.0**-52)
+            total = np.where(partial + total <= self.format.largest, total, np.inf)
+        return Radius(midpoint, total, self.format)
+
+    def mean(self, axis: tuple[int, ...]) -> Radius:
+        """The mean over axes, kept with size 1."""
+        total = self.sum(axis)
+        return total / (self.midpoint.size // total.midpoint.size)
+
+    def reshape(self, *shape: Any) -> Radius:
+        """The same intervals in another shape."""
+        return Radius(self.midpoint.reshape(*shape), self.radius.reshape(*shape), self.format)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if ufunc is np.sqrt and method == "__call__" and not kwargs:
+            return self.sqrt()
+        operation = _REFLECTED.get(ufunc)
+        if operation is not None and method == "__call__" and not kwargs:
+            return operation(self, inputs[0])
+        return NotImplemented
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function is not np.einsum or kwargs:
+            return NotImplemented
+        spec, left, right = args
+        letters, kept = spec.split(",")[0], spec.split("->")[1]
+        summed = (left * right).sum(axis=tuple(k for k, letter in enumerate(letters) if letter not in kept))
+        return summed.reshape([size for size, letter in zip(summed.shape, letters, strict=True) if letter in kept])
+
+
+# An operation with a NumPy scalar or array on the left arrives as a ufunc; the order of arguments is then reversed.
+_REFLECTED: dict[np.ufunc, Callable[[Radius, Any], Radius]] = {
+    np.add: Radius.__radd__,
+    np.subtract: Radius.__rsub__,
+    np.multiply: Radius.__rmul__,
+    np.true_divide: Radius.__rtruediv__,
+}

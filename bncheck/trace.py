@@ -1,0 +1,147 @@
+"""Runs a definition on recording nodes: the graph that others differentiate, read as symbols, or draw.
+
+About ten elementary operations are known, the ones definitions use; each `Node` remembers its operation, its inputs
+and the roles along which it varies. The tape is in topological order because it is written as the definition runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from bncheck.case import Layout
+from bncheck.definitions import Layer
+from bncheck.errors import InvalidDefinition
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One elementary operation of the forward pass.
+
+    `operation` is input, constant, add, subtract, multiply, divide, negative, sqrt or mean; `name` is set on inputs;
+    `value` on constants; `axes` holds the letters of the layout along which the result varies.
+    """
+
+    tape: list[Node]
+    operation: str
+    inputs: tuple[Node, ...] = ()
+    name: str | None = None
+    value: float | int | None = None
+    axes: str = ""
+
+    def __post_init__(self) -> None:
+        self.tape.append(self)
+
+    def _record(self, operation: str, *operands: Any) -> Node:
+        nodes = tuple(self._node(operand) for operand in operands)
+        axes = "".join(sorted({axis for node in nodes for axis in node.axes}))
+        return Node(self.tape, operation, nodes, axes=axes)
+
+    def _node(self, operand: Any) -> Node:
+        if isinstance(operand, Node):
+            return operand
+        if isinstance(operand, (int, float)):
+            return Node(self.tape, "constant", value=operand)
+        raise InvalidDefinition(f"operand={operand!r}, expected a number or a value derived from x.")
+
+    def __add__(self, other: Any) -> Node:
+        return self._record("add", self, other)
+
+    def __radd__(self, other: Any) -> Node:
+        return self._record("add", other, self)
+
+    def __sub__(self, other: Any) -> Node:
+        return self._record("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> Node:
+        return self._record("subtract", other, self)
+
+    def __mul__(self, other: Any) -> Node:
+        return self._record("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> Node:
+        return self._record("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> Node:
+        return self._record("divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> Node:
+        return self._record("divide", other, self)
+
+    def __neg__(self) -> Node:
+        return self._record("negative", self)
+
+    def __pow__(self, exponent: int) -> Node:
+        if not isinstance(exponent, int) or exponent < 1:
+            raise InvalidDefinition(f"exponent={exponent!r}, expected a whole number above 0. Use sqrt and / as well.")
+        power = self
+        for _ in range(exponent - 1):
+            power = power * self
+        return power
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        raise InvalidDefinition(
+            f"the definition uses .{attribute}, expected only + - * / ** and the mean and sqrt it is handed."
+        )
+
+    def __bool__(self) -> bool:
+        raise InvalidDefinition("the definition branches on a value, expected one formula for every input.")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A traced definition: all nodes in topological order, the inputs and the named results among them."""
+
+    nodes: tuple[Node, ...]
+    inputs: Mapping[str, Node]
+    named: Mapping[str, Node]
+
+
+@lru_cache(maxsize=64)
+def trace(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Graph:
+    """The graph of `layer` on `layout` with the given parameters present; the others keep their defaults.
+
+    Raises
+        InvalidDefinition: the definition does something other than the elementary operations.
+
+    >>> from bncheck.definitions import LAYERS
+    >>> graph = trace(LAYERS["batch_norm"], Layout("NC", "N", "C"), ("gamma", "beta"))
+    >>> [node.operation for node in graph.nodes if node.inputs][:4]
+    ['mean', 'subtract', 'multiply', 'mean']
+    """
+    tape: list[Node] = []
+    inputs = {"x": Node(tape, "input", name="x", axes="".join(sorted(layout.axes)))}
+    for name in parameters:
+        inputs[name] = Node(tape, "input", name=name, axes="".join(sorted(layout.affine)))
+    inputs["eps"] = Node(tape, "input", name="eps")
+
+    def mean(node: Any) -> Node:
+        if not isinstance(node, Node):
+            raise InvalidDefinition(f"mean({node!r}), expected a value derived from x.")
+        axes = "".join(axis for axis in node.axes if axis not in layout.reduced)
+        return Node(tape, "mean", (node,), axes=axes)
+
+    def sqrt(node: Any) -> Node:
+        if not isinstance(node, Node):
+            raise InvalidDefinition(f"sqrt({node!r}), expected a value derived from x.")
+        return Node(tape, "sqrt", (node,), axes=node.axes)
+
+    try:
+        named = layer.forward(
+            inputs["x"], {name: inputs[name] for name in parameters}, inputs["eps"], mean=mean, sqrt=sqrt
+        )
+    except InvalidDefinition:
+        raise
+    except Exception as error:
+        raise InvalidDefinition(
+            f"definition={layer.name} raised {type(error).__name__}: {error}; expected only + - * / **, mean and sqrt."
+        ) from error
+    for name, node in named.items():
+        if not isinstance(node, Node):
+            raise InvalidDefinition(f"{layer.name} returned {name}={node!r}, expected a value derived from x.")
+    return Graph(tuple(tape), MappingProxyType(inputs), MappingProxyType(dict(named)))
