@@ -1,1 +1,56 @@
+"""Verify the gradients of batch normalization and its family.
+
+One definition, independent gradients, one verdict, and a tolerance that is computed, not chosen. See the README for a
+tour; the names below are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from bncheck.case import Case as Case
+    from bncheck.case import Layout as Layout
+    from bncheck.check import Check as Check
+    from bncheck.check import check as check
+    from bncheck.compare import Verdict as Verdict
+    from bncheck.definitions import LAYERS as LAYERS
+    from bncheck.definitions import Layer as Layer
+    from bncheck.errors import BncheckError as BncheckError
+    from bncheck.errors import InvalidDefinition as InvalidDefinition
+    from bncheck.errors import InvalidInput as InvalidInput
+    from bncheck.oracles.symbolic.derivation import derive as derive
+    from bncheck.oracles.symbolic.lowering import lower as lower
+    from bncheck.oracles.symbolic.proof import prove as prove
+
+_HOMES = {
+    "Case": "bncheck.case",
+    "Layout": "bncheck.case",
+    "Check": "bncheck.check",
+    "check": "bncheck.check",
+    "Verdict": "bncheck.compare",
+    "LAYERS": "bncheck.definitions",
+    "Layer": "bncheck.definitions",
+    "BncheckError": "bncheck.errors",
+    "InvalidDefinition": "bncheck.errors",
+    "InvalidInput": "bncheck.errors",
+    "derive": "bncheck.oracles.symbolic.derivation",
+    "lower": "bncheck.oracles.symbolic.lowering",
+    "prove": "bncheck.oracles.symbolic.proof",
+}
+
+__all__ = ["LAYERS", "BncheckError", "Case", "Check", "InvalidDefinition", "InvalidInput", "Layer", "Layout", "Verdict"]
+__all__ += ["check", "derive", "lower", "prove"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bncheck' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

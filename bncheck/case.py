@@ -174,6 +174,27 @@ class Case:
         return Case(self.layout, self.x.astype(dtype), self.dy.astype(dtype), parameters, self.eps, self.origin)
 
 
+@dataclass(frozen=True)
+class Enclosure:
+    """Real numbers known to lie within `value + remainder ± radius`, element by element: what a truth looks like.
+
+    `value` is float64; `remainder` is what float64 could not hold.
+    """
+
+    value: Array
+    remainder: Array
+    radius: Array
+
+    def distance(self, got: Array) -> Array:
+        """How far an array is from the middle, element by element; NaN where it is not a number."""
+        with np.errstate(all="ignore"):
+            return np.abs(got.astype(np.float64) - self.value - self.remainder)
+
+    def may_be_zero(self) -> Array:
+        """Where zero lies within the enclosure."""
+        return np.asarray(np.abs(self.value + self.remainder) <= self.radius)
+
+
 def _frozen(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array:
     """A read-only copy of `value`, checked."""
     try:

@@ -8,10 +8,13 @@ arrays, Arb balls, and the recording nodes that become the computation graph and
 
 from __future__ import annotations
 
+import difflib
+import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -49,6 +52,10 @@ class Layer:
 
     definition: Definition
     layouts: tuple[Layout, ...]
+    source: str = ""  # where `find_layer` found it, for other processes to find it again
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (find_layer, (self.source,)) if self.source else (Layer, (self.definition, self.layouts))
 
     def __post_init__(self) -> None:
         if not self.layouts:
@@ -67,6 +74,11 @@ class Layer:
     def name(self) -> str:
         """The definition's own name."""
         return str(getattr(self.definition, "__name__", "definition"))
+
+    @property
+    def address(self) -> str:
+        """What `find_layer` finds it by."""
+        return self.source or self.name
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:
@@ -96,6 +108,49 @@ class Layer:
         if not isinstance(named, dict) or not named or list(named)[-1] != "y":
             raise InvalidDefinition(f"{self.name} returned {type(named).__name__}, expected a dict with 'y' last.")
         return named
+
+
+def find_layer(name: str) -> Layer:
+    """The layer of that name, or the definition or `Layer` called NAME in a Python file, for ``FILE.py:NAME``.
+
+    A plain function is taken with the layouts of batch norm.
+
+    Raises
+        InvalidInput: no such layer, file or name, or the file does not run.
+
+    >>> find_layer("batch_norm").parameters
+    ('gamma', 'beta')
+    """
+    if name in LAYERS:
+        return LAYERS[name]
+    path, colon, attribute = name.rpartition(":")
+    if not colon or not path.endswith(".py"):
+        near = difflib.get_close_matches(name, LAYERS, n=1)
+        hint = f"Did you mean {near[0]}?" if near else "Or FILE.py:NAME for a definition of your own."
+        raise InvalidInput("layer", name, f"one of {', '.join(LAYERS)}", hint)
+    found = _from_file(Path(path), attribute)
+    if isinstance(found, Layer):
+        return Layer(found.definition, found.layouts, name)
+    if not callable(found):
+        raise InvalidInput("layer", name, f"a function or a Layer, not {type(found).__name__}")
+    return Layer(found, LAYERS["batch_norm"].layouts, name)
+
+
+def _from_file(path: Path, attribute: str) -> Any:
+    if not path.is_file():
+        raise InvalidInput("layer", f"{path}:{attribute}", "a Python file that exists")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InvalidInput("layer", str(path), "a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InvalidInput("layer", str(path), f"a file that runs; it raised {type(error).__name__}: {error}") from error
+    if not hasattr(module, attribute):
+        public = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise InvalidInput("layer", f"{path}:{attribute}", f"a name it defines: {', '.join(public) or 'none'}")
+    return getattr(module, attribute)
 
 
 LAYERS: Mapping[str, Layer] = MappingProxyType(

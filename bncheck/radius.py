@@ -41,8 +41,9 @@ class Format:
 class Radius:
     """An array of intervals midpoint ± radius, closed under the operations that layer definitions use.
 
-    Additions, products and quotients may each be off by u relative to their result and by the smallest number; a sum
-    of m terms by (m − 1)·u times the largest partial sum any order can meet. Where a result may leave the format's
+    Products, quotients and roots may each be off by u relative to their result, an addition by 2u relative to
+    its operands, so that the terms may be grouped otherwise and a common factor multiplied in before or after; all of
+    them by the smallest number. A sum of m terms may be off by (m − 1)·u times the largest partial sum any order can meet. Where a result may leave the format's
     range, or a divisor may vanish, the radius is infinite: nothing can be concluded there.
 
     >>> third = Radius.exact(1.0, Format.of("float64")) / 3
@@ -84,14 +85,16 @@ class Radius:
         """A result with the error of the operation itself added, and the format's range respected."""
         with np.errstate(all="ignore"):
             magnitude = np.abs(midpoint) + radius
-            total = (radius + roundings * (self.format.roundoff * magnitude + self.format.smallest)) * _SLACK
+            error = roundings * self.format.roundoff * magnitude + self.format.smallest
+            total = (radius + error) * _SLACK
             total = np.where(magnitude + total <= self.format.largest, total, np.inf)
         return Radius(midpoint, total, self.format)
 
     def __add__(self, other: Any) -> Radius:
         with np.errstate(all="ignore"):
             other = self._lift(other)
-            return self._rounded(self.midpoint + other.midpoint, self.radius + other.radius)
+            operands = 2 * self.format.roundoff * (self.magnitude + other.magnitude)
+            return self._rounded(self.midpoint + other.midpoint, self.radius + other.radius + operands, roundings=0)
 
     __radd__ = __add__
 

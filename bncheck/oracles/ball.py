@@ -13,46 +13,10 @@ from typing import Any
 import numpy as np
 from flint import arb, ctx
 
-from bncheck.case import Array, Case
+from bncheck.case import Array, Case, Enclosure
 from bncheck.definitions import Layer
 
 BITS = 200
-
-
-@dataclass(frozen=True)
-class Enclosure:
-    """Real numbers known to lie within `value + remainder ± radius`, element by element.
-
-    `value` is the nearest float64; `remainder` is what float64 could not hold.
-    """
-
-    value: Array
-    remainder: Array
-    radius: Array
-
-    @classmethod
-    def of(cls, balls: Array) -> Enclosure:
-        """The enclosure of an object array of `arb`."""
-        value = _floats(balls)
-        remainder = _floats(balls - value)
-        return cls(value, remainder, np.vectorize(_radius, otypes=[np.float64])(balls))
-
-    def error(self, got: Array) -> Array:
-        """How far an array is from the truth, element by element; the enclosure's own radius counts against it."""
-        with np.errstate(all="ignore"):
-            return np.abs(got.astype(np.float64) - self.value - self.remainder) + self.radius
-
-    def has_zero(self) -> Array:
-        """Where the truth may be exactly zero."""
-        return np.abs(self.value + self.remainder) <= self.radius
-
-
-def _floats(balls: Array) -> Array:
-    return np.vectorize(lambda ball: float(ball.mid()), otypes=[np.float64])(balls)
-
-
-def _radius(ball: Any) -> float:
-    return float(ball.rad()) * (1 + 2.0**-50)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +85,17 @@ def vjp(layer: Layer, case: Case, bits: int = BITS) -> Mapping[str, Enclosure]:
     >>> from bncheck.definitions import LAYERS
     >>> case = Case(LAYERS["batch_norm"].layouts[0], x=[[0.0], [2.0]], dy=[[1.0], [0.0]], eps=1.0)
     >>> truth = vjp(LAYERS["batch_norm"], case)["dx"]
-    >>> bool(truth.error(np.array([[1], [-1]]) / 2**2.5).max() < 1e-16), bool(truth.radius.max() < 1e-55)
+    >>> bool(truth.distance(np.array([[1], [-1]]) / 2**2.5).max() < 1e-16), bool(truth.radius.max() < 1e-55)
     (True, True)
     """
-    return {name: Enclosure.of(balls) for name, balls in balls_of(layer, case, bits).items()}
+    return {name: _enclosure(balls) for name, balls in balls_of(layer, case, bits).items()}
+
+
+def _enclosure(balls: Array) -> Enclosure:
+    midpoint = np.vectorize(lambda ball: float(ball.mid()), otypes=[np.float64])
+    radius = np.vectorize(lambda ball: float(ball.rad()) * (1 + 2.0**-50), otypes=[np.float64])
+    value = midpoint(balls)
+    return Enclosure(value, midpoint(balls - value), radius(balls))
 
 
 def balls_of(layer: Layer, case: Case, bits: int = BITS) -> dict[str, Array]:

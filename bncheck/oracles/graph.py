@@ -48,7 +48,10 @@ class Sweep:
 
 
 def vjp(layer: Layer, case: Case) -> Gradients:
-    """y and every gradient of one case, by the reverse sweep, in the case's dtype.
+    """y and every gradient of one case, by the reverse sweep, in the case's dtype or, for half precision, in float32.
+
+    The chain rule's (σ² + ε)^(−3/2) leaves the range of half precision where the variance is small; the closed form
+    has no such factor.
 
     Error
         Within `compare.Tolerance` of the truth on the cases of tests/test_agreement.py.
@@ -58,7 +61,7 @@ def vjp(layer: Layer, case: Case) -> Gradients:
     >>> vjp(LAYERS["batch_norm"], case)["dx"].ravel() * 2**1.5
     array([ 0.5, -0.5])
     """
-    done = sweep(layer, case)
+    done = sweep(layer, case if case.dtype != np.float16 else case.astype(np.float32))
     shape = case.layout.parameter_shape(case.x.shape)
     gradients = {f"d{name}": done.gradient(name).reshape(shape) for name in case.parameters}
     return {"y": done.value("y"), "dx": done.gradient("x"), **gradients}
@@ -70,8 +73,8 @@ def sweep(layer: Layer, case: Case) -> Sweep:
     >>> from bncheck.definitions import LAYERS
     >>> case = Case(LAYERS["batch_norm"].layouts[0], x=[[0.0], [2.0]], dy=[[1.0], [0.0]], eps=1.0)
     >>> done = sweep(LAYERS["batch_norm"], case)
-    >>> done.value("var").item(), done.gradient("var").item() * 2**1.5
-    (1.0, 0.25)
+    >>> done.value("var").item(), round(done.gradient("var").item() * 2**1.5, 12)
+    (1.0, 0.5)
     """
     graph = trace(layer, case.layout, tuple(case.parameters))
     with np.errstate(all="ignore"):

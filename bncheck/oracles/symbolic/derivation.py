@@ -283,7 +283,15 @@ def _roots(steps: Mapping[str, Step], expression: sp.Expr) -> dict[str, sp.Expr]
 def factored(expression: sp.Expr) -> sp.Expr:
     """The factors that all terms share, in front; numbers and sizes stay with their terms, as means do."""
     terms = sp.Add.make_args(expression)
-    shared = sp.Mul(*(f for f in sp.Mul.make_args(sp.gcd_terms(expression, clear=False)) if isinstance(f, (sp.Indexed, sp.Pow))))
-    factors = [f for f in sp.Mul.make_args(shared) if f.atoms(sp.Indexed)]
-    front = sp.Mul(*factors)
-    return sp.Mul(front, sp.Add(*(term / front for term in terms)), evaluate=False) if len(terms) > 1 else expression
+    if len(terms) == 1:
+        return expression
+    shared = [f for f in sp.Mul.make_args(sp.gcd_terms(expression, clear=False)) if not isinstance(f, sp.Add)]
+    front = [f for f in shared if f.atoms(sp.Indexed)]
+    return sp.Mul(*front, sp.Add(*(term / sp.Mul(*front) for term in terms)), evaluate=False)
+
+
+def ordered_terms(expression: sp.Add) -> list[sp.Expr]:
+    """The terms of a sum as people write them: x − μ and σ² + ε, not −μ + x and ε + σ²."""
+    return sorted(
+        sp.Add.make_args(expression), key=lambda t: (bool(t.could_extract_minus_sign()), isinstance(t, sp.Symbol))
+    )

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
 from bncheck.case import Layout
@@ -27,6 +26,7 @@ from bncheck.oracles.symbolic.derivation import (
     derive,
     factored,
     gradient_symbol,
+    ordered_terms,
     replace_indexed,
 )
 from bncheck.oracles.symbolic.sums import normal
@@ -55,7 +55,10 @@ def lower(layer: Layer, layout: Layout, parameters: tuple[str, ...] | None = Non
 
     >>> from bncheck.definitions import LAYERS
     >>> lowered = lower(LAYERS["batch_norm"], Layout("NC", "N", "C"))
-    >>> print("".join(line + "\\n" for line in lowered.source.splitlines() if "dx" in line), end="")
+    >>> print(lowered.source.partition("m = x.shape[0]")[2].strip())
+    centred = x - mean
+        dgamma = inv_std * np.einsum("nc,nc->c", centred, dy).reshape(mean.shape)
+        dbeta = dy.sum(axis=(0,), keepdims=True)
         dx = centred  # not needed any more: its memory becomes dx
         dx *= -dgamma * inv_std / m
         dx += dy
@@ -88,17 +91,8 @@ class _Printer(StrPrinter):  # type: ignore[misc]  # SymPy ships no types
     def _print_Indexed(self, expression: sp.Indexed) -> str:  # noqa: N802  # SymPy's naming
         return str(expression.base.label)
 
-    def _print_Add(self, expression: sp.Add, order: object = None) -> str:  # noqa: N802
-        def key(term: sp.Expr) -> tuple[bool, bool]:
-            return term.could_extract_minus_sign(), isinstance(term, sp.Symbol)
-
-        first, *others = sorted(sp.Add.make_args(expression), key=key)
-        text = self.parenthesize(first, PRECEDENCE["Add"])
-        for term in others:
-            minus = term.could_extract_minus_sign()
-            shown = self.parenthesize(-term if minus else term, PRECEDENCE["Add"])
-            text += f" {'-' if minus else '+'} {shown}"
-        return text
+    def _as_ordered_terms(self, expression: sp.Add, order: object = None) -> list[sp.Expr]:
+        return ordered_terms(expression)
 
     def _print_Pow(self, expression: sp.Pow, rational: bool = False) -> str:  # noqa: N802
         base, exponent = expression.args

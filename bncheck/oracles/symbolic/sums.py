@@ -68,7 +68,7 @@ def _derivative(expression: sp.Expr, symbol: sp.Indexed) -> sp.Expr:
     if isinstance(expression, sp.Pow):
         base, exponent = expression.args
         slope = _derivative(base, symbol)
-        return exponent * base ** (exponent - 1) * slope if slope != 0 else slope
+        return sp.Mul(exponent, base ** (exponent - 1), slope) if slope != 0 else slope
     return sp.S.Zero
 
 

@@ -1,0 +1,65 @@
+"""Checks one implementation on one case: is it the layer, and is its backward the gradient of its own forward?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bncheck.case import Case, Enclosure
+from bncheck.compare import Comparison, Verdict, Vjp, compare, computed_truth, tolerance, wrong_or_unstable
+from bncheck.definitions import LAYERS, Layer
+from bncheck.oracles import finite_difference
+from bncheck.oracles.finite_difference import Forward
+
+
+@dataclass(frozen=True)
+class Check:
+    """Two questions, two answers, each by gradient.
+
+    `conforms` holds every element against the layer's definition; `consistent` holds every gradient against finite
+    differences of the implementation's own forward, and is empty where no forward was given.
+    """
+
+    conforms: Mapping[str, Comparison]
+    consistent: Mapping[str, Comparison] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the whole."""
+        return Verdict.worst([c.verdict for c in (*self.conforms.values(), *self.consistent.values())])
+
+    def __bool__(self) -> bool:
+        return self.verdict is Verdict.CORRECT
+
+
+def check(vjp: Vjp, case: Case, *, forward: Forward | None = None, layer: Layer = LAYERS["batch_norm"]) -> Check:
+    """Holds all that `vjp` returns for a case against the layer, within the computed tolerance, element by element.
+
+    A backward that forgets the path through the mean:
+
+    >>> import numpy as np
+    >>> from bncheck.case import Layout
+    >>> rng = np.random.default_rng(0)
+    >>> case = Case(Layout("NC", "N", "C"), x=rng.normal(size=(8, 4)), dy=rng.normal(size=(8, 4)))
+    >>> def backward(case):
+    ...     xhat = (case.x - case.x.mean(0)) / np.sqrt(case.x.var(0) + case.eps)
+    ...     return {"dx": (case.dy - xhat * (case.dy * xhat).mean(0)) / np.sqrt(case.x.var(0) + case.eps)}
+    >>> str(check(backward, case).verdict)
+    'wrong'
+    """
+    got = {name: np.asarray(value) for name, value in vjp(case).items()}
+    allowed = tolerance(layer, case)
+    radii = {name: radius.radius for name, radius in allowed.items()}
+    conforms = compare(got, computed_truth(layer, case), radii)
+    for name, comparison in conforms.items():
+        if comparison.verdict is Verdict.WRONG:
+            told = wrong_or_unstable(vjp, layer, case, name)
+            conforms[name] = replace(comparison, verdict=told)
+    if forward is None:
+        return Check(conforms)
+    estimates = finite_difference.vjp(forward, case, radii["y"])
+    truth = {name: Enclosure(e.value, np.zeros_like(e.value), e.error) for name, e in estimates.items()}
+    gradients = {name: value for name, value in got.items() if name in truth}
+    return Check(conforms, compare(gradients, truth, radii))

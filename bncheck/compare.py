@@ -1,0 +1,166 @@
+"""Holds gradients against the truth: the computed tolerance, the errors, and one verdict for each gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from bncheck.case import Array, Case, Enclosure, Gradients
+from bncheck.definitions import Layer
+from bncheck.oracles import symbolic
+from bncheck.radius import Format, Radius
+
+Vjp = Callable[[Case], Gradients]
+"""The contract of every oracle and suspect: a case to y and its gradients, by name."""
+
+
+class Verdict(StrEnum):
+    """What is known about a gradient; the later ones outweigh the earlier."""
+
+    CORRECT = "correct"
+    VACUOUS = "vacuous"
+    INCONCLUSIVE = "inconclusive"
+    UNSTABLE = "unstable"
+    WRONG = "wrong"
+    CRASHED = "crashed"
+
+    @property
+    def failed(self) -> bool:
+        """Whether something is amiss with the code, rather than with the case."""
+        return self in (Verdict.UNSTABLE, Verdict.WRONG, Verdict.CRASHED)
+
+    @classmethod
+    def worst(cls, verdicts: list[Verdict]) -> Verdict:
+        """The verdict on a whole from those on its parts: any failure, else any success, else why there is none."""
+        failed = [v for v in verdicts if v.failed]
+        order = list(cls)
+        if failed:
+            return max(failed, key=order.index)
+        return min(verdicts, key=order.index, default=cls.VACUOUS)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One array held against the truth.
+
+    The element shown is the one that uses up most of its tolerance. `relative_error` and `ulp` are in units of the
+    gradient's scale, the largest absolute value of its truth; `radius_fraction` in units of the element's tolerance.
+    """
+
+    verdict: Verdict
+    index: tuple[int, ...]
+    got: float
+    expected: float
+    error: float
+    tolerance: float
+    relative_error: float
+    ulp: float
+    radius_fraction: float
+
+
+def tolerance(layer: Layer, case: Case, dtype: Any = None) -> dict[str, Radius]:
+    """What a stable implementation in `dtype` may return: the definition and the closed form on midpoint-radius arrays.
+
+    Returns
+        y and each gradient by name, in the case's shapes; see `bncheck.radius.Radius` for what is bounded.
+
+    Error
+        tests/test_tolerance.py: never exceeded by the compiled gradient in thousands of cases of each dtype, wider than
+        Arb's own radius, and within 100 roundoffs of the gradient's scale on well-conditioned data with m ≤ 64.
+    """
+    fmt = Format.of(dtype or case.dtype)
+    axes = case.layout.reduced_axes
+    results = symbolic.run(
+        layer,
+        case,
+        Radius.exact(case.x, fmt),
+        Radius.exact(case.dy, fmt),
+        {name: Radius.exact(value, fmt) for name, value in case.broadcast_parameters().items()},
+        mean=lambda a: a.mean(axes),
+        sqrt=np.sqrt,
+    )
+    shape = case.layout.parameter_shape(case.x.shape)
+    return {k: r if k in ("y", "dx") else r.reshape(shape) for k, r in results.items()}
+
+
+def computed_truth(layer: Layer, case: Case) -> dict[str, Enclosure]:
+    """The truth at NumPy's speed: the closed form in float64, as wide as its tolerance."""
+    known = tolerance(layer, case, np.float64)
+    return {k: Enclosure(r.midpoint, np.zeros_like(r.midpoint), r.radius) for k, r in known.items()}
+
+
+def judge(got: Array, truth: Enclosure, allowed: Array) -> Comparison:
+    """The verdict on one array; wrong here may turn out as unstable, see `wrong_or_unstable`.
+
+    An element is wrong when its distance from the truth exceeds what is allowed and what the truth itself leaves open.
+    Nothing can be concluded where every element could as well be zero within its tolerance, and the comparison is
+    vacuous where zero is the truth.
+    """
+    distance = truth.distance(got)
+    limit = allowed + truth.radius
+    size = np.abs(truth.value)
+    with np.errstate(all="ignore"):
+        fraction = np.where(np.isinf(limit), 0.0, np.where(distance == 0, 0.0, distance / limit))
+    fraction = np.where(np.isnan(fraction), np.inf, fraction)
+    index = tuple(int(k) for k in np.unravel_index(int(fraction.argmax()), fraction.shape))
+    if (fraction > 1).any():
+        verdict = Verdict.WRONG
+    elif truth.may_be_zero().all():
+        verdict = Verdict.VACUOUS
+    elif (limit >= size).all():
+        verdict = Verdict.INCONCLUSIVE
+    else:
+        verdict = Verdict.CORRECT
+    scale = float(size.max())
+    error = float(distance[index])
+    spacing = float(np.spacing(np.asarray(min(scale, float(np.finfo(got.dtype).max) / 2), dtype=got.dtype)))
+    return Comparison(
+        verdict,
+        index,
+        float(got[index]),
+        float(truth.value[index]),
+        error,
+        float(limit[index]),
+        error / scale if scale else (0.0 if error == 0 else float("inf")),
+        error / spacing,
+        float(fraction[index]),
+    )
+
+
+def compare(
+    gradients: Gradients, truth: Mapping[str, Enclosure], allowed: Mapping[str, Array]
+) -> dict[str, Comparison]:
+    """The verdict on each array that was returned, by name; an array of another shape is wrong as a whole."""
+    found = {}
+    for name, got in gradients.items():
+        if np.shape(got) != truth[name].value.shape:
+            got = np.full(truth[name].value.shape, np.nan)
+        found[name] = judge(np.asarray(got), truth[name], allowed[name])
+    return found
+
+
+def wrong_or_unstable(vjp: Vjp, layer: Layer, case: Case, name: str) -> Verdict:
+    """Tells a wrong formula from an unstable one: an unstable one's error follows the precision, a wrong one's stays.
+
+    The same numbers, rounded to the lower precision, are run in both; half the bits between them decide.
+    """
+    low_dtype = np.dtype(np.float32) if case.dtype == np.float64 else case.dtype
+    try:
+        with np.errstate(all="ignore"):
+            low = case.astype(low_dtype)
+        high = low.astype(np.float64)
+        truth = computed_truth(layer, high)[name]
+        error_low = float(truth.distance(vjp(low)[name]).max())
+        error_high = float(truth.distance(vjp(high)[name]).max())
+    except Exception:  # numbers out of the lower precision's range, or a suspect that knows only one precision
+        return Verdict.WRONG
+    if not np.isfinite(error_high):
+        return Verdict.WRONG
+    if not np.isfinite(error_low):
+        return Verdict.UNSTABLE
+    halfway = float(np.sqrt(np.finfo(np.float64).eps / np.finfo(low_dtype).eps))
+    return Verdict.UNSTABLE if error_high < halfway * error_low else Verdict.WRONG

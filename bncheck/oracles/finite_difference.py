@@ -1,0 +1,257 @@
+"""The finite-difference oracle: gradients of any black box from its forward pass alone, each with its own error.
+
+Groups do not see each other, so one evaluation moves one element in every group at once; and copies of the batch can
+stand side by side as further groups, so one evaluation does the work of many. Neither is taken on trust: both are
+tried out first on the function at hand, which is otherwise moved one element at a time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bncheck.case import Array, Case, unit_roundoff
+
+Forward = Callable[[Array, Mapping[str, Array]], Array]
+"""A black box: x and the parameters, in the shapes of a `Case`, to y."""
+
+_CHUNK = 1 << 18  # elements evaluated at once: few calls, and blocks that stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A gradient and, element by element, how far it may be from the truth."""
+
+    value: Array
+    error: Array
+
+
+def vjp(forward: Forward, case: Case, noise: Array) -> dict[str, Estimate]:
+    """Every gradient of one case by central differences at h, 2h and 4h, extrapolated to h = 0.
+
+    `noise` bounds the rounding error of y; `compare.Tolerance` computes it.
+
+    Error
+        The change the last extrapolation made, of order h⁴, plus what `noise` can do at this h; the value itself is of
+        order h⁶. tests/test_finite_difference.py holds the truth within it.
+
+    >>> from bncheck.definitions import LAYERS
+    >>> layer = LAYERS["batch_norm"]
+    >>> case = Case(layer.layouts[0], x=[[0.0], [2.0]], dy=[[1.0], [0.0]], eps=1.0)
+    >>> dx = vjp(definition(layer, case), case, np.full((2, 1), 1e-15))["dx"]
+    >>> bool((abs(dx.value.ravel() - np.array([1, -1]) / 2**2.5) <= dx.error.ravel()).all()), bool(dx.error.max() < 1e-7)
+    (True, True)
+    """
+    box = _Box.examine(forward, case, noise)
+    return {name: _extrapolated(box, name.removeprefix("d")) for name in case.gradient_names}
+
+
+def complex_step(forward: Forward, case: Case) -> dict[str, Array] | None:
+    """Every gradient by one tiny step along the imaginary axis, free of cancellation; None where that is not possible.
+
+    It needs a forward that carries complex numbers through by analytic operations; a function that drops the imaginary
+    part, or cannot take it, is recognised by its answer.
+
+    >>> from bncheck.definitions import LAYERS
+    >>> layer = LAYERS["batch_norm"]
+    >>> case = Case(layer.layouts[0], x=[[0.0], [2.0]], dy=[[1.0], [0.0]], eps=1.0)
+    >>> (complex_step(definition(layer, case), case)["dx"].ravel() * 2**2.5).round(12)
+    array([ 1., -1.])
+    """
+    try:
+        base = forward(case.x + 0j, {name: value + 0j for name, value in case.parameters.items()})
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    if not np.iscomplexobj(base):
+        return None
+    box = _Box.examine(forward, case, np.full(case.x.shape, np.inf), base)
+    return {name: _along_imaginary_axis(box, name.removeprefix("d")) for name in case.gradient_names}
+
+
+def definition(layer: Any, case: Case) -> Forward:
+    """A layer's own definition as a black box on NumPy arrays."""
+    axes, layout, eps = case.layout.reduced_axes, case.layout, case.eps
+
+    def forward(x: Array, parameters: Mapping[str, Array]) -> Array:
+        with np.errstate(all="ignore"):
+            named = layer.forward(
+                x,
+                {name: layout.broadcastable(value) for name, value in parameters.items()},
+                eps,
+                mean=lambda a: np.mean(a, axis=axes, keepdims=True),
+                sqrt=np.sqrt,
+            )
+        return np.asarray(named["y"])
+
+    return forward
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A forward together with what was found out about it."""
+
+    forward: Forward
+    case: Case
+    noise: Array
+    independent: bool  # groups do not see each other
+    stack_axis: int | None  # copies may stand side by side along this axis
+
+    @classmethod
+    def examine(cls, forward: Forward, case: Case, noise: Array, base: Array | None = None) -> _Box:
+        base = np.asarray(forward(case.x, case.parameters)) if base is None else base
+        if base.shape != case.x.shape:
+            return cls(forward, case, noise, independent=False, stack_axis=None)
+        slack = np.where(np.isfinite(noise), 2 * noise, unit_roundoff(case.dtype) * 8 * np.abs(base).max())
+        free = [k for k in range(case.x.ndim) if k not in case.layout.reduced_axes]
+        moved, still = _half_moved(case, free)
+        if free and not _same(np.asarray(forward(moved, case.parameters)), base, slack, still):
+            return cls(forward, case, noise, independent=False, stack_axis=None)
+        box = cls(forward, case, noise, independent=True, stack_axis=free[0] if free else None)
+        if box.stack_axis is not None:
+            copies = np.stack([case.x, moved, case.x])
+            try:
+                stacked = box.evaluate(copies, {})
+            except (TypeError, ValueError, RuntimeError):
+                stacked = np.empty(0)
+            if stacked.shape != copies.shape or not all(_same(stacked[k], base, slack) for k in (0, 2)):
+                return cls(forward, case, noise, independent=True, stack_axis=None)
+        return box
+
+    def evaluate(self, copies: Array, parameters: Mapping[str, Array]) -> Array:
+        """The y of many inputs at once; `copies` is (K, *x.shape), a parameter that differs (K, *its shape)."""
+        axis, layout = self.stack_axis, self.case.layout
+        shared = axis is not None and (axis in layout.affine_axes or not parameters)
+        if axis is None or not shared:
+            return np.stack(
+                [
+                    self.forward(x, {**self.case.parameters, **{name: p[k] for name, p in parameters.items()}})
+                    for k, x in enumerate(copies)
+                ]
+            )
+        count = len(copies)
+        given = dict(self.case.parameters)
+        if axis in layout.affine_axes:
+            position = layout.affine_axes.index(axis)
+            for name, value in given.items():
+                many = parameters.get(name, np.broadcast_to(value, (count, *value.shape)))
+                given[name] = _merged(many, position)
+        y = np.asarray(self.forward(_merged(copies, axis), given))
+        return np.moveaxis(y.reshape(*y.shape[:axis], count, -1, *y.shape[axis + 1 :]), axis, 0)
+
+
+def _merged(copies: Array, axis: int) -> Array:
+    moved = np.moveaxis(copies, 0, axis)
+    return np.ascontiguousarray(moved).reshape(*moved.shape[:axis], -1, *moved.shape[axis + 2 :])
+
+
+def _half_moved(case: Case, free: list[int]) -> tuple[Array, Array]:
+    """x with every other group shifted and spread, and a mask of the elements in the groups left alone."""
+    parity = np.zeros(case.x.shape, dtype=np.intp)
+    for k in free:
+        parity += np.arange(case.x.shape[k]).reshape([-1 if j == k else 1 for j in range(case.x.ndim)])
+    still = parity % 2 == 0
+    spread = np.arange(case.x.size).reshape(case.x.shape) % 3 + 1
+    return np.where(still, case.x, case.x + _length(case) * spread).astype(case.dtype), still
+
+
+def _same(got: Array, base: Array, slack: Array, where: Array | None = None) -> bool:
+    if got.shape != base.shape:
+        return False
+    with np.errstate(all="ignore"):
+        close = (np.abs(got - base) <= slack) | (got == base) | (np.isnan(got) & np.isnan(base))
+    return bool(np.all(close if where is None else close | ~where))
+
+
+def _length(case: Case) -> Array:
+    """The distance over which y bends: √(m (σ² + ε)), where the nearest complex singularity lies."""
+    with np.errstate(all="ignore"):
+        variance = np.var(case.x.astype(np.float64), axis=case.layout.reduced_axes, keepdims=True)
+        return np.sqrt(case.count * (variance + case.eps))
+
+
+def _moves(box: _Box, name: str) -> Iterator[tuple[Any, ...]]:
+    """Index tuples into x or a parameter: each picks one element of every group, or one element alone."""
+    layout = box.case.layout
+    axes = range(box.case.x.ndim) if name == "x" else layout.affine_axes
+    shape = box.case.x.shape if name == "x" else box.case.parameters[name].shape
+    single = [not box.independent or axis in layout.reduced_axes for axis in axes]
+    ranges = [range(size) if alone else (slice(None),) for alone, size in zip(single, shape, strict=True)]
+    return itertools.product(*ranges)
+
+
+def _extrapolated(box: _Box, name: str) -> Estimate:
+    case = box.case
+    target = case.x if name == "x" else case.parameters[name]
+    scale = np.broadcast_to(_length(case), target.shape) if name == "x" else 1 + np.abs(target)
+    step = scale * unit_roundoff(case.dtype) ** (1 / 7)
+    multiples = np.array([1, -1, 2, -2, 4, -4])
+    value = np.empty(target.shape)
+    error = np.empty(target.shape)
+    weight = np.abs(case.dy)
+    for move, where, moved in _batches(box, name, step, multiples):
+        y = box.evaluate(*moved)
+        with np.errstate(all="ignore"):
+            change = _contracted(box, name, y[0::2].astype(np.float64) - y[1::2], case.dy)
+            width = where[:, 0::2].astype(np.float64) - where[:, 1::2]
+            first, second, third = np.moveaxis(change.reshape(width.shape) / width, 1, 0)
+            fourth = (4 * first - second) / 3
+            best = (16 * fourth - (4 * second - third) / 3) / 15
+            bound = _contracted(box, name, box.noise[None], weight).reshape(1, *width.shape[2:])
+            added = case.x.size * 2.0**-53 * _contracted(box, name, np.abs(y[0::6] - y[1::6]), weight)
+            rounding = (bound + added.reshape(width[:, 0].shape)) * (64 + 10 + 0.25) / 45 * 2 / np.abs(width[:, 0])
+        for k, index in enumerate(move):
+            value[index] = best[k]
+            error[index] = np.abs(best[k] - fourth[k]) + rounding[k]
+    return Estimate(value, np.where(np.isnan(error), np.inf, error))
+
+
+def _along_imaginary_axis(box: _Box, name: str) -> Array:
+    target = box.case.x if name == "x" else box.case.parameters[name]
+    scale = np.broadcast_to(_length(box.case), target.shape) if name == "x" else 1 + np.abs(target)
+    step = np.exp2(np.floor(np.log2(scale)) - 100)  # a power of two: dividing by it is exact
+    value = np.empty(target.shape)
+    for move, where, moved in _batches(box, name, step, np.array([1j])):
+        y = box.evaluate(*moved)
+        change = _contracted(box, name, y.imag, box.case.dy).reshape(where.shape)
+        for k, index in enumerate(move):
+            value[index] = change[k, 0] / step[index]
+    return value
+
+
+def _batches(
+    box: _Box, name: str, step: Array, multiples: Array
+) -> Iterator[tuple[list[tuple[Any, ...]], Array, tuple[Array, dict[str, Array]]]]:
+    """Yields moves by the chunk: their indices, the values moved to, and the inputs to evaluate."""
+    case = box.case
+    target = case.x if name == "x" else case.parameters[name]
+    dtype = np.result_type(target, multiples) if np.iscomplexobj(multiples) else target.dtype
+    size = max(1, _CHUNK // (case.x.size * len(multiples)))
+    moves = _moves(box, name)
+    while batch := list(itertools.islice(moves, size)):
+        copies = np.repeat(target[None].astype(dtype), len(batch) * len(multiples), axis=0)
+        grouped = copies.reshape(len(batch), len(multiples), *target.shape)
+        for k, index in enumerate(batch):
+            grouped[(k, slice(None), *index)] += np.multiply.outer(multiples, step[index]).astype(dtype)
+        where = np.stack([grouped[(k, slice(None), *index)] for k, index in enumerate(batch)])
+        if name == "x":
+            inputs: tuple[Array, dict[str, Array]] = (copies, {})
+        else:
+            inputs = (np.broadcast_to(case.x, (len(copies), *case.x.shape)), {name: copies})
+        yield batch, where, inputs
+
+
+def _contracted(box: _Box, name: str, change: Array, weight: Array) -> Array:
+    """Σ weight·change over everything that one moved element can have changed; the leading axis stays."""
+    layout = box.case.layout
+    if not box.independent:
+        axes: tuple[int, ...] = tuple(range(box.case.x.ndim))
+    elif name == "x":
+        axes = layout.reduced_axes
+    else:
+        axes = tuple(k for k in range(box.case.x.ndim) if k in layout.reduced_axes or k not in layout.affine_axes)
+    with np.errstate(all="ignore"):
+        return np.asarray((change * weight.astype(np.float64)).sum(axis=tuple(axis + 1 for axis in axes)))

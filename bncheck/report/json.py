@@ -1,0 +1,69 @@
+"""Reports for programs; `verify.schema.json` beside this file says what they hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from bncheck.report.text import reproduce
+from bncheck.verify import Counterexample, LayerReport, Report, Tally
+
+
+def verification(report: Report) -> str:
+    """The report of a campaign; the same campaign gives the same bytes."""
+    found = report.counterexample
+    document = {
+        "bncheck": report.version,
+        "seed": report.seed,
+        "verdict": report.verdict.value,
+        "layers": [_layer(layer) for layer in report.layers],
+        "counterexample": None if found is None else _counterexample(found),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _layer(report: LayerReport) -> dict[str, Any]:
+    tallies = {name: _tally(tally) for name, tally in report.result.tallies.items()}
+    proof = report.proof
+    return {
+        "layer": report.layer,
+        "proof": {
+            "proved": proof.proved,
+            "sizes": "symbolic",
+            "steps": [asdict(step) for step in proof.steps],
+            "failure": None if proof.failure is None else f"{proof.failure.gradient}: {proof.failure.claim}",
+        },
+        "cases": report.result.cases,
+        "vacuous": report.result.vacuous,
+        "inconclusive": report.result.inconclusive,
+        "oracles": {name: tally for name, tally in tallies.items() if name not in report.suspects},
+        "suspects": {name: tally for name, tally in tallies.items() if name in report.suspects},
+        "mutants": dict(report.result.revealed),
+    }
+
+
+def _tally(tally: Tally) -> dict[str, Any]:
+    return {**asdict(tally), "verdict": tally.verdict.value}
+
+
+def _counterexample(found: Counterexample) -> dict[str, Any]:
+    comparison = {name: _number(value) for name, value in asdict(found.comparison).items()}
+    return {
+        "subject": found.subject,
+        "gradient": found.gradient,
+        "case": found.case,
+        **comparison,
+        "verdict": found.comparison.verdict.value,
+        "index": list(found.comparison.index),
+        "detail": found.detail,
+        "arrays": {name: np.asarray(array).tolist() for name, array in found.arrays.items()},
+        "reproduce": reproduce(found),
+    }
+
+
+def _number(value: Any) -> Any:
+    """A float that JSON can hold: what is not finite becomes its name."""
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
