@@ -14,8 +14,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from bncheck.case import Case as Case
     from bncheck.case import Layout as Layout
-    from bncheck.check import Check as Check
-    from bncheck.check import check as check
+    from bncheck.checks import Check as Check
+    from bncheck.checks import check as check
     from bncheck.compare import Verdict as Verdict
     from bncheck.definitions import LAYERS as LAYERS
     from bncheck.definitions import Layer as Layer
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Case": "bncheck.case",
     "Layout": "bncheck.case",
-    "Check": "bncheck.check",
-    "check": "bncheck.check",
+    "Check": "bncheck.checks",
+    "check": "bncheck.checks",
     "Verdict": "bncheck.compare",
     "LAYERS": "bncheck.definitions",
     "Layer": "bncheck.definitions",

@@ -146,8 +146,9 @@ class Case:
             if value.shape != expected:
                 along = ",".join(self.layout.affine)
                 raise InvalidInput(f"{name}.shape", value.shape, f"{expected}, one value along {along}")
-        for name, value in (("x", x), ("dy", dy), ("parameters", MappingProxyType(parameters))):
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "dy", dy)
+        object.__setattr__(self, "parameters", MappingProxyType(parameters))
 
     @property
     def dtype(self) -> np.dtype[Any]:

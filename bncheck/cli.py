@@ -65,6 +65,7 @@ def verify(
         raise InvalidInput("format", format, f"one of {', '.join(formats)}")
     with _destination(output) as write:
         from bncheck import verify as campaign
+        from bncheck.case import DTYPES
         from bncheck.definitions import LAYERS, find_layer
         from bncheck.recipes import Recipe
 
@@ -73,7 +74,7 @@ def verify(
                 tuple(LAYERS.values()) if layer is None else (find_layer(layer),),
                 cases=max(1, cases // 10) if quick and cases > 0 else cases,
                 seed=seed,
-                dtypes=tuple(dtype) if dtype else tuple(campaign.DTYPES),
+                dtypes=tuple(dtype) if dtype else tuple(DTYPES),
                 jobs=jobs,
                 real_data=not quick,
                 only=None if case is None else Recipe.parse(case),
@@ -136,7 +137,9 @@ def doctor() -> None:
     """Tell the versions, and which optional packages are installed."""
     from bncheck.report.text import doctor as report
 
-    required = dict.fromkeys(("numpy", "sympy", "python-flint", "hypothesis", "scikit-learn", "typer", "rich"), "required")
+    required = dict.fromkeys(
+        ("numpy", "sympy", "python-flint", "hypothesis", "scikit-learn", "typer", "rich"), "required"
+    )
     optional = {
         "torch": "pip install 'bncheck[torch]' to compare with PyTorch",
         "jax": "pip install 'bncheck[jax]' to compare with JAX",
@@ -159,11 +162,15 @@ def _destination(output: Path | None) -> Iterator[Callable[[str], None]]:
     partial = Path(name)
     os.close(handle)
     try:
-        yield lambda text: partial.write_text(text, encoding="utf-8") and None
+        yield lambda text: _write(partial, text)
         partial.chmod(0o644)
         partial.replace(output)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _coloured(choice: Colour, stream: Any) -> bool:
@@ -210,7 +217,7 @@ def run(arguments: list[str]) -> int:
         return 0
     except Exception as error:
         if isinstance(error, _ClickError):
-            message = getattr(error, "format_message", lambda: str(error))()
+            message = getattr(error, "format_message", error.__str__)()
             name = getattr(getattr(error, "ctx", None), "command_path", "bncheck")
             hint = f"Try '{name} --help'." if isinstance(error, _UsageError) else ""
             return _fail(f"{' '.join(message.split())} {hint}".strip(), 2) if message else 2

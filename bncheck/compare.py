@@ -89,8 +89,12 @@ def tolerance(layer: Layer, case: Case, dtype: Any = None) -> dict[str, Radius]:
 
 def computed_truth(layer: Layer, case: Case) -> dict[str, Enclosure]:
     """The truth at NumPy's speed: the closed form in float64, as wide as its tolerance."""
-    known = tolerance(layer, case, np.float64)
-    return {k: Enclosure(r.midpoint, np.zeros_like(r.midpoint), r.radius) for k, r in known.items()}
+    return truth_of(tolerance(layer, case, np.float64))
+
+
+def truth_of(known: Mapping[str, Radius]) -> dict[str, Enclosure]:
+    """Midpoint-radius arrays as enclosures of the truth."""
+    return {name: Enclosure(r.midpoint, np.zeros_like(r.midpoint), r.radius) for name, r in known.items()}
 
 
 def judge(got: Array, truth: Enclosure, allowed: Array) -> Comparison:

@@ -146,7 +146,9 @@ def _from_file(path: Path, attribute: str) -> Any:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise InvalidInput("layer", str(path), f"a file that runs; it raised {type(error).__name__}: {error}") from error
+        raise InvalidInput(
+            "layer", str(path), f"a file that runs; it raised {type(error).__name__}: {error}"
+        ) from error
     if not hasattr(module, attribute):
         public = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         raise InvalidInput("layer", f"{path}:{attribute}", f"a name it defines: {', '.join(public) or 'none'}")

@@ -19,8 +19,8 @@ from bncheck.case import Case, Gradients
 class Mutant:
     """A wrong backward pass: what is wrong, in words, and the knobs of the chain rule that differ.
 
-    `direct`, `mean_path` and `variance_path` scale the three ways by which x reaches y; `gamma_power` is how often dx is
-    multiplied by γ; `ddof` is subtracted from the group's size; `eps_factor` scales eps; `dgamma_from` is what dy is
+    `direct`, `mean_path` and `variance_path` scale the three ways by which x reaches y; `gamma_power` is how often dx
+    is multiplied by γ; `ddof` is subtracted from the group's size; `eps_factor` scales eps; `dgamma_from` is what dy is
     multiplied by; `mean_of_parameters` averages dγ and dβ; `one_element` is added to a single element of dx, relative
     to the largest.
     """

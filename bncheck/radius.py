@@ -41,10 +41,11 @@ class Format:
 class Radius:
     """An array of intervals midpoint ± radius, closed under the operations that layer definitions use.
 
-    Products, quotients and roots may each be off by u relative to their result, an addition by 2u relative to
-    its operands, so that the terms may be grouped otherwise and a common factor multiplied in before or after; all of
-    them by the smallest number. A sum of m terms may be off by (m − 1)·u times the largest partial sum any order can meet. Where a result may leave the format's
-    range, or a divisor may vanish, the radius is infinite: nothing can be concluded there.
+    Products, quotients and roots may each be off by u relative to their result, an addition by 2u relative to its
+    operands, so that the terms may be grouped otherwise and a common factor multiplied in before or after; all of them
+    by the smallest number. A sum of m terms may be off by (m − 1)·u times the largest partial sum any order can meet.
+    Where a result may leave the format's range, or a divisor may vanish, the radius is infinite: nothing can be
+    concluded there.
 
     >>> third = Radius.exact(1.0, Format.of("float64")) / 3
     >>> bool(third.radius >= abs(1 - 3 * third.midpoint)), bool(third.radius < 1e-15)

@@ -42,11 +42,11 @@ def _constant_group(rng: np.random.Generator, shape: tuple[int, ...], layout: La
 
 
 def _huge(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
-    return _normal(rng, shape) * float(np.finfo(dtype).max) ** rng.uniform(0.2, 0.4)
+    return _normal(rng, shape) * np.power(float(np.finfo(dtype).max), rng.uniform(0.2, 0.4))
 
 
 def _tiny(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
-    return _normal(rng, shape) * float(np.finfo(dtype).tiny) ** rng.uniform(0.2, 0.4)
+    return _normal(rng, shape) * np.power(float(np.finfo(dtype).tiny), rng.uniform(0.2, 0.4))
 
 
 def _outliers(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bncheck import __version__
-from bncheck.case import DTYPES, Case, Enclosure, Gradients
+from bncheck.case import DTYPES, Case, Enclosure
 from bncheck.compare import Comparison, Verdict, Vjp, compare, tolerance, wrong_or_unstable
 from bncheck.definitions import LAYERS, Layer
 from bncheck.errors import InvalidInput
@@ -50,7 +50,9 @@ class Tally:
     def and_also(self, other: Tally) -> Tally:
         """Both tallies as one."""
         return Tally(
-            Verdict.worst([self.verdict, other.verdict]) if self.cases and other.cases else max(self, other, key=_cases).verdict,
+            Verdict.worst([self.verdict, other.verdict])
+            if self.cases and other.cases
+            else max(self, other, key=_cases).verdict,
             max(self.worst_ulp, other.worst_ulp),
             max(self.worst_relative_error, other.worst_relative_error),
             max(self.worst_radius_fraction, other.worst_radius_fraction),
@@ -241,7 +243,7 @@ def _first_of_each(failures: tuple[Counterexample, ...]) -> list[Counterexample]
     return list({failure.subject: failure for failure in reversed(failures)}.values())[::-1]
 
 
-class _Found(Exception):  # noqa: N818  # not an error: it tells Hypothesis to shrink
+class _Found(Exception):  # not an error: it tells Hypothesis to shrink
     """A case on which the subject that is looked at fails."""
 
 
@@ -273,10 +275,8 @@ def _drawn(bench: Bench, unit: _Unit, fail_on: str | None) -> list[Result]:
             outcomes[:] = [outcome]
             raise _Found
 
-    try:
+    with suppress(_Found):
         each()
-    except _Found:
-        pass
     return outcomes
 
 
@@ -308,7 +308,7 @@ class Bench:
             except Exception as error:
                 details[name] = f"{type(error).__name__}: {error}"
                 continue
-            findings[name] = compare(gradients, truth, allowed.get(gradients['dx'].dtype, allowed[case.dtype]))
+            findings[name] = compare(gradients, truth, allowed.get(gradients["dx"].dtype, allowed[case.dtype]))
         findings |= _differences(layer, case, truth)
         failures = []
         for name, found in findings.items():
@@ -317,7 +317,9 @@ class Bench:
                     if name in direct:
                         told = wrong_or_unstable(direct[name], layer, case, gradient)
                         found[gradient] = comparison = replace(comparison, verdict=told)
-                    failures.append(Counterexample(layer.address, name, gradient, case.origin, comparison, "", _arrays(case)))
+                    failures.append(
+                        Counterexample(layer.address, name, gradient, case.origin, comparison, "", _arrays(case))
+                    )
         tallies = {"ball": _own_width(truth)} | {name: _tally(found) for name, found in findings.items()}
         for name, detail in details.items():
             tallies[name] = Tally(Verdict.CRASHED, cases=1)
@@ -389,10 +391,10 @@ def _largest(numbers: Iterable[float]) -> float:
 
 def _own_width(truth: Mapping[str, Enclosure]) -> Tally:
     """The ball oracle's tally: how wide the truth itself is."""
-    found = {
-        name: compare({name: e.value}, {name: e}, {name: np.abs(e.remainder)})[name] for name, e in truth.items()
-    }
-    return replace(_tally({n: replace(c, verdict=Verdict.CORRECT) for n, c in found.items()}), worst_radius_fraction=0.0)
+    found = {name: compare({name: e.value}, {name: e}, {name: np.abs(e.remainder)})[name] for name, e in truth.items()}
+    return replace(
+        _tally({n: replace(c, verdict=Verdict.CORRECT) for n, c in found.items()}), worst_radius_fraction=0.0
+    )
 
 
 def _arrays(case: Case) -> dict[str, Any]:

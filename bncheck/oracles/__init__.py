@@ -1,0 +1,1 @@
+"""Independent ways to a layer's gradients; none of them imports another."""

@@ -74,9 +74,7 @@ class Dual:
     def mean(self) -> Dual:
         """The mean over the column; a single value is its own mean."""
         count = self.value.shape[0]
-        return Dual(
-            self.value.sum(axis=0, keepdims=True) / count, self.tangent.sum(axis=0, keepdims=True) / count
-        )
+        return Dual(self.value.sum(axis=0, keepdims=True) / count, self.tangent.sum(axis=0, keepdims=True) / count)
 
 
 def vjp(layer: Layer, case: Case, bits: int = BITS) -> Mapping[str, Enclosure]:
@@ -102,9 +100,7 @@ def balls_of(layer: Layer, case: Case, bits: int = BITS) -> dict[str, Array]:
     """The same as object arrays of `arb`, before they are split into floats."""
     shape = case.x.shape
     parameter_ids = np.arange(max(int(np.prod(case.layout.parameter_shape(shape))), 1))
-    ids = np.broadcast_to(
-        case.layout.broadcastable(parameter_ids.reshape(case.layout.parameter_shape(shape))), shape
-    )
+    ids = np.broadcast_to(case.layout.broadcastable(parameter_ids.reshape(case.layout.parameter_shape(shape))), shape)
     with ctx.workprec(bits):
         y = np.empty(shape, dtype=object)
         dx = np.empty(shape, dtype=object)

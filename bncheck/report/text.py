@@ -59,8 +59,7 @@ def _layer(console: Console, report: LayerReport) -> None:
         console.print(f"  not proved: {proof.failure.claim} fails for {proof.failure.gradient}")
     conclusive = result.cases - result.vacuous - result.inconclusive
     console.print(
-        f"  {result.cases} cases: {conclusive} conclusive, {result.vacuous} vacuous,"
-        f" {result.inconclusive} inconclusive"
+        f"  {result.cases} cases: {conclusive} conclusive, {result.vacuous} vacuous, {result.inconclusive} inconclusive"
     )
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="")
     table.add_column("  oracle or suspect", no_wrap=True)
@@ -123,7 +122,10 @@ def reproduce(found: Counterexample) -> str:
 
 def doctor(packages: Mapping[str, str]) -> str:
     """Versions, and what is installed; `packages` maps each optional package to what it is for."""
-    lines = [f"bncheck     {__version__}", f"Python      {platform.python_version()} on {platform.platform(terse=True)}"]
+    lines = [
+        f"bncheck     {__version__}",
+        f"Python      {platform.python_version()} on {platform.platform(terse=True)}",
+    ]
     for package, purpose in packages.items():
         try:
             found = metadata.version(package)

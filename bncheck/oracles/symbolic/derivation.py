@@ -47,7 +47,7 @@ class Derivation:
     layer: Layer
     roles: Mapping[str, str]
     inputs: Mapping[str, sp.Indexed]
-    steps: Mapping[str, Step]
+    steps: dict[str, Step]
     chain_rule: Equations
     direct: Equations
     closed: Equations
@@ -151,9 +151,7 @@ def derive(layer: Layer, layout: Layout | None = None, parameters: tuple[str, ..
     return Derivation(layer, MappingProxyType(played), inputs, steps, chain_rule, direct, closed, saved)
 
 
-def _read(
-    layer: Layer, layout: Layout, parameters: tuple[str, ...]
-) -> tuple[dict[str, sp.Indexed], dict[str, Step]]:
+def _read(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> tuple[dict[str, sp.Indexed], dict[str, Step]]:
     """The inputs and named steps of the traced definition, as SymPy expressions."""
     graph = trace(layer, layout, parameters)
     names = {node: name for name, node in graph.named.items()}
@@ -202,7 +200,7 @@ def gradient_symbol(symbol: sp.Indexed) -> sp.Indexed:
     return sp.IndexedBase(f"d{symbol.base.label}")[symbol.indices]
 
 
-def _chain_rule(inputs: Mapping[str, sp.Indexed], steps: Mapping[str, Step]) -> dict[str, sp.Expr]:
+def _chain_rule(inputs: Mapping[str, sp.Indexed], steps: dict[str, Step]) -> dict[str, sp.Expr]:
     """One equation for each named value: the gradients of its consumers times their derivatives."""
     equations: dict[str, sp.Expr] = {}
     targets = [step.symbol for name, step in reversed(steps.items()) if name != "y"] + list(inputs.values())

@@ -62,9 +62,7 @@ def _derivative(expression: sp.Expr, symbol: sp.Indexed) -> sp.Expr:
     if isinstance(expression, sp.Mul):
         factors = expression.args
         slopes = [_derivative(factor, symbol) for factor in factors]
-        return sp.Add(
-            *(sp.Mul(*factors[:k], slope, *factors[k + 1 :]) for k, slope in enumerate(slopes) if slope != 0)
-        )
+        return sp.Add(*(sp.Mul(*factors[:k], slope, *factors[k + 1 :]) for k, slope in enumerate(slopes) if slope != 0))
     if isinstance(expression, sp.Pow):
         base, exponent = expression.args
         slope = _derivative(base, symbol)
@@ -171,16 +169,12 @@ def _distribute(expression: sp.Expr, *, everywhere: bool) -> sp.Expr:
 
 def _sum(body: sp.Expr, index: sp.Symbol, first: sp.Expr, last: sp.Expr, *, everywhere: bool) -> sp.Expr:
     body = _distribute(body, everywhere=everywhere)
-    if everywhere or body.has(sp.KroneckerDelta):
-        terms = sp.Add.make_args(body)
-    else:
-        terms = (sp.factor_terms(body),)
+    whole = not everywhere and not body.has(sp.KroneckerDelta)
+    terms = (sp.factor_terms(body),) if whole else sp.Add.make_args(body)
     return sp.Add(*(_sum_of_product(term, index, first, last, everywhere=everywhere) for term in terms))
 
 
-def _sum_of_product(
-    term: sp.Expr, index: sp.Symbol, first: sp.Expr, last: sp.Expr, *, everywhere: bool
-) -> sp.Expr:
+def _sum_of_product(term: sp.Expr, index: sp.Symbol, first: sp.Expr, last: sp.Expr, *, everywhere: bool) -> sp.Expr:
     factors = sp.Mul.make_args(term)
     for factor in factors:
         if isinstance(factor, sp.KroneckerDelta) and index in factor.args:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bncheck.case import Case, Enclosure
-from bncheck.compare import Comparison, Verdict, Vjp, compare, computed_truth, tolerance, wrong_or_unstable
+from bncheck.compare import Comparison, Verdict, Vjp, compare, computed_truth, tolerance, truth_of, wrong_or_unstable
 from bncheck.definitions import LAYERS, Layer
 from bncheck.oracles import finite_difference
 from bncheck.oracles.finite_difference import Forward
@@ -52,7 +52,7 @@ def check(vjp: Vjp, case: Case, *, forward: Forward | None = None, layer: Layer 
     got = {name: np.asarray(value) for name, value in vjp(case).items()}
     allowed = tolerance(layer, case)
     radii = {name: radius.radius for name, radius in allowed.items()}
-    conforms = compare(got, computed_truth(layer, case), radii)
+    conforms = compare(got, truth_of(allowed) if case.dtype == np.float64 else computed_truth(layer, case), radii)
     for name, comparison in conforms.items():
         if comparison.verdict is Verdict.WRONG:
             told = wrong_or_unstable(vjp, layer, case, name)
