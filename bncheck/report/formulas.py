@@ -1,34 +1,31 @@
-"""Prints a derivation: unicode for terminals, LaTeX, MathML, and the lowered NumPy source."""
+"""Prints a derivation: unicode for terminals, LaTeX, MathML, and the lowered NumPy source.
+
+One walk over the expressions decides what stands where: gradients first, then a fraction, then brackets and sums, so
+that a formula reads the same in every notation. A `Notation` says only how each of these parts is written.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from itertools import chain, product
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import sympy as sp
-from sympy.printing.latex import LatexPrinter
-from sympy.printing.mathml import MathMLPresentationPrinter
-from sympy.printing.str import StrPrinter
 
 from bncheck.case import Layout
-from bncheck.oracles.symbolic.derivation import EPS, SIZES, Derivation, Equations, ordered_terms
+from bncheck.oracles.symbolic.derivation import EPS, SIZES, Derivation, Equations
 from bncheck.oracles.symbolic.lowering import lower
 from bncheck.oracles.symbolic.proof import Proof
-from bncheck.oracles.symbolic.sums import contract
+from bncheck.oracles.symbolic.sums import contract, substitute
 
 FORMS = ("chain-rule", "direct", "closed")
 
-_GREEK = {"x": "x", "y": "y", "mean": "μ", "var": "σ²", "xhat": "x̂", "gamma": "γ", "beta": "β", "inv_std": "s⁻¹"}
-_LATEX = {
-    "mean": (r"\mu", ""),
-    "var": (r"\sigma", "2"),
-    "xhat": (r"\hat{x}", ""),
-    "gamma": (r"\gamma", ""),
-    "beta": (r"\beta", ""),
-    "inv_std": ("s", "-1"),
-}  # the symbol and its superscript
+WIDTH = 80
+"""How many columns of a terminal a unicode formula takes up at most, where it can be broken."""
 
 
 def formulas(derivation: Derivation, proof: Proof, form: str, style: str, layout: Layout) -> str:
@@ -39,17 +36,17 @@ def formulas(derivation: Derivation, proof: Proof, form: str, style: str, layout
     >>> from bncheck.oracles.symbolic.proof import prove
     >>> derivation = derive(LAYERS["batch_norm"])
     >>> text = formulas(derivation, prove(derivation), "closed", "unicode", Layout("NC", "N", "C"))
-    >>> print(text.splitlines()[-5].strip())
-    ∂ℓ/∂x[i,c] = γ[c]·s⁻¹[c]·(∂ℓ/∂y[i,c] − Σᵢ′(∂ℓ/∂y[i′,c])/m − x̂[i,c]·Σᵢ′(∂ℓ/∂y[i′,c]·x̂[i′,c])/m)
+    >>> print(text.splitlines()[-4].strip())
+    ∂ℓ/∂γ[c] = Σᵢ ∂ℓ/∂y[i,c] · x̂[i,c]
     """
     return STYLES[style](derivation, proof, form, layout)
 
 
 def proof_line(proof: Proof, derivation: Derivation) -> str:
     """The outcome of a proof in one line."""
-    sizes = ", ".join(str(SIZES[letter]) for letter in derivation.roles)
     if proof.failure is not None:
         return f"not proved: {proof.failure.claim} fails for {proof.failure.gradient}"
+    sizes = " and ".join(str(SIZES[letter]) for letter in derivation.roles)
     return f"proved for every {sizes}: {len(proof.steps)} equalities, each difference identically 0"
 
 
@@ -66,149 +63,480 @@ def _shortened(derivation: Derivation, expression: sp.Expr) -> sp.Expr:
     for step in reversed(derivation.steps.values()):
         if step.symbol.indices != derivation.inputs["x"].indices:
             written = contract(derivation.in_inputs(step.expression))
-            expression = expression.xreplace({written: step.symbol})
+            for indices in _namesakes(expression, step.symbol.indices):
+                at_these = dict(zip(step.symbol.indices, indices, strict=True))
+                expression = _named(expression, substitute(written, at_these), substitute(step.symbol, at_these))
     return expression.replace(
         lambda e: isinstance(e, sp.Mul),
         lambda e: sp.Mul(*(part for a in e.args for part in (a.primitive() if isinstance(a, sp.Add) else (a,)))),
     )
 
 
-def _bracketed(expression: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
-    """The factors in front of a bracket and what it holds, for a closed form that has been factored."""
-    brackets = [a for a in expression.args if isinstance(a, sp.Add)] if isinstance(expression, sp.Mul) else []
-    if len(brackets) != 1:
-        return None
-    return sp.Mul(*(a for a in expression.args if a is not brackets[0])), brackets[0]
+def _namesakes(expression: sp.Expr, indices: tuple[sp.Symbol, ...]) -> list[tuple[sp.Symbol, ...]]:
+    """The indices under which a statistic may stand in an expression: its own, and bound ones of the same letters."""
+    primed = sorted((s for s in expression.atoms(sp.Symbol) if s.name.endswith("'")), key=str)
+    return list(product(*([i, *(s for s in primed if s.name.rstrip("'") == i.name)] for i in indices)))
 
 
-def _indices(derivation: Derivation, name: str) -> tuple[sp.Symbol, ...]:
-    return tuple(derivation.symbol(name.removeprefix("d")).indices)
+def _named(expression: sp.Expr, written: sp.Expr, symbol: sp.Indexed) -> sp.Expr:
+    """Puts a symbol for what it stands for; a mean is recognised by its sum, whatever has become of its 1/m."""
+    sums = [f for f in sp.Mul.make_args(written) if isinstance(f, sp.Sum)]
+    whole = len(sums) != 1 or (written / sums[0]).has(sp.Sum)
+    return expression.xreplace({written: symbol} if whole else {sums[0]: symbol * sums[0] / written})
 
 
-def _forward(derivation: Derivation) -> list[tuple[sp.Expr, sp.Expr]]:
-    steps = [(step.symbol, step.expression) for step in derivation.steps.values()]
-    return [*steps, *((derivation.symbol(name), root) for name, root in derivation.saved.items())]
+class Piece(NamedTuple):
+    """A written factor, and whether it needs brackets beside other factors."""
+
+    text: str
+    loose: bool = False
 
 
-class _Ordered:
-    """Any of SymPy's printers, with the terms of a sum in the order people write."""
+class Notation(ABC):
+    """How the parts of a formula are written; every method takes and returns text."""
 
-    printmethod = "_bncheck"  # not SymPy's own: an indexed symbol would print itself
+    @abstractmethod
+    def number(self, value: int) -> str:
+        """A whole number."""
 
-    def _as_ordered_terms(self, expression: sp.Add, order: object = None) -> list[sp.Expr]:
-        return ordered_terms(expression)
+    @abstractmethod
+    def size(self, name: str) -> str:
+        """A size, such as m, or ε."""
+
+    @abstractmethod
+    def value(self, name: str, indices: list[str]) -> str:
+        """A named value with its indices: x, γ, μ, σ²."""
+
+    @abstractmethod
+    def gradient(self, of: str) -> str:
+        """The loss's gradient with respect to a named value."""
+
+    @abstractmethod
+    def brackets(self, inner: str) -> str:
+        """Brackets around an expression."""
+
+    @abstractmethod
+    def root(self, inner: str) -> str:
+        """A square root."""
+
+    @abstractmethod
+    def power(self, base: str, exponent: sp.Rational) -> str:
+        """A power; the base has its brackets already."""
+
+    @abstractmethod
+    def fraction(self, over: list[Piece], under: list[Piece]) -> str:
+        """A product over a product; an empty one is 1, and nothing stands under the line where `under` is empty."""
+
+    @abstractmethod
+    def sum_over(self, index: str, size: str, body: str) -> str:
+        """A sum from 1 to a size."""
+
+    @abstractmethod
+    def product(self, gradients: list[str], rest: list[str]) -> str:
+        """Gradients, then what they are multiplied by: a fraction, brackets, sums."""
+
+    @abstractmethod
+    def terms(self, signed: list[tuple[bool, str]]) -> str:
+        """A sum of terms, each with whether it is subtracted."""
+
+    def times(self, factors: list[Piece], sign: str) -> str:
+        """A product; a single factor needs no brackets."""
+        return factors[0].text if len(factors) == 1 else sign.join(map(self.beside, factors))
+
+    def beside(self, piece: Piece) -> str:
+        """A factor as it stands beside others."""
+        return self.brackets(piece.text) if piece.loose else piece.text
 
 
-def _name(expression: sp.Indexed) -> tuple[str, bool]:
-    """The name of an indexed symbol, and whether it stands for the loss's gradient with respect to that name."""
-    label = expression.base.label.name
-    gradient = label.startswith("d") and label[1:] in _GREEK
-    return (label[1:] if gradient else label), gradient
+_BOUND = MappingProxyType({"n": "np", "i": "ij", "c": "cd", "k": "kl"})
+"""The names of each role's index, in the order in which nested sums take them."""
+
+_SQUARES = frozenset({"var"})
+"""Values whose name ends in a square, and which therefore need brackets under another exponent."""
 
 
-class _Text(_Ordered, StrPrinter):  # type: ignore[misc]  # SymPy ships no types
-    def _print_Indexed(self, expression: Any) -> str:  # noqa: N802  # SymPy's naming, here and below
-        name, gradient = _name(expression)
-        indices = ",".join(i.name.replace("'", "′") for i in expression.indices)
-        return f"{'∂ℓ/∂' if gradient else ''}{_GREEK.get(name, name)}[{indices}]"
+class _Writer:
+    """Writes the expressions of one derivation in one notation; `names` collects the indices that occur."""
 
-    def _print_Symbol(self, expression: Any) -> str:  # noqa: N802
-        return "ε" if expression == EPS else str(expression.name).replace("'", "′")
+    def __init__(self, derivation: Derivation, notation: Notation) -> None:
+        self.derivation = derivation
+        self.notation = notation
+        self.names: dict[str, set[str]] = {letter: {letter} for letter in derivation.roles}
+        self.gradients = {f"d{name}": k for k, name in enumerate([*reversed(derivation.steps), *derivation.inputs])}
+        self.roots = {
+            derivation.symbol(name).base: sp.IndexedBase(name.removeprefix("inv_")) for name in derivation.saved
+        }
 
-    def _print_Sum(self, expression: Any) -> str:  # noqa: N802
-        bound = "".join(self._print(index) for index, *_ in expression.limits)
-        body = self._print(expression.function)
-        return f"Σ{bound.replace('i', 'ᵢ').replace('k', 'ₖ').replace('n', 'ₙ')}({body})"
+    def equations(self, form: str) -> tuple[list[tuple[str, list[tuple[bool, str]]]], ...]:
+        """The forward and the backward equations, each as its left side and the signed terms of its right side."""
+        derivation, gradients = self.derivation, _equations(self.derivation, form)
+        forward = [(step.symbol, step.expression) for step in derivation.steps.values()]
+        for name, root in derivation.saved.items():
+            symbol = derivation.symbol(name)
+            if any(expression.has(symbol.base) for expression in gradients.values()):
+                forward.append((self.roots[symbol.base][symbol.indices], 1 / root))
+        backward = [
+            (sp.IndexedBase(name)[derivation.symbol(name[1:]).indices], expression)
+            for name, expression in gradients.items()
+        ]
+        return [self.equation(*sides) for sides in forward], [self.equation(*sides) for sides in backward]
+
+    def equation(self, left: sp.Indexed, right: sp.Expr) -> tuple[str, list[tuple[bool, str]]]:
+        """One equation; the indices on its left are those that its right side may use."""
+        scope = {index: index.name for index in left.indices}
+        right = right.replace(
+            lambda e: isinstance(e, sp.Indexed) and e.base in self.roots,
+            lambda e: 1 / self.roots[e.base][e.indices],
+        )
+        return self.indexed(left, scope), self.signed(right, scope)
+
+    def expression(self, expression: sp.Expr, scope: Mapping[sp.Symbol, str]) -> str:
+        """Any expression."""
+        return self.notation.terms(self.signed(expression, scope))
+
+    def signed(self, expression: sp.Expr, scope: Mapping[sp.Symbol, str]) -> list[tuple[bool, str]]:
+        """The terms of an expression, each with whether it is subtracted."""
+        terms = sorted(sp.Add.make_args(expression), key=self.rank)
+        negative = [_negative(term) for term in terms]
+        return [(n, self.term(-t if n else t, scope)) for n, t in zip(negative, terms, strict=True)]
+
+    def rank(self, term: sp.Expr) -> tuple[Any, ...]:
+        """Where a term of a sum stands.
+
+        Gradients of later steps come first, as in the chain rule, and a lone ε last; then what has fewer sums, so that
+        dx reads direct, through the variance, through the mean; positive terms; those that vary within a group.
+        """
+        factors = sp.Mul.make_args(term)
+        outside = [s for f in factors if not isinstance(f, sp.Sum) for s in f.atoms(sp.Indexed)]
+        whole = self.derivation.inputs["x"].indices
+        later = [self.gradients[_label(s)] for s in term.atoms(sp.Indexed) if _label(s) in self.gradients]
+        return (
+            min(later, default=0),
+            isinstance(term, sp.Symbol),
+            sum(isinstance(f, sp.Sum) for f in factors),
+            _negative(term),
+            not any(s.indices == whole and _label(s) not in self.gradients for s in outside),
+            sp.default_sort_key(term),
+        )
+
+    def term(self, term: sp.Expr, scope: Mapping[sp.Symbol, str]) -> str:
+        """A product without a sign: gradients, a fraction, brackets that hold gradients, sums."""
+        number, rest = term.as_coeff_Mul()
+        over = [Piece(self.notation.number(number.p))] if number.p != 1 else []
+        under = [Piece(self.notation.number(number.q))] if number.q != 1 else []
+        gradients, brackets, sums = [], [], []
+        for factor in sorted(sp.Mul.make_args(rest), key=_factor_rank):
+            base, exponent = factor.as_base_exp()
+            if factor == 1:
+                continue
+            if isinstance(factor, sp.Sum):
+                sums.append(self.sum_over(factor, scope))
+            elif isinstance(factor, sp.Indexed) and _label(factor) in self.gradients:
+                gradients.append(self.indexed(factor, scope))
+            elif isinstance(factor, sp.Add) and (factor.has(sp.Sum) or self.holds_gradient(factor)):
+                brackets.append(self.notation.brackets(self.expression(factor, scope)))
+            elif exponent.is_negative:
+                under.append(self.factor(base, -exponent, scope))
+            else:
+                over.append(self.factor(base, exponent, scope))
+        sums.sort(key=len)
+        others = brackets + [self.notation.brackets(s) for s in sums[:-1]] + sums[-1:]
+        if len(over) == 1 and not under and (gradients or others):
+            over = [Piece(self.notation.beside(over[0]))]
+        fraction = [self.notation.fraction(over, under)] if over or under or not (gradients or others) else []
+        return self.notation.product(gradients, fraction + others)
+
+    def factor(self, base: sp.Expr, exponent: sp.Rational, scope: Mapping[sp.Symbol, str]) -> Piece:
+        """A power with a positive exponent."""
+        if exponent == 1:
+            return Piece(self.atom(base, scope), loose=not (base.is_Symbol or isinstance(base, sp.Indexed)))
+        if exponent == sp.S.Half:
+            return Piece(self.notation.root(self.expression(base, scope)))
+        simple = base.is_Symbol or (isinstance(base, sp.Indexed) and _label(base) not in {*self.gradients, *_SQUARES})
+        text = self.atom(base, scope)
+        return Piece(self.notation.power(text if simple else self.notation.brackets(text), exponent))
+
+    def atom(self, expression: sp.Expr, scope: Mapping[sp.Symbol, str]) -> str:
+        """An expression without outer brackets."""
+        if isinstance(expression, sp.Indexed):
+            return self.indexed(expression, scope)
+        if expression.is_Symbol:
+            return self.notation.size("ε" if expression == EPS else expression.name)
+        return self.expression(expression, scope)
+
+    def sum_over(self, total: sp.Sum, scope: Mapping[sp.Symbol, str]) -> str:
+        """A sum; each of its indices takes the first name that is not in use around it."""
+        names: dict[sp.Symbol, str] = {}
+        for index, *_ in total.limits:
+            letter = index.name.rstrip("'")
+            taken = {*scope.values(), *names.values()}
+            candidates = [*_BOUND[letter], *(letter + "′" * k for k in range(1, len(taken) + 1))]
+            names[index] = next(name for name in candidates if name not in taken)
+            self.names[letter].add(names[index])
+        text = self.expression(total.function, {**scope, **names})
+        text = self.notation.brackets(text) if isinstance(total.function, sp.Add) else text
+        for index, _, size in total.limits:
+            text = self.notation.sum_over(names[index], self.notation.size(size.name), text)
+        return text
+
+    def indexed(self, symbol: sp.Indexed, scope: Mapping[sp.Symbol, str]) -> str:
+        """A named value or a gradient."""
+        label, indices = _label(symbol), [scope[index] for index in symbol.indices]
+        if label in self.gradients:
+            return self.notation.gradient(self.notation.value(label[1:], indices))
+        return self.notation.value(label, indices)
+
+    def holds_gradient(self, expression: sp.Expr) -> bool:
+        """Whether a gradient occurs in an expression."""
+        return any(_label(s) in self.gradients for s in expression.atoms(sp.Indexed))
 
 
-def _unicode_text(expression: sp.Expr) -> str:
-    if (parts := _bracketed(expression)) is not None and not parts[0].atoms(sp.Sum):
-        return f"{_unicode_text(parts[0])}·({_unicode_text(parts[1])})"
-    text = str(_Text().doprint(expression))
-    text = text.replace("**", "^").replace("*", "·").replace("sqrt", "√")
-    return re.sub(r"(?<![A-Za-z])-", "−", text)
+def _label(symbol: sp.Indexed) -> str:
+    return str(symbol.base.label)
+
+
+def _negative(term: sp.Expr) -> bool:
+    return bool(term.as_coeff_Mul()[0] < 0)
+
+
+def _factor_rank(factor: sp.Expr) -> tuple[Any, ...]:
+    """Where a factor stands: sizes, then parameters and statistics, then what varies most, then brackets."""
+    base = factor.as_base_exp()[0]
+    if isinstance(base, sp.Indexed):
+        return 1, len(base.indices), _label(base)
+    return 0 if base.is_Symbol else 2, 0, sp.default_sort_key(factor)
+
+
+_GREEK = (
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "zeta",
+    "eta",
+    "theta",
+    "kappa",
+    "mu",
+    "nu",
+    "xi",
+    "pi",
+    "rho",
+    "sigma",
+    "tau",
+)
+"""Names that are written as Greek letters; ε is taken."""
+
+_GLYPHS = MappingProxyType(
+    {name: unicodedata.lookup(f"GREEK SMALL LETTER {name}") for name in _GREEK}
+    | {"mean": "μ", "var": "σ²", "xhat": "x̂", "std": "s", "rms": "r"}
+)
+
+_FIXED = "\N{NO-BREAK SPACE}"
+"""A space at which no line is broken: short brackets stay together."""
+
+
+class _Unicode(Notation):
+    def number(self, value: int) -> str:
+        return str(value)
+
+    def size(self, name: str) -> str:
+        return name
+
+    def value(self, name: str, indices: list[str]) -> str:
+        return f"{_GLYPHS.get(name, name)}[{','.join(indices)}]" if indices else _GLYPHS.get(name, name)
+
+    def gradient(self, of: str) -> str:
+        return f"∂ℓ/∂{of}"
+
+    def brackets(self, inner: str) -> str:
+        return f"({self.together(inner)})"
+
+    def together(self, text: str) -> str:
+        """The text, short ones without a place to break a line."""
+        return text if len(text) > WIDTH // 2 else text.replace(" ", _FIXED)
+
+    def root(self, inner: str) -> str:
+        return f"√{self.brackets(inner)}"
+
+    def power(self, base: str, exponent: sp.Rational) -> str:
+        if exponent.is_Integer:
+            return base + str(exponent).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        return f"{base}^({exponent})"
+
+    def fraction(self, over: list[Piece], under: list[Piece]) -> str:
+        if not under:
+            return self.times(over, "·") or "1"
+        above, below = ("·".join(map(self.beside, parts)) for parts in (over, under))
+        return f"{above or '1'}/{below if len(under) == 1 else self.brackets(below)}"
+
+    def sum_over(self, index: str, size: str, body: str) -> str:
+        subscript = index.translate(str.maketrans("ijklnp", "ᵢⱼₖₗₙₚ"))
+        return f"Σ{subscript if subscript != index else '_' + index}{_FIXED}{self.together(body)}"
+
+    def product(self, gradients: list[str], rest: list[str]) -> str:
+        return " · ".join([*gradients, *rest])
+
+    def terms(self, signed: list[tuple[bool, str]]) -> str:
+        text = "".join(f" {'−' if negative else '+'} {term}" for negative, term in signed)
+        return f"−{text[3:]}" if signed[0][0] else text[3:]
 
 
 def _unicode(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:
-    lines = [f"{derivation.layer.name}, {form.replace('-', ' ')}", ""]
+    writer = _Writer(derivation, _Unicode())
+    forward, backward = (
+        [_wrapped(f"    {left} = ", writer.notation.terms(right)) for left, right in part]
+        for part in writer.equations(form)
+    )
+    sizes = []
     for letter, axes in derivation.roles.items():
-        lines.append(f"  {letter} = 1…{SIZES[letter]} runs over {'·'.join(axes)}")
-    lines += ["", "  forward"]
-    lines += [f"    {_unicode_text(left)} = {_unicode_text(right)}" for left, right in _forward(derivation)]
-    lines += ["", "  backward"]
-    for name, expression in _equations(derivation, form).items():
-        left = sp.IndexedBase(name)[_indices(derivation, name)]
-        lines.append(f"    {_unicode_text(left)} = {_unicode_text(expression)}")
+        names = sorted(writer.names[letter], key=lambda name: (len(name), name))
+        sizes.append(f"  {', '.join(names)} = 1…{SIZES[letter]} over {'·'.join(axes)}")
+    head = f"{derivation.layer.name}, {form.replace('-', ' ')}"
+    lines = [head, "", *sizes, "", "  forward", *forward, "", "  backward", *backward]
     return "\n".join([*lines, "", f"  {proof_line(proof, derivation)}"])
 
 
-class _Latex(_Ordered, LatexPrinter):  # type: ignore[misc]
-    def _print_Indexed(self, expression: Any, exp: str | None = None) -> str:  # noqa: N802
-        name, gradient = _name(expression)
-        symbol, power = _LATEX.get(name, (name if len(name) == 1 else rf"\mathrm{{{name.replace('_', ' ')}}}", ""))
-        indices = " ".join(i.name for i in expression.indices)
-        symbol += (f"_{{{indices}}}" if indices else "") + (f"^{{{power}}}" if power else "")
-        text = rf"\frac{{\partial \ell}}{{\partial {symbol}}}" if gradient else symbol
-        return rf"\left({text}\right)^{{{exp}}}" if exp is not None else text
+def _wrapped(left: str, right: str) -> str:
+    """An equation in one line if it fits; else a line for each term, broken before · where that is too long."""
+    lines = [left]
+    margin = " " * _columns(left)
+    for term in [right] if _columns(left + right) <= WIDTH else re.split(r"(?= [+−] )", right):
+        if lines != [left]:
+            lines.append(margin[:-1])
+        for part in re.split(r"(?= · )", term):
+            if lines[-1] not in (left, margin[:-1]) and _columns(lines[-1] + part) > WIDTH:
+                lines.append(margin[:-1])
+            lines[-1] += part
+    return "\n".join(lines).replace(_FIXED, " ")
 
-    def _print_Symbol(self, expression: Any, style: str = "plain") -> str:  # noqa: N802
-        return r"\varepsilon" if expression == EPS else str(expression.name)
+
+def _columns(text: str) -> int:
+    """How many columns a text takes up: a combining accent takes none."""
+    return sum(not unicodedata.combining(character) for character in text)
 
 
-def _latex_text(expression: sp.Expr) -> str:
-    printer = _Latex()
-    if (parts := _bracketed(expression)) is not None and not parts[0].atoms(sp.Sum):
-        return rf"{printer.doprint(parts[0])} \left({printer.doprint(parts[1])}\right)"
-    return str(printer.doprint(expression))
+_SYMBOLS = MappingProxyType(
+    {
+        **{name: (f"\\{name}", "") for name in _GREEK},
+        "mean": (r"\mu", ""),
+        "var": (r"\sigma", "2"),
+        "xhat": (r"\hat{x}", ""),
+        "std": ("s", ""),
+        "rms": ("r", ""),
+    }
+)
+"""Name → LaTeX symbol and superscript."""
+
+
+class _Latex(Notation):
+    def number(self, value: int) -> str:
+        return str(value)
+
+    def size(self, name: str) -> str:
+        return r"\varepsilon" if name == "ε" else name
+
+    def value(self, name: str, indices: list[str]) -> str:
+        plain = name if len(name) == 1 else rf"\mathrm{{{name}}}".replace("_", r"\_")
+        symbol, exponent = _SYMBOLS.get(name, (plain, ""))
+        subscript = " ".join(indices).replace("′", "'")
+        return symbol + (f"_{{{subscript}}}" if indices else "") + (f"^{{{exponent}}}" if exponent else "")
+
+    def gradient(self, of: str) -> str:
+        return rf"\frac{{\partial \ell}}{{\partial {of}}}"
+
+    def brackets(self, inner: str) -> str:
+        return rf"\left({inner}\right)"
+
+    def root(self, inner: str) -> str:
+        return rf"\sqrt{{{inner}}}"
+
+    def power(self, base: str, exponent: sp.Rational) -> str:
+        return f"{base}^{{{exponent}}}"
+
+    def fraction(self, over: list[Piece], under: list[Piece]) -> str:
+        above = self.times(over, " ") or "1"
+        return rf"\frac{{{above}}}{{{self.times(under, ' ')}}}" if under else above
+
+    def sum_over(self, index: str, size: str, body: str) -> str:
+        return rf"\sum_{{{index.replace('′', chr(39))}=1}}^{{{size}}} {body}"
+
+    def product(self, gradients: list[str], rest: list[str]) -> str:
+        return r" \cdot ".join([*gradients, *([" ".join(rest)] if rest else [])])
+
+    def terms(self, signed: list[tuple[bool, str]]) -> str:
+        text = "".join(f" {'-' if negative else '+'} {term}" for negative, term in signed)
+        return text.removeprefix(" + ").lstrip()
 
 
 def _latex(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:
-    rows = [rf"  {_latex_text(a)} &= {_latex_text(b)} \\" for a, b in _forward(derivation)]
-    for name, expression in _equations(derivation, form).items():
-        left = sp.IndexedBase(name)[_indices(derivation, name)]
-        rows.append(rf"  {_latex_text(left)} &= {_latex_text(expression)} \\")
+    writer = _Writer(derivation, _Latex())
+    rows = []
+    for left, right in chain(*writer.equations(form)):
+        pairs = [right[k : k + 2] for k in range(0, len(right), 2)] if len(right) > 3 else [right]
+        first, *others = (writer.notation.terms(pair) for pair in pairs)
+        rows.append(rf"  {left} &= {first} \\")
+        rows += [rf"    &\quad {'' if text.startswith('-') else '+ '}{text} \\" for text in others]
     head = f"% {derivation.layer.name}, {form}: {proof_line(proof, derivation)}"
     return "\n".join([head, r"\begin{align*}", *rows, r"\end{align*}"])
 
 
-class _MathML(_Ordered, MathMLPresentationPrinter):  # type: ignore[misc]
-    def _print_Indexed(self, expression: Any) -> Any:  # noqa: N802
-        name, gradient = _name(expression)
-        symbol = self.dom.createElement("msub")
-        symbol.appendChild(self._identifier(_GREEK.get(name, name)))
-        row = self.dom.createElement("mrow")
-        for i in expression.indices:
-            row.appendChild(self._identifier(i.name.replace("'", "′")))
-        symbol.appendChild(row)
-        if not gradient:
-            return symbol
-        fraction = self.dom.createElement("mfrac")
-        fraction.appendChild(self._identifier("∂ℓ"))
-        below = self.dom.createElement("mrow")
-        below.appendChild(self._identifier("∂"))
-        below.appendChild(symbol)
-        fraction.appendChild(below)
-        return fraction
+class _MathML(Notation):
+    def number(self, value: int) -> str:
+        return f"<mn>{value}</mn>"
 
-    def _print_Symbol(self, expression: Any, style: str = "plain") -> Any:  # noqa: N802
-        return self._identifier("ε" if expression == EPS else str(expression.name).replace("'", "′"))
+    def size(self, name: str) -> str:
+        return f"<mi>{name}</mi>"
 
-    def _identifier(self, text: str) -> Any:
-        element = self.dom.createElement("mi")
-        element.appendChild(self.dom.createTextNode(text))
-        return element
+    def value(self, name: str, indices: list[str]) -> str:
+        glyph = _GLYPHS.get(name, name)
+        symbol = '<mover accent="true"><mi>x</mi><mo>^</mo></mover>' if name == "xhat" else f"<mi>{glyph[:1]}</mi>"
+        symbol = f"<mi>{glyph}</mi>" if name not in ("xhat", "var") else symbol
+        subscript = f"<mrow>{''.join(map(self.size, indices))}</mrow>"
+        if name == "var":
+            return f"<msubsup>{symbol}{subscript}<mn>2</mn></msubsup>"
+        return f"<msub>{symbol}{subscript}</msub>" if indices else symbol
+
+    def gradient(self, of: str) -> str:
+        return f"<mfrac><mrow><mi>∂</mi><mi>ℓ</mi></mrow><mrow><mi>∂</mi>{of}</mrow></mfrac>"
+
+    def brackets(self, inner: str) -> str:
+        return f"<mrow><mo>(</mo>{inner}<mo>)</mo></mrow>"
+
+    def root(self, inner: str) -> str:
+        return f"<msqrt>{inner}</msqrt>"
+
+    def power(self, base: str, exponent: sp.Rational) -> str:
+        above = f"<mn>{exponent.p}</mn>" + (f"<mo>/</mo><mn>{exponent.q}</mn>" if exponent.q != 1 else "")
+        return f"<msup>{base}<mrow>{above}</mrow></msup>"
+
+    def fraction(self, over: list[Piece], under: list[Piece]) -> str:
+        above = self.times(over, _TIMES) or self.number(1)
+        below = self.times(under, _TIMES)
+        return f"<mfrac><mrow>{above}</mrow><mrow>{below}</mrow></mfrac>" if under else above
+
+    def sum_over(self, index: str, size: str, body: str) -> str:
+        below = f"<mrow>{self.size(index)}<mo>=</mo><mn>1</mn></mrow>"
+        return f"<mrow><munderover><mo>∑</mo>{below}{size}</munderover>{body}</mrow>"
+
+    def product(self, gradients: list[str], rest: list[str]) -> str:
+        return "<mo>·</mo>".join([*gradients, *([_TIMES.join(rest)] if rest else [])])
+
+    def terms(self, signed: list[tuple[bool, str]]) -> str:
+        text = "".join(f"<mo>{'−' if negative else '+'}</mo>{term}" for negative, term in signed)
+        return f"<mrow>{text.removeprefix('<mo>+</mo>')}</mrow>"
+
+
+_TIMES = "<mo>\N{INVISIBLE TIMES}</mo>"
 
 
 def _mathml(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:
-    def row(left: sp.Expr, right: sp.Expr) -> str:
-        parts = [_MathML()._print(side).toxml() for side in (left, right)]
-        return f"<mtr><mtd>{parts[0]}</mtd><mtd><mo>=</mo></mtd><mtd>{parts[1]}</mtd></mtr>"
-
-    rows = [row(left, right) for left, right in _forward(derivation)]
-    for name, expression in _equations(derivation, form).items():
-        rows.append(row(sp.IndexedBase(name)[_indices(derivation, name)], expression))
+    writer = _Writer(derivation, _MathML())
+    rows = [
+        f"<mtr><mtd>{left}</mtd><mtd><mo>=</mo></mtd><mtd>{writer.notation.terms(right)}</mtd></mtr>"
+        for left, right in chain(*writer.equations(form))
+    ]
     head = f"<!-- {derivation.layer.name}, {form}: {proof_line(proof, derivation)} -->"
-    table = "\n".join(["<mtable>", *rows, "</mtable>"])
+    table = "\n".join(['<mtable columnalign="right center left" displaystyle="true">', *rows, "</mtable>"])
     return f'<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">\n{head}\n{table}\n</math>'
 
 
