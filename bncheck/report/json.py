@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -50,20 +51,22 @@ def _tally(tally: Tally) -> dict[str, Any]:
 
 
 def _counterexample(found: Counterexample) -> dict[str, Any]:
-    comparison = {name: _number(value) for name, value in asdict(found.comparison).items()}
+    comparison = asdict(found.comparison)
+    figures = ("got", "expected", "error", "tolerance", "relative_error", "ulp", "radius_fraction")
     return {
+        "layer": found.layer,
         "subject": found.subject,
         "gradient": found.gradient,
         "case": found.case,
-        **comparison,
         "verdict": found.comparison.verdict.value,
         "index": list(found.comparison.index),
+        **{name: None if found.detail else _number(comparison[name]) for name in figures},
         "detail": found.detail,
         "arrays": {name: np.asarray(array).tolist() for name, array in found.arrays.items()},
         "reproduce": reproduce(found),
     }
 
 
-def _number(value: Any) -> Any:
+def _number(value: float) -> float | str:
     """A float that JSON can hold: what is not finite becomes its name."""
-    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
+    return value if math.isfinite(value) else str(value)

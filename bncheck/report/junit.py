@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
+from bncheck.compare import Verdict
 from bncheck.report.text import reproduce
-from bncheck.verify import LayerReport, Report
+from bncheck.verify import Counterexample, LayerReport, Report
 
 
 def verification(report: Report) -> str:
@@ -19,20 +21,38 @@ def verification(report: Report) -> str:
 
 def _suite(report: LayerReport) -> ElementTree.Element:
     suite = ElementTree.Element("testsuite", name=report.layer)
-    failures = 0
     proof = ElementTree.SubElement(suite, "testcase", classname=report.layer, name="proof")
     if report.proof.failure is not None:
-        failures += 1
         message = f"{report.proof.failure.claim} fails for {report.proof.failure.gradient}"
         ElementTree.SubElement(proof, "failure", message=message)
     for name, tally in report.result.tallies.items():
-        case = ElementTree.SubElement(suite, "testcase", classname=report.layer, name=name)
+        case = ElementTree.SubElement(suite, "testcase", classname=report.layer, name=_xml(name))
+        found = next((failure for failure in report.result.failures if failure.subject == name), None)
         if tally.verdict.failed:
-            failures += 1
-            failure = ElementTree.SubElement(case, "failure", message=tally.verdict.value)
-            failure.text = "\n".join(reproduce(f) for f in report.result.failures if f.subject == name)
-        elif tally.verdict.value != "correct":
+            kind = "error" if tally.verdict is Verdict.CRASHED else "failure"
+            element = ElementTree.SubElement(case, kind, message=_message(tally.verdict, found))
+            element.text = None if found is None else _xml(reproduce(found))
+        elif tally.verdict is not Verdict.CORRECT:
             ElementTree.SubElement(case, "skipped", message=tally.verdict.value)
     suite.set("tests", str(len(suite)))
-    suite.set("failures", str(failures))
+    for plural, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(plural, str(len(suite.findall(f"testcase/{kind}"))))
     return suite
+
+
+def _message(verdict: Verdict, found: Counterexample | None) -> str:
+    if found is None:
+        return verdict.value
+    if found.detail:
+        return _xml(f"{verdict}: {found.detail}")
+    comparison = found.comparison
+    element = f"{found.gradient}[{', '.join(map(str, comparison.index))}]"
+    return (
+        f"{found.gradient} is {comparison.verdict}: {element} is {comparison.got!r}, expected {comparison.expected!r}"
+        f" within {comparison.tolerance:.3g}"
+    )
+
+
+def _xml(text: str) -> str:
+    """The text without the control characters that XML cannot hold."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "�", text)

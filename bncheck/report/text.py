@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import io
 import platform
-from collections.abc import Mapping
+import re
+import shlex
+import textwrap
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from bncheck import __version__
+from bncheck.case import Array
 from bncheck.compare import Verdict
 from bncheck.mutants import MUTANTS
 from bncheck.oracles.symbolic.derivation import SIZES
-from bncheck.verify import Counterexample, LayerReport, Report
+from bncheck.verify import Counterexample, LayerReport, Report, Result, Tally
+
+WIDTH = 80
 
 _COLOURS = {
     Verdict.CORRECT: "green",
@@ -27,86 +32,121 @@ _COLOURS = {
     Verdict.VACUOUS: "cyan",
 }
 
+_WORDS = {
+    "vacuous": "no bug could show: a group of one value, or a gradient of 0",
+    "inconclusive": "the tolerance is as large as the gradient itself",
+    "unstable": "outside the tolerance, but closer the higher the precision",
+    "of tolerance": "the largest error over the computed rounding bound; 1 is the limit",
+}
 
-def verification(report: Report, *, colour: bool = False, width: int = 80) -> str:
+
+def verification(report: Report, *, colour: bool = False) -> str:
     """The report of a campaign."""
+    lines: list[Text] = []
+    for layer in report.layers:
+        lines += [*_layer(layer), Text()]
+    if report.counterexample is not None:
+        lines += [*_counterexample(report.counterexample), Text()]
+    lines += [Text(f"{word:<12}  {_WORDS[word]}", "dim") for word in _used(report)]
+    lines += [Text(), Text.assemble("verdict: ", (report.verdict.value, _COLOURS[report.verdict]))]
     stream = io.StringIO()
     console = Console(
-        file=stream,
-        width=width,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        no_color=not colour,
-        highlight=False,
-        emoji=False,
-        markup=False,
+        file=stream, force_terminal=colour, color_system="standard" if colour else None, no_color=not colour
     )
-    for layer in report.layers:
-        _layer(console, layer)
-    if report.counterexample is not None:
-        _counterexample(console, report.counterexample)
-    console.print(Text.assemble("verdict: ", (report.verdict.value, _COLOURS[report.verdict])))
+    for line in lines:
+        console.print(line, soft_wrap=True)
     return stream.getvalue()
 
 
-def _layer(console: Console, report: LayerReport) -> None:
+def _used(report: Report) -> list[str]:
+    """The words in a report that want an explanation."""
+    results = [layer.result for layer in report.layers]
+    tallies = [tally for result in results for tally in result.tallies.values()]
+    used = {tally.verdict.value for tally in tallies} | {"of tolerance"}
+    used |= {word for word in ("vacuous", "inconclusive") if any(getattr(result, word) for result in results)}
+    return [word for word in _WORDS if word in used]
+
+
+def _layer(report: LayerReport) -> Iterator[Text]:
+    """A layer's proof, its cases, what they would have caught, and a line for each oracle and suspect."""
     proof, result = report.proof, report.result
-    sizes = ", ".join(str(SIZES[letter]) for letter in report.sizes)
-    console.print(Text(report.layer, style="bold" if console.is_terminal else ""))
+    yield Text(report.layer, "bold")
     if proof.failure is None:
-        console.print(f"  proved for every {sizes}: chain rule = derivative = closed form")
+        sizes = " and ".join(str(SIZES[letter]) for letter in report.sizes)
+        yield from _entry("proof", f"for every {sizes}: chain rule = derivative = closed form")
     else:
-        console.print(f"  not proved: {proof.failure.claim} fails for {proof.failure.gradient}")
+        yield from _entry("not proved", f"{proof.failure.claim} fails for {proof.failure.gradient}", "bold red")
     conclusive = result.cases - result.vacuous - result.inconclusive
-    console.print(
-        f"  {result.cases} cases: {conclusive} conclusive, {result.vacuous} vacuous, {result.inconclusive} inconclusive"
+    yield from _entry(
+        "cases",
+        f"{result.cases}: {conclusive} conclusive, {result.vacuous} vacuous, {result.inconclusive} inconclusive",
     )
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="")
-    table.add_column("  oracle or suspect", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for heading in ("cases", "worst error", "of tolerance"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, tally in result.tallies.items():
-        table.add_row(
-            f"  {name}",
-            Text(tally.verdict.value, style=_COLOURS[tally.verdict]),
-            str(tally.cases),
-            f"{tally.worst_relative_error:.1e}",
-            "truth" if name == "ball" else f"{tally.worst_radius_fraction:.3g}",
-        )
-    console.print(table)
     if result.revealed:
-        caught = [name for name, count in result.revealed.items() if count]
-        rarest = min(result.revealed, key=result.revealed.__getitem__)
-        console.print(
-            f"  planted bugs: {len(caught)} of {len(result.revealed)} would have been caught,"
-            f" the rarest ({rarest}) in {result.revealed[rarest]} cases"
-        )
-        for name in result.revealed.keys() - set(caught):
-            console.print(f"  not caught: {name}, {MUTANTS[name].words}")
-    console.print()
+        yield from _entry("planted bugs", _planted(result))
+    yield Text()
+    width = min(30, max(len(name) for name in ("oracle or suspect", *result.tallies)))
+    yield Text(f"  {'oracle or suspect':<{width}}  verdict       cases  worst error  of tolerance", "dim")
+    for name, tally in result.tallies.items():
+        yield _row(name, width, tally)
 
 
-def _counterexample(console: Console, found: Counterexample) -> None:
+def _entry(heading: str, text: str, style: str = "") -> Iterator[Text]:
+    """A heading and a text beside it, which wraps under itself."""
+    first, *others = textwrap.wrap(text, WIDTH - 16, break_on_hyphens=False) or [""]
+    yield Text.assemble("  ", (f"{heading:<12}", style), "  ", first)
+    yield from (Text(" " * 16 + line) for line in others)
+
+
+def _planted(result: Result) -> str:
+    missed = [name for name, count in result.revealed.items() if not count]
+    told = f"{len(result.revealed) - len(missed)} of {len(result.revealed)} caught"
+    if len(missed) == 1:
+        return f"{told}, not {missed[0]}: {MUTANTS[missed[0]].words}"
+    if missed:
+        return f"{told}, not {', '.join(missed)}"
+    rarest = min(result.revealed, key=result.revealed.__getitem__)
+    return told if result.cases == 1 else f"{told}, the rarest ({rarest}) {result.revealed[rarest]} times"
+
+
+def _row(name: str, width: int, tally: Tally) -> Text:
+    shown = name if len(name) <= width else "…" + name[1 - width :]
+    error, fraction = f"{tally.worst_relative_error:.1e}", f"{tally.worst_radius_fraction:.3g}"
+    if name == "ball":
+        fraction = "truth"
+    if tally.verdict is Verdict.CRASHED:
+        error = fraction = "-"
+    verdict = (f"{tally.verdict.value:<12}", _COLOURS[tally.verdict])
+    return Text.assemble(f"  {shown:<{width}}  ", verdict, f"  {tally.cases:>5}  {error:>11}  {fraction:>12}")
+
+
+def _counterexample(found: Counterexample) -> Iterator[Text]:
+    """The smallest failing case: what was got, what was expected, and how to see it again."""
     comparison = found.comparison
-    index = ", ".join(map(str, comparison.index))
-    console.print(f"{found.subject}: {found.gradient} is {comparison.verdict} on the smallest case found")
+    verdict = (comparison.verdict.value, _COLOURS[comparison.verdict])
     if found.detail:
-        console.print(f"  raised     {found.detail}")
+        yield Text.assemble(f"{found.subject} ", verdict, " on the smallest case found")
+        yield from _entry("raised", textwrap.shorten(found.detail, 200))
     else:
-        console.print(f"  element    {found.gradient}[{index}]")
-        console.print(f"  got        {comparison.got!r}")
-        console.print(f"  expected   {comparison.expected!r}  (Arb ball arithmetic, 200 bits)")
-        console.print(
-            f"  error      {comparison.error:.3g}, {comparison.relative_error:.2g} of the gradient's scale,"
-            f" {comparison.ulp:.3g} ulp"
-        )
-        console.print(f"  tolerance  {comparison.tolerance:.3g}, computed: rounding in {_dtype(found)}, any order")
+        yield Text.assemble(f"{found.subject}: {found.gradient} is ", verdict, " on the smallest case found")
+        yield from _entry("element", f"{found.gradient}[{', '.join(map(str, comparison.index))}]")
+        yield from _entry("got", repr(comparison.got))
+        yield from _entry("expected", f"{comparison.expected!r}, from Arb balls of 200 bits")
+        relative = f"{comparison.relative_error:.2g} times the largest {found.gradient}, {comparison.ulp:.3g} ulp"
+        yield from _entry("error", f"{comparison.error:.3g}, which is {relative}")
+        rounding = f"the most that rounding in {_dtype(found)} can do here"
+        yield from _entry("tolerance", f"{comparison.tolerance:.3g}, {rounding}")
     for name, array in found.arrays.items():
-        text = np.array2string(np.asarray(array), separator=", ", threshold=16, max_line_width=60)
-        console.print(f"  {name:<10} " + text.replace("\n", "\n" + " " * 13))
-    console.print(f"  reproduce  {reproduce(found)}", soft_wrap=True)
-    console.print()
+        yield from _entry(name, _written(np.asarray(array)))
+    command = f"  {'reproduce':<12}  {reproduce(found)}"
+    yield Text(command if len(command) <= WIDTH else command.replace(" --case", " \\\n" + " " * 18 + "--case"))
+
+
+def _written(array: Array) -> str:
+    """Every digit of a small array; of a large one its shape and range."""
+    if array.size > 16:
+        return f"{array.dtype} {array.shape}, {array.min():.3g} to {array.max():.3g}; whole with --format json"
+    text = np.array2string(array, separator=", ", floatmode="unique", max_line_width=10**6)
+    return re.sub(r"(?<=\[) | (?=[],])", "", " ".join(text.split()))
 
 
 def _dtype(found: Counterexample) -> str:
@@ -115,21 +155,19 @@ def _dtype(found: Counterexample) -> str:
 
 def reproduce(found: Counterexample) -> str:
     """The command that shows a counterexample again."""
+    layer = shlex.quote(found.layer)
     if found.case.count("/") == 7:
-        return f"python -m bncheck verify --layer {found.layer} --case {found.case}"
-    return f"python -m bncheck verify --layer {found.layer} --seed {found.seed}"
+        return f"python -m bncheck verify --layer {layer} --case {found.case}"
+    return f"python -m bncheck verify --layer {layer} --seed {found.seed}"
 
 
 def doctor(packages: Mapping[str, str]) -> str:
-    """Versions, and what is installed; `packages` maps each optional package to what it is for."""
-    lines = [
-        f"bncheck     {__version__}",
-        f"Python      {platform.python_version()} on {platform.platform(terse=True)}",
-    ]
-    for package, purpose in packages.items():
+    """Versions, and what is installed; `packages` maps each package to what to do when it is missing."""
+    found = {"bncheck": __version__, "Python": f"{platform.python_version()} on {platform.platform(terse=True)}"}
+    for package, missing in packages.items():
         try:
-            found = metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found = f"not installed; {purpose}"
-        lines.append(f"{package:<11} {found}")
-    return "\n".join(lines)
+            found[package] = f"not installed; {missing}"
+    width = max(map(len, found))
+    return "\n".join(f"{name:<{width}}  {version}" for name, version in found.items())
