@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -55,15 +56,15 @@ class Layout:
 
     def __post_init__(self) -> None:
         if not self.axes.isalpha() or not self.axes.isascii() or len(set(self.axes.lower())) != len(self.axes):
-            raise InvalidInput("axes", self.axes, "distinct letters such as NCHW")
+            raise InvalidInput("axes", self.axes, "distinct letters", "NCHW, for example.")
         for name in ("reduced", "affine"):
             letters = getattr(self, name)
             ordered = "".join(axis for axis in self.axes if axis in letters)
             if len(ordered) != len(letters) or not set(letters) <= set(self.axes):
-                raise InvalidInput(name, letters, f"distinct letters out of {self.axes}")
+                raise InvalidInput(name, letters, f"distinct letters out of {self.axes}", "NHW of NCHW, for example.")
             object.__setattr__(self, name, ordered)
         if not self.reduced:
-            raise InvalidInput("reduced", "''", f"at least one letter out of {self.axes}")
+            raise InvalidInput("reduced", "", f"at least one letter out of {self.axes}", "NHW of NCHW, for example.")
 
     @classmethod
     def parse(cls, text: str) -> Layout:
@@ -132,22 +133,28 @@ class Case:
     origin: str = "given"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.layout, Layout):
+            raise InvalidInput("layout", self.layout, "a Layout", "Layout.parse('NC:N:C'), for example.")
+        if not isinstance(self.parameters, Mapping):
+            kind = type(self.parameters).__name__
+            raise InvalidInput("parameters", kind, "arrays by name", "{'gamma': gamma}, for example.")
         x = _frozen("x", self.x)
         dy = _frozen("dy", self.dy, x.dtype)
         if x.ndim != len(self.layout.axes):
-            raise InvalidInput("x.shape", x.shape, f"{len(self.layout.axes)} axes for layout {self.layout}")
+            expected = f"{len(self.layout.axes)} axes for layout {self.layout}"
+            raise InvalidInput("x.shape", x.shape, expected, "Pass the layout that x has.")
         if dy.shape != x.shape:
-            raise InvalidInput("dy.shape", dy.shape, f"the shape of x, {x.shape}")
-        if not isinstance(self.eps, (int, float)) or not 0 < self.eps < math.inf:
-            raise InvalidInput("eps", self.eps, "a finite number above 0")
-        expected = self.layout.parameter_shape(x.shape)
+            raise InvalidInput("dy.shape", dy.shape, f"the shape of x, {x.shape}", "dy is the gradient of y.")
+        shape = self.layout.parameter_shape(x.shape)
         parameters = {name: _frozen(name, value, x.dtype) for name, value in self.parameters.items()}
         for name, value in parameters.items():
-            if value.shape != expected:
+            if value.shape != shape:
                 along = ",".join(self.layout.affine)
-                raise InvalidInput(f"{name}.shape", value.shape, f"{expected}, one value along {along}")
+                along = f"{shape}, one value along {along}" if along else "(), a single value"
+                raise InvalidInput(f"{name}.shape", value.shape, along, f"Or pass another layout than {self.layout}.")
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "dy", dy)
+        object.__setattr__(self, "eps", checked_eps(self.eps))
         object.__setattr__(self, "parameters", MappingProxyType(parameters))
 
     @property
@@ -196,20 +203,30 @@ class Enclosure:
         return np.asarray(np.abs(self.value + self.remainder) <= self.radius)
 
 
+def checked_eps(eps: Any) -> float:
+    """Eps as a Python float, which leaves the dtype of an array alone; InvalidInput unless finite and above 0."""
+    if not isinstance(eps, Real) or not 0 < float(eps) < math.inf:
+        raise InvalidInput("eps", eps, "a finite number above 0", "1e-5 is usual.")
+    return float(eps)
+
+
 def _frozen(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array:
     """A read-only copy of `value`, checked."""
     try:
         array = np.array(value)
     except ValueError:
-        raise InvalidInput(name, type(value).__name__, "a rectangular array of numbers") from None
+        raise InvalidInput(
+            name, type(value).__name__, "a rectangular array of numbers", "Give every row the same length."
+        ) from None
     if array.dtype not in DTYPES.values():
         raise InvalidInput(f"{name}.dtype", str(array.dtype), f"one of {', '.join(DTYPES)}", "Convert with astype.")
     if dtype is not None and array.dtype != dtype:
         raise InvalidInput(f"{name}.dtype", str(array.dtype), f"the dtype of x, {dtype}", "Convert with astype.")
     if array.size == 0:
-        raise InvalidInput(f"{name}.shape", array.shape, "at least one element")
+        raise InvalidInput(f"{name}.shape", array.shape, "at least one element", "Leave out empty batches.")
     if not np.isfinite(array).all():
         where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
-        raise InvalidInput(f"{name}[{', '.join(map(str, where))}]", str(array[where]), "finite numbers only")
+        element = f"{name}[{', '.join(map(str, where))}]"
+        raise InvalidInput(element, str(array[where]), "finite numbers only", "Mend or leave out that element.")
     array.setflags(write=False)
     return array

@@ -8,7 +8,6 @@ arrays, Arb balls, and the recording nodes that become the computation graph and
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
@@ -39,6 +38,10 @@ def batch_norm(x: Any, gamma: Any = 1, beta: Any = 0, eps: Any = 1e-5, *, mean: 
     return {"mean": mu, "var": var, "xhat": xhat, "y": gamma * xhat + beta}
 
 
+RESERVED = frozenset({"x", "y", "dy", "dx", "eps", "np", *"nick", *"NmCK"})
+"""Names that mean something else in formulas and generated code: inputs, indices, sizes."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """A definition together with the layouts it is used in: what every other module takes.
@@ -59,7 +62,7 @@ class Layer:
 
     def __post_init__(self) -> None:
         if not self.layouts:
-            raise InvalidInput("layouts", "()", "at least one Layout")
+            raise InvalidInput("layouts", "()", "at least one Layout", "Layout('NC', 'N', 'C'), for example.")
         arguments = inspect.signature(self.definition).parameters.values()
         operations = {a.name for a in arguments if a.kind is a.KEYWORD_ONLY}
         names = [a.name for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD]
@@ -69,6 +72,15 @@ class Layer:
                 f"definition={self.name}{inspect.signature(self.definition)}, expected"
                 " f(x, PARAMETERS..., eps, *, mean, sqrt). See bncheck.definitions.batch_norm for the form."
             )
+        if not self.name.isidentifier():
+            raise InvalidDefinition(f"definition={self.name}, expected a function with a name. Use def.")
+        for name in names[1:-1]:
+            if inspect.signature(self.definition).parameters[name].default is inspect.Parameter.empty:
+                raise InvalidDefinition(
+                    f"parameter={name}, expected a default that leaves it out of {self.name}. Write {name}=1, or =0."
+                )
+            if name in RESERVED:
+                raise InvalidDefinition(f"parameter={name}, expected a name that formulas do not use. Rename it.")
 
     @property
     def name(self) -> str:
@@ -102,11 +114,14 @@ class Layer:
         for name in parameters:
             if name not in self.parameters:
                 known = ", ".join(self.parameters) or "none"
-                raise InvalidInput("parameters", name, f"names the definition {self.name} has: {known}")
+                raise InvalidInput("parameters", name, f"names {self.name} has: {known}", "Leave out the others.")
         wanted = {name: operations[name] for name in self.operations}
         named = self.definition(x, **parameters, eps=eps, **wanted)
         if not isinstance(named, dict) or not named or list(named)[-1] != "y":
-            raise InvalidDefinition(f"{self.name} returned {type(named).__name__}, expected a dict with 'y' last.")
+            returned = f"a dict of {', '.join(named) or 'nothing'}" if isinstance(named, dict) else type(named).__name__
+            raise InvalidDefinition(
+                f"{self.name} returned {returned}, expected a dict of named values with 'y' last. Return {{'y': ...}}."
+            )
         return named
 
 
@@ -125,33 +140,33 @@ def find_layer(name: str) -> Layer:
         return LAYERS[name]
     path, colon, attribute = name.rpartition(":")
     if not colon or not path.endswith(".py"):
-        near = difflib.get_close_matches(name, LAYERS, n=1)
-        hint = f"Did you mean {near[0]}?" if near else "Or FILE.py:NAME for a definition of your own."
-        raise InvalidInput("layer", name, f"one of {', '.join(LAYERS)}", hint)
+        raise InvalidInput.unknown("layer", name, LAYERS, "Or write FILE.py:NAME for a definition of your own.")
     found = _from_file(Path(path), attribute)
     if isinstance(found, Layer):
         return Layer(found.definition, found.layouts, name)
     if not callable(found):
-        raise InvalidInput("layer", name, f"a function or a Layer, not {type(found).__name__}")
+        raise InvalidInput("layer", name, f"a function or a Layer, not {type(found).__name__}", "Name another.")
     return Layer(found, LAYERS["batch_norm"].layouts, name)
 
 
 def _from_file(path: Path, attribute: str) -> Any:
     if not path.is_file():
-        raise InvalidInput("layer", f"{path}:{attribute}", "a Python file that exists")
+        raise InvalidInput("layer", f"{path}:{attribute}", "a Python file that exists", f"Is {path} the right path?")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise InvalidInput("layer", str(path), "a Python file")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        raised = f"{type(error).__name__}: {error}"
         raise InvalidInput(
-            "layer", str(path), f"a file that runs; it raised {type(error).__name__}: {error}"
+            "layer", str(path), f"a file that runs; it raised {raised}", f"Run it with python {path}."
         ) from error
     if not hasattr(module, attribute):
-        public = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise InvalidInput("layer", f"{path}:{attribute}", f"a name it defines: {', '.join(public) or 'none'}")
+        own = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
+        names = f"a name it defines: {', '.join(own)}" if own else "a file that defines a function"
+        raise InvalidInput("layer", f"{path}:{attribute}", names, "Name one of its functions after the colon.")
     return getattr(module, attribute)
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class BncheckError(Exception):
     """Anything bncheck refuses to do; its text is one line, fit to be shown as it is."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(" ".join(text.split()))
 
 
 class InvalidInput(BncheckError, ValueError):
@@ -14,9 +20,24 @@ class InvalidInput(BncheckError, ValueError):
     """
 
     def __init__(self, name: str, value: object, expected: str, next_step: str = "") -> None:
-        shown = value if isinstance(value, str) else repr(value)
-        line = f"{name}={shown}, expected {expected}."
-        super().__init__(" ".join(f"{line} {next_step}".split()))
+        shown = value if isinstance(value, str) and value.isprintable() and value else repr(value)
+        shown = shown if len(shown) <= 120 else f"{shown[:80]}…{shown[-30:]}"
+        super().__init__(f"{name}={shown}, expected {expected}. {next_step}")
+        self.fields = name, shown, expected, next_step
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), self.fields)  # else an exception on its way out of another process could not be read
+
+    @classmethod
+    def unknown(cls, name: str, value: str, known: Iterable[str], otherwise: str = "") -> InvalidInput:
+        """A name that is none of the known ones; the next step is the nearest of them, if any is near.
+
+        >>> print(InvalidInput.unknown("dtype", "flaot32", ["float64", "float32"]))
+        dtype=flaot32, expected one of float64, float32. Did you mean float32?
+        """
+        known = list(known)
+        near = difflib.get_close_matches(value, known, n=1)
+        return cls(name, value, f"one of {', '.join(known)}", f"Did you mean {near[0]}?" if near else otherwise)
 
 
 class InvalidDefinition(BncheckError, TypeError):
@@ -28,3 +49,7 @@ class MissingPackage(BncheckError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{package} is not installed, expected for {purpose}. Run: pip install 'bncheck[{extra}]'.")
+        self.fields = package, extra, purpose
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), self.fields)

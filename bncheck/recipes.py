@@ -6,13 +6,14 @@ numbers x holds, and the seed that draws them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
-from bncheck.case import DTYPES, Array, Case, Layout
+from bncheck.case import DTYPES, Array, Case, Layout, checked_eps
 from bncheck.errors import InvalidInput
 
 Regime = Callable[[np.random.Generator, tuple[int, ...], Layout, str], Array]
@@ -42,11 +43,11 @@ def _constant_group(rng: np.random.Generator, shape: tuple[int, ...], layout: La
 
 
 def _huge(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
-    return _normal(rng, shape) * np.power(float(np.finfo(dtype).max), rng.uniform(0.2, 0.4))
+    return _normal(rng, shape) * float(np.power(float(np.finfo(dtype).max), rng.uniform(0.2, 0.4)))
 
 
 def _tiny(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
-    return _normal(rng, shape) * np.power(float(np.finfo(dtype).tiny), rng.uniform(0.2, 0.4))
+    return _normal(rng, shape) * float(np.power(float(np.finfo(dtype).tiny), rng.uniform(0.2, 0.4)))
 
 
 def _outliers(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
@@ -69,6 +70,10 @@ REGIMES: Mapping[str, Regime] = MappingProxyType(
 
 UPSTREAM = ("random", "constant")
 """What dy holds: random numbers, or one number throughout, on which the true dx vanishes."""
+
+
+LARGEST = 10_000_000
+"""How many elements x may have."""
 
 
 @dataclass(frozen=True)
@@ -103,18 +108,23 @@ class Recipe:
             ("upstream", self.upstream, UPSTREAM),
         ):
             if value not in known:
-                raise InvalidInput(name, value, f"one of {', '.join(known)}")
+                raise InvalidInput.unknown(name, value, known)
         if len(self.shape) != len(self.layout.axes) or any(size < 1 for size in self.shape):
-            raise InvalidInput("shape", self.shape, f"a size of at least 1 for each axis of {self.layout}")
+            constraint = f"a size of at least 1 for each axis of {self.layout}"
+            raise InvalidInput("shape", self.shape, constraint, "8x4 for NC, for example.")
+        if math.prod(self.shape) > LARGEST:
+            raise InvalidInput(
+                "shape", self.shape, f"at most {LARGEST:,} elements", "Smaller sizes find the same bugs."
+            )
+        checked_eps(self.eps)
         if self.seed < 0:
-            raise InvalidInput("seed", self.seed, "a whole number of at least 0")
+            raise InvalidInput("seed", self.seed, "a whole number of at least 0", "0, for example.")
 
     def __str__(self) -> str:
         shape = "x".join(map(str, self.shape))
         affine = "affine" if self.affine else "plain"
-        return "/".join(
-            [str(self.layout), shape, self.dtype, f"{self.eps:g}", self.regime, self.upstream, affine, str(self.seed)]
-        )
+        eps = repr(self.eps).removesuffix(".0")
+        return "/".join([str(self.layout), shape, self.dtype, eps, self.regime, self.upstream, affine, str(self.seed)])
 
     @classmethod
     def parse(cls, text: str) -> Recipe:

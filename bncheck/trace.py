@@ -6,6 +6,7 @@ and the roles along which it varies. The tape is in topological order because it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bncheck.case import Layout
-from bncheck.definitions import Layer
+from bncheck.definitions import RESERVED, Layer
 from bncheck.errors import InvalidDefinition
 
 
@@ -43,9 +44,11 @@ class Node:
     def _node(self, operand: Any) -> Node:
         if isinstance(operand, Node):
             return operand
-        if isinstance(operand, (int, float)):
+        if isinstance(operand, (int, float)) and math.isfinite(operand):
             return Node(self.tape, "constant", value=operand)
-        raise InvalidDefinition(f"operand={operand!r}, expected a number or a value derived from x.")
+        raise InvalidDefinition(
+            f"operand={operand!r}, expected a finite number or a value computed from x. Use Python's own numbers."
+        )
 
     def __add__(self, other: Any) -> Node:
         return self._record("add", self, other)
@@ -76,7 +79,9 @@ class Node:
 
     def __pow__(self, exponent: int) -> Node:
         if not isinstance(exponent, int) or exponent < 1:
-            raise InvalidDefinition(f"exponent={exponent!r}, expected a whole number above 0. Use sqrt and / as well.")
+            raise InvalidDefinition(
+                f"exponent={exponent!r}, expected a whole number above 0. Use sqrt and / for others."
+            )
         power = self
         for _ in range(exponent - 1):
             power = power * self
@@ -87,10 +92,18 @@ class Node:
             raise AttributeError(attribute)
         raise InvalidDefinition(
             f"the definition uses .{attribute}, expected only + - * / ** and the mean and sqrt it is handed."
+            " Rewrite it with these."
         )
 
     def __bool__(self) -> bool:
-        raise InvalidDefinition("the definition branches on a value, expected one formula for every input.")
+        raise InvalidDefinition(
+            "the definition branches on a value, expected one formula for every input. Leave out the branch."
+        )
+
+    def _compare(self, other: Any) -> bool:
+        return bool(self)
+
+    __lt__ = __le__ = __gt__ = __ge__ = _compare
 
 
 @dataclass(frozen=True)
@@ -122,13 +135,13 @@ def trace(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Graph:
 
     def mean(node: Any) -> Node:
         if not isinstance(node, Node):
-            raise InvalidDefinition(f"mean({node!r}), expected a value derived from x.")
+            raise InvalidDefinition(f"mean({node!r}), expected a value computed from x. Write a number as it is.")
         axes = "".join(axis for axis in node.axes if axis not in layout.reduced)
         return Node(tape, "mean", (node,), axes=axes)
 
     def sqrt(node: Any) -> Node:
         if not isinstance(node, Node):
-            raise InvalidDefinition(f"sqrt({node!r}), expected a value derived from x.")
+            raise InvalidDefinition(f"sqrt({node!r}), expected a value computed from x. Write a number as it is.")
         return Node(tape, "sqrt", (node,), axes=node.axes)
 
     try:
@@ -140,8 +153,20 @@ def trace(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Graph:
     except Exception as error:
         raise InvalidDefinition(
             f"definition={layer.name} raised {type(error).__name__}: {error}; expected only + - * / **, mean and sqrt."
+            " Rewrite it with these."
         ) from error
     for name, node in named.items():
-        if not isinstance(node, Node):
-            raise InvalidDefinition(f"{layer.name} returned {name}={node!r}, expected a value derived from x.")
+        if not isinstance(node, Node) or node.operation in ("input", "constant"):
+            shown = f"an input, {node.name}" if isinstance(node, Node) else repr(node)
+            raise InvalidDefinition(
+                f"{layer.name} returned {name}={shown}, expected a value computed from x. Leave it out, or compute it."
+            )
+        if not name.isidentifier() or name in RESERVED - {"y"}:
+            raise InvalidDefinition(
+                f"{layer.name} returned {name!r}, expected a name that formulas do not use. Rename it."
+            )
+    if len(set(named.values())) < len(named):
+        raise InvalidDefinition(
+            f"{layer.name} returned one value under two names, {', '.join(named)}; expected one name. Leave one out."
+        )
     return Graph(tuple(tape), MappingProxyType(inputs), MappingProxyType(dict(named)))
