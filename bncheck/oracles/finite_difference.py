@@ -8,7 +8,7 @@ tried out first on the function at hand, which is otherwise moved one element at
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +36,10 @@ def vjp(forward: Forward, case: Case, noise: Array) -> dict[str, Estimate]:
     `noise` bounds the rounding error of y; `compare.tolerance` computes it.
 
     Error
-        Two parts. Truncation: y is analytic in each element within a distance L = √(m (σ² + ε)), so the terms of its
-        series fall like (h/L)², and what the extrapolation leaves is (h/L)² times what it removed, or (h/L)⁴ times the
-        first term; both count sixteen-fold. Rounding: what `noise` can do at this h.
-        tests/test_finite_difference.py holds the truth within it.
+        Two parts. Truncation: the terms of y's series in one element fall like (h/L)², and what the extrapolation
+        leaves is (h/L)² times what it removed, or (h/L)⁴ times the first term; both count sixteen-fold. L is
+        √(m (σ² + ε)), within which batch norm is analytic, or less where a third step, 4h, shows less at a few
+        elements. Rounding: what `noise` can do at this h. tests/test_finite_difference.py holds the truth within it.
 
     >>> from bncheck.definitions import LAYERS
     >>> layer = LAYERS["batch_norm"]
@@ -53,16 +53,22 @@ def vjp(forward: Forward, case: Case, noise: Array) -> dict[str, Estimate]:
     return {name: _extrapolated(box, name.removeprefix("d")) for name in case.gradient_names}
 
 
-def complex_step(forward: Forward, case: Case) -> dict[str, Array] | None:
+def complex_step(forward: Forward, case: Case, rounding: Mapping[str, Array]) -> dict[str, Estimate] | None:
     """Every gradient by one tiny step along the imaginary axis, free of cancellation; None where that is not possible.
 
     It needs a forward that carries complex numbers through by analytic operations; a function that drops the imaginary
-    part, or cannot take it, is recognised by its answer.
+    part, or cannot take it, is recognised by its answer. `rounding` bounds what rounding does to each gradient in real
+    arithmetic, as `compare.tolerance` computes it.
+
+    Error
+        No truncation; a complex product is off by at most √5 u where a real one is by u (Brent, Percival and
+        Zimmermann, 2007), so √5 times `rounding`.
 
     >>> from bncheck.definitions import LAYERS
     >>> layer = LAYERS["batch_norm"]
     >>> case = Case(layer.layouts[0], x=[[0.0], [2.0]], dy=[[1.0], [0.0]], eps=1.0)
-    >>> (complex_step(definition(layer, case), case)["dx"].ravel() * 2**2.5).round(12)
+    >>> rounding = {name: np.full(1, 1e-15) for name in case.gradient_names}
+    >>> (complex_step(definition(layer, case), case, rounding)["dx"].value.ravel() * 2**2.5).round(12)
     array([ 1., -1.])
     """
     try:
@@ -72,7 +78,17 @@ def complex_step(forward: Forward, case: Case) -> dict[str, Array] | None:
     if not np.iscomplexobj(base):
         return None
     box = _Box.examine(forward, case, np.full(case.x.shape, np.inf), base)
-    return {name: _along_imaginary_axis(box, name.removeprefix("d")) for name in case.gradient_names}
+    return {
+        name: Estimate(_along_imaginary_axis(box, name.removeprefix("d")), np.sqrt(5) * rounding[name])
+        for name in case.gradient_names
+    }
+
+
+def displaced(case: Case) -> Case:
+    """The case with every element moved as far as the differences move one: rounding is bounded there, too."""
+    signs = 1 - 2.0 * _parity(case, case.layout.reduced_axes)
+    step = (2 * _ratio(case) * _length(case) * signs).astype(case.dtype)
+    return Case(case.layout, case.x + step, case.dy, case.parameters, case.eps, case.origin)
 
 
 def definition(layer: Any, case: Case) -> Forward:
@@ -151,12 +167,14 @@ def _merged(copies: Array, axis: int) -> Array:
     return np.ascontiguousarray(moved).reshape(*moved.shape[:axis], -1, *moved.shape[axis + 2 :])
 
 
+def _parity(case: Case, axes: Sequence[int]) -> Array:
+    """A chessboard of 0 and 1 along some axes."""
+    return np.asarray(np.indices(case.x.shape)[list(axes)].sum(axis=0) % 2)
+
+
 def _half_moved(case: Case, free: list[int]) -> tuple[Array, Array]:
     """x with every other group shifted and spread, and a mask of the elements in the groups left alone."""
-    parity = np.zeros(case.x.shape, dtype=np.intp)
-    for k in free:
-        parity += np.arange(case.x.shape[k]).reshape([-1 if j == k else 1 for j in range(case.x.ndim)])
-    still = parity % 2 == 0
+    still = _parity(case, free) == 0
     spread = np.arange(case.x.size).reshape(case.x.shape) % 3 + 1
     return np.where(still, case.x, case.x + _length(case) * spread).astype(case.dtype), still
 
@@ -167,6 +185,11 @@ def _same(got: Array, base: Array, slack: Array, where: Array | None = None) -> 
     with np.errstate(all="ignore"):
         close = (np.abs(got - base) <= slack) | (got == base) | (np.isnan(got) & np.isnan(base))
     return bool(np.all(close if where is None else close | ~where))
+
+
+def _ratio(case: Case) -> float:
+    """h over the length: truncation and rounding in balance."""
+    return unit_roundoff(case.dtype) ** (1 / 6)
 
 
 def _length(case: Case) -> Array:
@@ -190,27 +213,54 @@ def _extrapolated(box: _Box, name: str) -> Estimate:
     case = box.case
     target = case.x if name == "x" else case.parameters[name]
     length = np.broadcast_to(_length(case), target.shape) if name == "x" else 1 + np.abs(target)
-    ratio = unit_roundoff(case.dtype) ** (1 / 6)  # h over the length: truncation and rounding in balance
-    multiples = np.array([1, -1, 2, -2])
+    ratio = _ratio(case)
+    moves = list(_moves(box, name))
+    falling = max(ratio**2, _falling(box, name, moves[:: max(1, len(moves) // 4)][:4], ratio * length))
     value = np.empty(target.shape)
     error = np.empty(target.shape)
-    weight = np.abs(case.dy)
-    for moves, where, inputs in _batches(box, name, ratio * length, multiples):
-        y = box.evaluate(*inputs).astype(np.float64, copy=False)
+    for batch, where, inputs in _batches(box, name, moves, ratio * length, np.array([1, -1, 2, -2])):
+        slopes, width, moved = _slopes(box, name, where, inputs)
+        first, second = np.moveaxis(slopes, 1, 0)
         with np.errstate(all="ignore"):
-            width = where[:, 0::2].astype(np.float64) - where[:, 1::2]
-            change = y[0::2] - y[1::2]
-            first, second = np.moveaxis(_contracted(box, name, change, case.dy).reshape(width.shape) / width, 1, 0)
-            width = np.abs(width[:, 0])
-            moved = _contracted(box, name, np.abs(change[0::2]), weight).reshape(width.shape) / width
-            noise = _contracted(box, name, box.noise[None], weight).reshape(1, *width.shape[1:])
+            noise = _contracted(box, name, box.noise[None], np.abs(case.dy)).reshape(1, *width.shape[1:])
             best = (4 * first - second) / 3
-            truncation = 16 * ratio**2 * (ratio**2 * moved + np.abs(best - first))
+            truncation = 16 * falling * (falling * moved + np.abs(best - first))
             rounding = 3 * noise / width + 4 * case.x.size * 2.0**-53 * moved
-        for k, index in enumerate(moves):
+        for k, index in enumerate(batch):
             value[index] = best[k]
             error[index] = truncation[k] + rounding[k]
     return Estimate(value, np.where(np.isnan(error), np.inf, error))
+
+
+def _falling(box: _Box, name: str, moves: list[tuple[Any, ...]], step: Array) -> float:
+    """How fast the terms of the series fall, measured at a few moves with a third step: (h/L)² of the worst."""
+    worst = 0.0
+    for _, where, inputs in _batches(box, name, moves, step, np.array([1, -1, 2, -2, 4, -4])):
+        slopes, width, moved = _slopes(box, name, where, inputs)
+        first, second, third = np.moveaxis(slopes, 1, 0)
+        with np.errstate(all="ignore"):
+            noise = _contracted(box, name, box.noise[None], np.abs(box.case.dy)).reshape(1, *width.shape[1:])
+            rounding = 3 * noise / width + 4 * box.case.x.size * 2.0**-53 * moved
+            fourth, fourth_at_2h = (4 * first - second) / 3, (4 * second - third) / 3
+            # 60 b h⁴ seen beyond what rounding explains, against 3 a h² and the slope itself
+            left = np.maximum(np.abs(fourth_at_2h - fourth) - 2 * rounding, 0) / 60
+            removed = np.abs(fourth - first)
+            found = np.where(left > 0, np.minimum(left / removed, np.sqrt(left / moved)), 0.0)
+        worst = max(worst, float(np.nanmax(found, initial=0.0)))
+    return worst
+
+
+def _slopes(box: _Box, name: str, where: Array, inputs: tuple[Array, dict[str, Array]]) -> tuple[Array, Array, Array]:
+    """Central differences at each step, twice the first step, and Σ |dy| |Δy| / 2h, all move by move."""
+    y = box.evaluate(*inputs).astype(np.float64, copy=False)
+    with np.errstate(all="ignore"):
+        widths = where[:, 0::2].astype(np.float64) - where[:, 1::2]
+        change = y[0::2] - y[1::2]
+        slopes = _contracted(box, name, change, box.case.dy).reshape(widths.shape) / widths
+        width = np.abs(widths[:, 0])
+        steps = widths.shape[1]
+        moved = _contracted(box, name, np.abs(change[0::steps]), np.abs(box.case.dy)).reshape(width.shape) / width
+    return slopes, width, moved
 
 
 def _along_imaginary_axis(box: _Box, name: str) -> Array:
@@ -218,7 +268,7 @@ def _along_imaginary_axis(box: _Box, name: str) -> Array:
     scale = np.broadcast_to(_length(box.case), target.shape) if name == "x" else 1 + np.abs(target)
     step = np.exp2(np.floor(np.log2(scale)) - 100)  # a power of two: dividing by it is exact
     value = np.empty(target.shape)
-    for move, where, moved in _batches(box, name, step, np.array([1j])):
+    for move, where, moved in _batches(box, name, _moves(box, name), step, np.array([1j])):
         y = box.evaluate(*moved)
         change = _contracted(box, name, y.imag, box.case.dy).reshape(where.shape)
         for k, index in enumerate(move):
@@ -227,15 +277,15 @@ def _along_imaginary_axis(box: _Box, name: str) -> Array:
 
 
 def _batches(
-    box: _Box, name: str, step: Array, multiples: Array
+    box: _Box, name: str, moves: Iterable[tuple[Any, ...]], step: Array, multiples: Array
 ) -> Iterator[tuple[list[tuple[Any, ...]], Array, tuple[Array, dict[str, Array]]]]:
     """Yields moves by the chunk: their indices, the values moved to, and the inputs to evaluate."""
     case = box.case
     target = case.x if name == "x" else case.parameters[name]
     dtype = np.result_type(target, multiples) if np.iscomplexobj(multiples) else target.dtype
     size = max(1, _CHUNK // (case.x.size * len(multiples)))
-    moves = _moves(box, name)
-    while batch := list(itertools.islice(moves, size)):
+    remaining = iter(moves)
+    while batch := list(itertools.islice(remaining, size)):
         copies = np.repeat(target[None].astype(dtype), len(batch) * len(multiples), axis=0)
         grouped = copies.reshape(len(batch), len(multiples), *target.shape)
         for k, index in enumerate(batch):

@@ -195,7 +195,7 @@ class _Writer:
             return [f"{name} = {'' if small == 1 else self.text(small) + ' * '}{self.sum_text(total)}"]
         lines = []
         for total in sums:
-            label = "sum_" + "_".join(self.text(f) for f in sp.Mul.make_args(total.function))
+            label = "sum_" + re.sub(r"\W+", "_", "_".join(self.text(f) for f in sp.Mul.make_args(total.function)))
             lines.append(f"{label} = {self.sum_text(total)}")
             self.known[total] = sp.Symbol(label)
         formula = formula.xreplace(self.known)
@@ -228,17 +228,17 @@ class _Writer:
 
     def in_place(self, terms: list[sp.Expr]) -> list[str]:
         """dx as a running total: first the term whose array can be overwritten, last those that are constant."""
-        parts = [term.as_independent(*self.large, as_Add=False) for term in terms]
+        parts = sorted((t.as_independent(*self.large, as_Add=False) for t in terms), key=lambda part: part[1] == 1)
         owned = [part for part in parts if self.text(part[1]) in self.locals]
-        if owned:
+        if owned and sum(array.has(owned[0][1]) for _, array in parts) == 1:
             first = owned[0]
-            small, array = first
-            lines = [f"dx = {self.text(array)}  # not needed any more: its memory becomes dx"]
-            lines += [f"dx *= {self.text(small)}"] if small != 1 else []
+            lines = [f"dx = {self.text(first[1])}  # not needed any more: its memory becomes dx"]
+            lines += [f"dx *= {self.text(first[0])}"] if first[0] != 1 else []
         else:
-            first = max(parts, key=lambda part: bool(part[1] != 1))
-            lines = [f"dx = {self.text(sp.Mul(*first))}"]
-        for small, array in sorted((part for part in parts if part is not first), key=lambda part: bool(part[1] == 1)):
+            first = parts[0]
+            fresh = self.text(sp.Mul(*first))
+            lines = [f"dx = {fresh}{'.copy()' if fresh.isidentifier() else ''}"]
+        for small, array in (part for part in parts if part is not first):
             negative = small.could_extract_minus_sign()
             lines.append(f"dx {'-' if negative else '+'}= {self.text(sp.Mul(-small if negative else small, array))}")
         return lines

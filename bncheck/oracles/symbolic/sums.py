@@ -115,7 +115,8 @@ def is_zero(expression: sp.Expr) -> bool:
         expression = pending.pop()
         bases = {p.base for p in expression.atoms(sp.Pow) if isinstance(p.base, sp.Add)}
         if bases:
-            pending.extend(_without_powers_of(min(bases, key=sp.default_sort_key), expression))
+            outermost = [b for b in bases if not any(b in other.atoms(sp.Add) for other in bases - {b})]
+            pending.extend(_without_powers_of(min(outermost, key=sp.default_sort_key), expression))
         elif expression != 0:
             return False
     return True
