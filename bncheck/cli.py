@@ -6,40 +6,63 @@ concluded, 130 interrupted.
 
 from __future__ import annotations
 
+import _thread
+import atexit
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from bncheck import __version__
 from bncheck.errors import BncheckError, InvalidInput
 
+
+class _Commands(TyperGroup):
+    """The commands, with a refusal of others that names them all."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands:
+            raise InvalidInput.unknown("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Verify the gradients of batch normalization: derived, proved, and held against a computed tolerance.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-class Colour(StrEnum):
-    """When to colour the output."""
-
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bncheck {__version__}")
+        raise typer.Exit
 
 
-LayerOption = Annotated[str, typer.Option("--layer", help="A layer's name, or FILE.py:NAME for your own definition.")]
+@app.callback(invoke_without_command=True)
+def bncheck(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Verify the gradients of batch normalization: derived, proved, and held against a computed tolerance."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
-@app.command()
+@app.command(short_help="Prove the gradients, and check every implementation of them.")
 def verify(
     layer: Annotated[
         str | None, typer.Option(help="One layer only: its name, or FILE.py:NAME for your own definition.")
@@ -54,25 +77,33 @@ def verify(
     output: Annotated[Path | None, typer.Option(help="A file to write the report to.")] = None,
     jobs: Annotated[int, typer.Option(help="How many processes work; the report does not depend on it.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the cases, and no real data.")] = False,
-    color: Annotated[Colour, typer.Option(help="When to colour the text.")] = Colour.AUTO,
+    color: Annotated[str, typer.Option(help="When to colour the text: auto, always or never.")] = "auto",
 ) -> None:
     """Prove the gradients, then hold every oracle and installed framework against the truth.
 
     Exit status: 0 all correct, 1 wrong or unstable, 2 bad usage, 3 crashed, 4 nothing concluded.
     """
-    formats = ("text", "json", "junit")
-    if format not in formats:
-        raise InvalidInput("format", format, f"one of {', '.join(formats)}")
+    _one_of("format", format, ("text", "json", "junit"))
+    _one_of("color", color, ("auto", "always", "never"))
+    for name, value, least in (("cases", cases, 1), ("jobs", jobs, 1), ("seed", seed, 0)):
+        if value < least:
+            raise InvalidInput(name, value, f"a whole number of at least {least}", "Leave it out for the default.")
     with _destination(output) as write:
         from bncheck import verify as campaign
         from bncheck.case import DTYPES
         from bncheck.definitions import LAYERS, find_layer
         from bncheck.recipes import Recipe
+        from bncheck.trace import trace
 
+        for name in dtype or ():
+            _one_of("dtype", name, tuple(DTYPES))
+        layers = tuple(LAYERS.values()) if layer is None else (find_layer(layer),)
+        for found in layers:
+            trace(found, found.layouts[0], found.parameters)  # tells what is wrong with a definition before any work
         with _progress(color) as progress:
             report = campaign.verify(
-                tuple(LAYERS.values()) if layer is None else (find_layer(layer),),
-                cases=max(1, cases // 10) if quick and cases > 0 else cases,
+                layers,
+                cases=max(1, cases // 10) if quick else cases,
                 seed=seed,
                 dtypes=tuple(dtype) if dtype else tuple(DTYPES),
                 jobs=jobs,
@@ -91,14 +122,16 @@ def verify(
         else:
             from bncheck.report import text
 
-            write(text.verification(report, colour=output is None and _coloured(color, sys.stdout)))
+            coloured = color == "always" if output else _coloured(color, sys.stdout)
+            write(text.verification(report, colour=coloured))
     raise typer.Exit(_STATUS[report.verdict.value])
 
 
+INTERRUPTED = 130
 _STATUS = {"correct": 0, "wrong": 1, "unstable": 1, "crashed": 3, "vacuous": 4, "inconclusive": 4}
 
 
-@app.command()
+@app.command(short_help="Print the gradients of a layer, with their proof.")
 def derive(
     layer: Annotated[str, typer.Argument(help="A layer's name, or FILE.py:NAME for your own definition.")],
     form: Annotated[str, typer.Option(help="chain-rule, direct or closed.")] = "closed",
@@ -112,27 +145,23 @@ def derive(
 
     The numpy format is the source that bncheck runs, lowered from the closed form.
     """
-    from bncheck.case import Layout
-    from bncheck.definitions import find_layer
-
-    found = find_layer(layer)
-    chosen = found.layouts[0] if layout is None else Layout.parse(layout)
-    styles, forms = ("unicode", "latex", "mathml", "numpy"), ("chain-rule", "direct", "closed")
-    if form not in forms:
-        raise InvalidInput("form", form, f"one of {', '.join(forms)}")
-    if format not in styles:
-        raise InvalidInput("format", format, f"one of {', '.join(styles)}")
-    from bncheck.oracles.symbolic import derivation, proof
-    from bncheck.report.formulas import formulas
-
-    derived = derivation.derive(found, chosen)
-    proved = proof.prove(derived)
+    _one_of("form", form, ("chain-rule", "direct", "closed"))
+    _one_of("format", format, ("unicode", "latex", "mathml", "numpy"))
     with _destination(output) as write:
+        from bncheck.case import Layout
+        from bncheck.definitions import find_layer
+        from bncheck.oracles.symbolic import derivation, proof
+        from bncheck.report.formulas import formulas
+
+        found = find_layer(layer)
+        chosen = found.layouts[0] if layout is None else Layout.parse(layout)
+        derived = derivation.derive(found, chosen)
+        proved = proof.prove(derived)
         write(formulas(derived, proved, form, format, chosen) + "\n")
     raise typer.Exit(0 if proved.proved else 1)
 
 
-@app.command()
+@app.command(short_help="Tell the versions, and which packages are installed.")
 def doctor() -> None:
     """Tell the versions, and which optional packages are installed."""
     from bncheck.report.text import doctor as report
@@ -147,24 +176,39 @@ def doctor() -> None:
     typer.echo(report(required | optional))
 
 
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InvalidInput.unknown(name, value, known)
+
+
 @contextmanager
 def _destination(output: Path | None) -> Iterator[Callable[[str], None]]:
-    """Writes to standard output, or to a file that appears whole or not at all."""
+    """Writes to standard output, or to a file that appears whole or not at all.
+
+    That the file can be written is tried at once, with a file that has no name: nothing can stay behind.
+    """
     if output is None:
-        yield lambda text: typer.echo(text, nl=False, color=True)
+        yield _print
         return
     if output.is_dir():
-        raise InvalidInput("output", str(output), "a file, not a folder")
+        raise InvalidInput("output", str(output), "a file, not a folder", f"{output / 'report.txt'}, for example.")
+    if output.exists() and not output.is_file():
+        yield lambda text: _write(output, text)  # a device or a pipe, which must not be replaced
+        return
+    target = output.resolve()  # through a link to what it names
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
+        tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
-        raise InvalidInput("output", str(output), f"a file that can be written; {error.strerror}") from error
-    partial = Path(name)
-    os.close(handle)
+        constraint = f"a file that can be written; {error.strerror} in {target.parent}"
+        raise InvalidInput("output", str(output), constraint, "Create the folder, or choose another.") from error
+    yield lambda text: _replace(target, text)
+
+
+def _replace(target: Path, text: str) -> None:
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        yield lambda text: _write(partial, text)
-        partial.chmod(0o644)
-        partial.replace(output)
+        _write(partial, text)
+        partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -173,14 +217,22 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _coloured(choice: Colour, stream: Any) -> bool:
-    if choice is not Colour.AUTO:
-        return choice is Colour.ALWAYS
-    return stream.isatty() and not os.environ.get("NO_COLOR")
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _coloured(choice: str, stream: Any) -> bool:
+    if choice != "auto":
+        return choice == "always"
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager
-def _progress(color: Colour) -> Iterator[Callable[[int, int], None]]:
+def _progress(color: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error where that is a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
@@ -194,39 +246,63 @@ def _progress(color: Colour) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-_UsageError, _ClickError = typer.BadParameter.__mro__[1:3]  # click's, or typer's own copy of it
+_ClickError: Any = typer.BadParameter.__mro__[2]  # click's, or typer's own copy of it
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and ends the process with its status."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    sys.unraisablehook = _interrupt_again
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal may lack Greek letters
+    status = run(sys.argv[1:] if arguments is None else arguments)
+    if status == INTERRUPTED:  # which Python itself, had Ctrl-C come within an `exec`, would turn into a signal
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        atexit._run_exitfuncs()
+        os._exit(status)
+    sys.exit(status)
+
+
+def _interrupt_again(dropped: Any) -> None:
+    """Python drops an exception that is raised within a garbage collection; Ctrl-C must not get lost there."""
+    if dropped.exc_type is KeyboardInterrupt:
+        threading.Timer(0.01, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(dropped)
 
 
 def run(arguments: list[str]) -> int:
     """The exit status of a command line; every failure is one line on standard error."""
     command = typer.main.get_command(app)
+    asked = next((f"bncheck {name}" for name in arguments[:1] if name in ("verify", "derive", "doctor")), "bncheck")
+    hint = f"Try '{asked} --help'."
     try:
-        status = command.main(arguments, prog_name="bncheck", standalone_mode=False)
+        with command.make_context("bncheck", list(arguments)) as context:
+            command.invoke(context)
         sys.stdout.flush()
+    except typer.Exit as end:
+        return end.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", 130)
+        return _fail("interrupted", INTERRUPTED)
     except BncheckError as error:
-        return _fail(str(error), 2)
+        return _fail(str(error) if _has_next_step(error) else f"{error} {hint}", 2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except _ClickError as error:
+        message = error.format_message().strip()
+        return _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} {hint}", 2)
     except Exception as error:
-        if isinstance(error, _ClickError):
-            message = getattr(error, "format_message", error.__str__)()
-            name = getattr(getattr(error, "ctx", None), "command_path", "bncheck")
-            hint = f"Try '{name} --help'." if isinstance(error, _UsageError) else ""
-            return _fail(f"{' '.join(message.split())} {hint}".strip(), 2) if message else 2
         if os.environ.get("BNCHECK_TRACEBACK"):
             raise
-        return _fail(f"internal error, {type(error).__name__}: {error}. Set BNCHECK_TRACEBACK=1 for its traceback.", 3)
-    return status if isinstance(status, int) else 0
+        kind = type(error).__name__
+        return _fail(f"internal error, {kind}: {error}. Set BNCHECK_TRACEBACK=1 for its traceback.", 3)
+    return 0
+
+
+def _has_next_step(error: BncheckError) -> bool:
+    return not isinstance(error, InvalidInput) or bool(error.fields[-1])
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"bncheck: {message}", file=sys.stderr)
+    print(f"bncheck: {' '.join(message.split())}", file=sys.stderr)
     return status
