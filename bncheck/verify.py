@@ -123,10 +123,17 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict on everything: correct only where the proof holds and every oracle and suspect agrees."""
+        """The verdict on everything: correct only where the proof holds and every oracle and suspect agrees.
+
+        Where no case of a layer could have told right from wrong, nothing is concluded.
+        """
         if not all(report.proof.proved for report in self.layers):
             return Verdict.WRONG
-        return Verdict.worst([tally.verdict for report in self.layers for tally in report.result.tallies.values()])
+        told = Verdict.worst([tally.verdict for report in self.layers for tally in report.result.tallies.values()])
+        for result in (report.result for report in self.layers):
+            if not told.failed and result.cases == result.vacuous + result.inconclusive:
+                return Verdict.INCONCLUSIVE if result.inconclusive else Verdict.VACUOUS
+        return told
 
     @property
     def counterexample(self) -> Counterexample | None:
