@@ -189,7 +189,7 @@ def _same(got: Array, base: Array, slack: Array, where: Array | None = None) -> 
 
 def _ratio(case: Case) -> float:
     """h over the length: truncation and rounding in balance."""
-    return unit_roundoff(case.dtype) ** (1 / 6)
+    return float(unit_roundoff(case.dtype) ** (1 / 6))
 
 
 def _length(case: Case) -> Array:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from bncheck.case import Case, Gradients
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """These cases are small: threads would only wait for each other, and for whatever else the machine does."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def batch_norm(case: Case) -> Gradients:
     """Runs `torch.nn.functional.batch_norm` in training mode forward and backward, on the CPU.
 

@@ -187,7 +187,9 @@ class _Writer:
     def gradient(self, name: str) -> list[str]:
         """Assignments that leave the gradient in a variable of its name."""
         formula = self.formulas[name]
-        sums = sorted(formula.atoms(sp.Sum) - set(self.known), key=sp.default_sort_key)
+        sums = sorted(
+            formula.atoms(sp.Sum) - set(self.known), key=lambda s: (len(s.atoms(sp.Sum)), sp.default_sort_key(s))
+        )  # a sum within a sum comes first
         if name != "dx" and len(sums) == 1 and not (formula / sums[0]).has(sp.Sum):
             (total,) = sums
             small = formula / total
@@ -195,7 +197,8 @@ class _Writer:
             return [f"{name} = {'' if small == 1 else self.text(small) + ' * '}{self.sum_text(total)}"]
         lines = []
         for total in sums:
-            label = "sum_" + re.sub(r"\W+", "_", "_".join(self.text(f) for f in sp.Mul.make_args(total.function)))
+            factors = sp.Mul.make_args(total.function.xreplace(self.known))
+            label = "sum_" + re.sub(r"\W+", "_", "_".join(map(self.text, factors)))
             lines.append(f"{label} = {self.sum_text(total)}")
             self.known[total] = sp.Symbol(label)
         formula = formula.xreplace(self.known)
@@ -206,7 +209,7 @@ class _Writer:
 
     def sum_text(self, total: sp.Sum) -> str:
         """A sum over axes that keeps them with size 1; a product of two arrays needs no temporary."""
-        factors = sp.Mul.make_args(total.function)
+        factors = sp.Mul.make_args(total.function.xreplace(self.known))
         labels = [self.text(factor) for factor in factors]
         letters = [index.name.rstrip("'") for index, *_ in total.limits]
         summed = "".join(self.derivation.roles[letter] for letter in letters)

@@ -2,7 +2,7 @@
 
 SymPy differentiates nested sums of indexed symbols, and leaves Kronecker deltas inside; its own `doit` cannot contract
 them. Four rules are enough here: a sum is linear, it lets go of what its index does not touch, it contracts a delta,
-and the name of a bound index means nothing.
+and the name of a bound index means nothing but its letter, which says what it runs over.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sympy as sp
 def contract(expression: sp.Expr) -> sp.Expr:
     """Contracts the deltas and pulls constants out of sums; products that hold no delta stay as they were written.
 
-    >>> i, j, m = sp.symbols("i j m")
+    >>> i, j, m = sp.symbols("i i' m")
     >>> x = sp.IndexedBase("x")
     >>> contract(sp.Sum(sp.KroneckerDelta(i, j) * x[i], (i, 1, m)))
     x[j]
@@ -42,7 +42,7 @@ def derivative(expression: sp.Expr, symbol: sp.Indexed) -> sp.Expr:
     The same as `contract(expression.diff(symbol))`, which a test holds it to, in a quarter of the time: SymPy asks
     about the sign and the finiteness of every part.
 
-    >>> i, j, m = sp.symbols("i j m")
+    >>> i, j, m = sp.symbols("i i' m")
     >>> x = sp.IndexedBase("x")
     >>> derivative(sp.Sum(x[j] ** 2, (j, 1, m)), x[i])
     2*x[i]

@@ -1,0 +1,32 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from bncheck.case import Case, Layout
+from bncheck.definitions import LAYERS, Layer
+
+FLAT = Layout("NC", reduced="N", affine="C")
+IMAGES = Layout("NCHW", reduced="NHW", affine="C")
+SHAPES = ((8, 4), (32, 16), (64, 64), (4, 3, 8, 8))
+
+MakeCase = Callable[..., Case]
+
+
+def random_case(
+    shape: tuple[int, ...] = (8, 4), dtype: str = "float64", seed: int = 0, *, offset: float = 0.0, eps: float = 1e-5
+) -> Case:
+    """Normal x around an offset, normal dy, γ and β; channels on axis 1."""
+    rng = np.random.default_rng(seed)
+    layout = FLAT if len(shape) == 2 else IMAGES
+    sizes = layout.parameter_shape(shape)
+    x, dy = rng.normal(size=shape) + offset, rng.normal(size=shape)
+    parameters = {"gamma": rng.normal(size=sizes), "beta": rng.normal(size=sizes)}
+    return Case(
+        layout, x.astype(dtype), dy.astype(dtype), {n: p.astype(dtype) for n, p in parameters.items()}, eps
+    )
+
+
+@pytest.fixture(scope="session")
+def batch_norm() -> Layer:
+    return LAYERS["batch_norm"]

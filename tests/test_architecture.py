@@ -1,0 +1,106 @@
+"""The tree keeps its promises: imports run one way, oracles are independent, heavy packages wait until they are used."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bncheck
+
+ROOT = Path(bncheck.__file__).parent
+
+FLOORS = [
+    ["errors"],
+    ["case"],
+    ["definitions"],
+    ["trace", "radius"],
+    ["oracles.symbolic.sums"],
+    ["oracles.symbolic.derivation"],
+    ["oracles.symbolic.published"],
+    ["oracles.symbolic.proof", "oracles.symbolic.lowering"],
+    ["oracles", "oracles.symbolic", "oracles.graph", "oracles.finite_difference", "oracles.ball"],
+    ["recipes", "minibatches"],
+    ["strategies"],
+    ["suspects.torch"],
+    ["suspects"],
+    ["compare", "mutants"],
+    ["checks"],
+    ["verify"],
+    ["report", "report.formulas", "report.text"],
+    ["report.json", "report.junit"],
+    ["cli"],
+    ["__main__"],
+]
+"""Each module imports only from the floors above it."""
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+    if path != ROOT / "__init__.py"
+}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of the package that a file imports, wherever in the file."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("bncheck"):
+            module = node.module.removeprefix("bncheck").lstrip(".")
+            inner = {f"{module}.{alias.name}".lstrip(".") for alias in node.names}
+            names |= {name for name in inner if name in MODULES} or ({module} if module else set())
+        elif isinstance(node, ast.Import):
+            names |= {a.name.removeprefix("bncheck.") for a in node.names if a.name.startswith("bncheck.")}
+    return names
+
+
+def test_every_module_has_its_floor() -> None:
+    assert sorted(MODULES) == sorted(name for floor in FLOORS for name in floor)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_run_one_way(module: str) -> None:
+    floor = {name: k for k, names in enumerate(FLOORS) for name in names}
+    upward = {name for name in imported(MODULES[module]) if floor[name] >= floor[module]}
+    inside = {name for name in upward if name.startswith(f"{module}.")}  # a package may hand on what it holds
+    assert upward - inside == set()
+
+
+def test_no_oracle_imports_another() -> None:
+    """The scientific claim: what agrees was found independently."""
+    families = ("oracles.symbolic", "oracles.graph", "oracles.finite_difference", "oracles.ball")
+    for module, path in MODULES.items():
+        family = next((f for f in families if module.startswith(f)), None)
+        if family is not None:
+            others = {name for name in imported(path) for f in families if name.startswith(f) and f != family}
+            assert others == set(), module
+            assert not imported(path) & {"compare", "mutants", "verify"}
+
+
+def test_the_import_check_itself_can_fail(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.py"
+    file.write_text("from bncheck.oracles import graph\ndef f():\n    from bncheck.verify import verify\n")
+    assert imported(file) == {"oracles.graph", "verify"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import bncheck", ["numpy", "sympy", "hypothesis", "flint", "torch", "sklearn", "rich"]),
+        ("import bncheck.case", ["sympy", "hypothesis", "flint", "torch", "sklearn"]),
+        ("from bncheck import check, Case", ["hypothesis", "torch", "sklearn", "rich"]),
+        ("import bncheck.verify", ["torch", "sklearn", "hypothesis", "rich"]),
+    ],
+)
+def test_heavy_packages_wait_until_they_are_used(statement: str, absent: list[str]) -> None:
+    code = f"import sys\n{statement}\nprint([name for name in {absent} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_everything_public_can_be_reached() -> None:
+    for name in bncheck.__all__:
+        assert getattr(bncheck, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = bncheck.nothing

@@ -1,0 +1,85 @@
+"""A definition that a user wrote gets the proof, the lowered source, all oracles and the campaign for free."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bncheck.case import Case, Layout
+from bncheck.compare import Verdict
+from bncheck.definitions import LAYERS, Layer
+from bncheck.oracles import symbolic
+from bncheck.oracles.symbolic.derivation import derive
+from bncheck.oracles.symbolic.lowering import lower
+from bncheck.oracles.symbolic.proof import prove
+from bncheck.verify import verify
+
+LAYOUTS = LAYERS["batch_norm"].layouts
+
+
+def fourth_moment_norm(x: Any, gamma: Any = 1, beta: Any = 0, eps: Any = 1e-5, *, mean: Any, sqrt: Any) -> Any:
+    """Scales by the fourth root of the fourth central moment: outliers weigh more than in batch norm."""
+    mu = mean(x)
+    centred = x - mu
+    fourth = mean(centred**4)
+    xhat = centred / sqrt(sqrt(fourth + eps))
+    return {"mean": mu, "fourth": fourth, "xhat": xhat, "y": gamma * xhat + beta}
+
+
+def rms_norm(x: Any, gamma: Any = 1, eps: Any = 1e-5, *, mean: Any, sqrt: Any) -> Any:
+    mean_square = mean(x * x)
+    xhat = x / sqrt(mean_square + eps)
+    return {"mean_square": mean_square, "xhat": xhat, "y": gamma * xhat}
+
+
+def mean_only(x: Any, gamma: Any = 1, beta: Any = 0, eps: Any = 1e-5, *, mean: Any) -> Any:
+    mu = mean(x)
+    return {"mean": mu, "y": gamma * (x - mu) + beta}
+
+
+def squared(x: Any, gamma: Any = 1, beta: Any = 0, eps: Any = 1e-5, *, mean: Any, sqrt: Any) -> Any:
+    mu = mean(x)
+    var = mean((x - mu) ** 2)
+    xhat = (x - mu) / sqrt(var + eps)
+    return {"mean": mu, "var": var, "xhat": xhat, "y": gamma * xhat * xhat + beta * x}
+
+
+@pytest.mark.parametrize("definition", [fourth_moment_norm, rms_norm, mean_only, squared])
+def test_everything_follows_from_the_definition(definition: Any) -> None:
+    layer = Layer(definition, LAYOUTS)
+    assert prove(derive(layer)).proved
+    assert verify((layer,), cases=60).verdict is Verdict.CORRECT
+
+
+def test_a_wrong_gradient_of_ones_own_layer_is_caught() -> None:
+    layer = Layer(fourth_moment_norm, LAYOUTS)
+
+    def without_the_moments_path(case: Case) -> Any:
+        right = dict(symbolic.vjp(layer, case))
+        return {**right, "dx": right["dx"] * (1 + 1e-4)}
+
+    assert verify((layer,), cases=40, suspects={"mine": without_the_moments_path}).verdict is Verdict.WRONG
+
+
+@pytest.mark.parametrize(
+    ("layout", "x_shape"),
+    [
+        (Layout("NCHW", "CHW", "CHW"), (2, 3, 2, 2)),  # layer norm
+        (Layout("NCHW", "HW", "C"), (2, 3, 2, 2)),  # instance norm
+        (Layout("NGKHW", "KHW", "GK"), (2, 2, 3, 2, 2)),  # group norm
+    ],
+)
+def test_the_derivation_does_not_mind_which_axes_are_reduced(layout: Layout, x_shape: tuple[int, ...]) -> None:
+    """γ inside the sum, groups within a batch: the formula follows from the roles of the axes."""
+    from bncheck.oracles import ball, graph
+
+    layer = Layer(LAYERS["batch_norm"].definition, (layout,))
+    rng = np.random.default_rng(0)
+    sizes = layout.parameter_shape(x_shape)
+    parameters = {"gamma": rng.normal(size=sizes), "beta": rng.normal(size=sizes)}
+    case = Case(layout, rng.normal(size=x_shape), rng.normal(size=x_shape), parameters, 0.01)
+    truth = ball.vjp(layer, case)
+    for got in (symbolic.vjp(layer, case), graph.vjp(layer, case)):
+        for name, value in got.items():
+            np.testing.assert_allclose(value, truth[name].value, atol=1e-13, err_msg=name)
+    assert "centred" in lower(layer, layout).source

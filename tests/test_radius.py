@@ -1,0 +1,99 @@
+"""Midpoint-radius arithmetic encloses: held against exact fractions, in every order of addition."""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from bncheck.radius import Format, Radius
+
+HALF = Format.of("float16")
+DOUBLE = Format.of("float64")
+
+
+def contains(radius: Radius, exact: Fraction, at: tuple[int, ...] = ()) -> bool:
+    return abs(Fraction(float(radius.midpoint[at])) - exact) <= Fraction(float(radius.radius[at]))
+
+
+@pytest.mark.parametrize("fmt", [HALF, DOUBLE], ids=["float16", "float64"])
+def test_each_operation_encloses_the_exact_result_and_every_rounding_of_it(fmt: Format) -> None:
+    rng = np.random.default_rng(0)
+    dtype = np.float16 if fmt == HALF else np.float64
+    for a, b in rng.normal(size=(200, 2)).astype(dtype):
+        left, right = Radius.exact(a, fmt), Radius.exact(b, fmt)
+        p, q = Fraction(float(a)), Fraction(float(b))
+        for got, exact, rounded in (
+            (left + right, p + q, a + b),
+            (left - right, p - q, a - b),
+            (left * right, p * q, a * b),
+            (left / right, p / q, a / b),
+            (2 - left, 2 - p, dtype(2) - a),
+            (1 / left, 1 / p, dtype(1) / a),
+            (left**3, p**3, a * a * a),
+        ):
+            assert contains(got, exact)
+            assert contains(got, Fraction(float(rounded)))
+            assert got.radius < 8 * fmt.roundoff * (abs(float(p)) + abs(float(q)) + 2 + abs(float(got.midpoint))) + 1e-6
+
+
+def test_a_sum_encloses_every_order_of_addition() -> None:
+    values = np.array([2048, 1, -2047, 0.5, 3], dtype=np.float16)
+    bound = Radius.exact(values, HALF).sum(axis=(0,))
+    reached = set()
+    for order in itertools.permutations(values):
+        total = np.float16(0)
+        for value in order:
+            total = np.float16(total + value)
+        reached.add(float(total))
+    assert len(reached) > 3  # the order matters a great deal here
+    assert all(abs(total - float(bound.midpoint[0])) <= float(bound.radius[0]) for total in reached)
+
+
+def test_pairwise_sums_are_enclosed_too() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=1024).astype(np.float16)
+    bound = Radius.exact(values, HALF).sum(axis=(0,))
+    level = values
+    while level.size > 1:
+        level = level[::2] + level[1::2]
+    assert abs(float(level[0]) - float(bound.midpoint[0])) <= bound.radius[0]
+
+
+def test_what_may_leave_the_range_is_unbounded() -> None:
+    big = Radius.exact([60000.0, 60000.0], HALF)
+    assert np.isinf(big.sum(axis=(0,)).radius).all()
+    assert np.isinf((big * 2).radius).all()
+    assert np.isfinite((big / 2).radius).all()
+
+
+def test_a_divisor_that_may_vanish_gives_an_unbounded_quotient() -> None:
+    tiny = Radius.exact(1e-3, HALF) - Radius.exact(1e-3, HALF)
+    assert np.isinf((1 / tiny).radius)
+    assert np.isinf((Radius.exact(1.0, HALF) / Radius.exact(0.0, HALF)).radius)
+
+
+def test_underflow_is_bounded_by_the_smallest_number() -> None:
+    small = Radius.exact(2.0**-20, HALF)
+    assert float(np.float16(2.0**-20) * np.float16(2.0**-20)) == 0
+    assert contains(small * small, Fraction(1, 2**40))
+    assert contains(small * small, Fraction(0))
+
+
+def test_a_root_encloses_across_zero() -> None:
+    nearly = Radius(np.array(0.0), np.array(1e-4), HALF).sqrt()
+    assert nearly.radius >= 1e-2
+
+
+def test_numpy_scalars_on_the_left_are_understood() -> None:
+    third = Radius.exact(3.0, DOUBLE)
+    assert contains(np.float64(1) / third, Fraction(1, 3))
+    assert contains(np.float64(1) - third, Fraction(-2))
+
+
+def test_einsum_is_a_product_and_a_sum() -> None:
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(size=(2, 4, 3))
+    got = np.einsum("nc,nc->c", Radius.exact(a, DOUBLE), Radius.exact(b, DOUBLE))
+    exact = [sum(Fraction(x) * Fraction(y) for x, y in zip(a[:, c], b[:, c], strict=True)) for c in range(3)]
+    assert all(contains(got, value, (c,)) for c, value in enumerate(exact))

@@ -1,0 +1,139 @@
+"""The computed tolerance is held against Arb: never too narrow, wider than Arb's own radius, and not needlessly wide."""
+
+import numpy as np
+import pytest
+from conftest import FLAT
+from flint import arb, ctx
+
+from bncheck.case import DTYPES, Array, Case, unit_roundoff
+from bncheck.compare import tolerance
+from bncheck.definitions import LAYERS
+from bncheck.oracles import ball, symbolic
+from bncheck.recipes import REGIMES, Recipe
+
+LAYER = LAYERS["batch_norm"]
+CASES = 1000
+"""Random cases of each dtype; every one is run in two orders of summation."""
+
+
+def recipes(dtype: str, count: int, seed: int) -> list[Recipe]:
+    """Random recipes over every layout, regime and eps."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for k in range(count):
+        layout = LAYER.layouts[k % len(LAYER.layouts)]
+        shape = tuple(int(n) for n in rng.integers(1, 4 if len(layout.axes) > 3 else 9, size=len(layout.axes)))
+        eps = float(10 ** rng.uniform(-12, 0))
+        regime = list(REGIMES)[k % len(REGIMES)]
+        found.append(Recipe(layout, shape, dtype, eps, regime, "random", bool(k % 5), k))
+    return found
+
+
+def in_another_order(case: Case) -> Case:
+    """The same numbers in Fortran order: NumPy then adds them up in another order."""
+    x, dy = np.asfortranarray(case.x), np.asfortranarray(case.dy)
+    return Case(case.layout, x, dy, case.parameters, case.eps)
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES))
+def test_the_compiled_gradient_never_leaves_its_radius(dtype: str) -> None:
+    worst, finite, reordered = 0.0, 0, 0
+    for recipe in recipes(dtype, CASES, seed=1):
+        case = recipe.build(LAYER.parameters)
+        truth = ball.vjp(LAYER, case)
+        allowed = tolerance(LAYER, case)
+        once, again = symbolic.vjp(LAYER, case), symbolic.vjp(LAYER, in_another_order(case))
+        reordered += any(not np.array_equal(once[name], again[name]) for name in once)
+        for got in (once, again):
+            for name, value in got.items():
+                limit = allowed[name].radius + truth[name].radius
+                finite += int(np.isfinite(limit).all())
+                with np.errstate(invalid="ignore"):
+                    fraction = np.where(np.isinf(limit), 0.0, truth[name].distance(value) / limit)
+                worst = max(worst, float(fraction.max()))
+                assert fraction.max() <= 1, (str(recipe), name, float(fraction.max()))
+    assert finite > CASES  # most radii are finite, or the test would prove little
+    assert reordered > CASES / 20  # the second order of summation is really another
+    assert worst > 0.2  # and the bound is near enough to be worth having
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES))
+def test_the_radius_contains_arbs_own(dtype: str) -> None:
+    """Arb runs the same formulas at the dtype's precision; its balls bound its own rounding, in its own order."""
+    compared = 0
+    for recipe in recipes(dtype, 200, seed=2):
+        case = recipe.build(LAYER.parameters)
+        allowed = tolerance(LAYER, case)
+        for name, radius in arb_radius(case).items():
+            ours = allowed[name].radius.reshape(radius.shape)
+            compared += int(np.isfinite(radius).sum())
+            assert (radius <= ours).all(), (str(recipe), name, (radius / ours).max())
+    assert compared > 1000
+
+
+def arb_radius(case: Case) -> dict[str, Array]:
+    """The radii of the definition and the compiled backward on arrays of Arb balls of the dtype's precision.
+
+    Arb truncates: at p + 1 bits its rounding is at most the unit roundoff of a format of p bits, 2^-p.
+    """
+    balls = np.vectorize(lambda v: arb(float(v)), otypes=[object])
+    count = case.count
+
+    def mean(a: Array) -> Array:
+        return np.asarray(a.sum(axis=case.layout.reduced_axes, keepdims=True) / count)
+
+    with ctx.workprec(1 - int(np.log2(unit_roundoff(case.dtype)))):
+        results = symbolic.run(
+            LAYER,
+            case,
+            balls(case.x),
+            balls(case.dy),
+            {name: balls(value) for name, value in case.broadcast_parameters().items()},
+            mean=mean,
+            sqrt=np.sqrt,
+        )
+        radius = np.vectorize(lambda b: float(b.rad()) if b.is_finite() else 0.0, otypes=[float])
+        return {name: radius(value) for name, value in results.items()}
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES))
+def test_on_well_conditioned_data_the_radius_stays_within_100_roundoffs_of_the_gradients_scale(dtype: str) -> None:
+    """Well-conditioned: each group of x and of dy has mean 0 and variance 1, and they correlate by at most 0.1.
+
+    The scale of a gradient is the largest sum of the absolute values of its terms.
+    """
+    rng = np.random.default_rng(3)
+    widest = 0.0
+    for k in range(400):
+        count = 64 if k % 2 else int(rng.integers(4, 65))
+        x = standardised(rng.normal(size=(count, 3)))
+        rest = rng.normal(size=(count, 3))
+        along = rng.uniform(-0.1, 0.1, size=3)
+        dy = along * x + np.sqrt(1 - along**2) * standardised(rest - x * (rest * x).mean(axis=0))
+        gamma, beta = rng.uniform(0.5, 2, size=(2, 3))
+        parameters = {"gamma": gamma.astype(dtype), "beta": beta.astype(dtype)}
+        case = Case(FLAT, x.astype(dtype), dy.astype(dtype), parameters)
+        terms = {
+            "y": gamma * abs(x) + beta,
+            "dx": gamma * (abs(dy) + abs(dy).mean(axis=0) + abs(x) * abs(dy * x).mean(axis=0)),
+            "dgamma": abs(dy * x).sum(axis=0),
+            "dbeta": abs(dy).sum(axis=0),
+        }
+        for name, radius in tolerance(LAYER, case).items():
+            widest = max(widest, float(radius.radius.max() / terms[name].max() / unit_roundoff(case.dtype)))
+    assert widest <= 100
+
+
+def standardised(x: Array) -> Array:
+    return np.asarray((x - x.mean(axis=0)) / x.std(axis=0))
+
+
+def test_a_one_pass_variance_is_outside_the_radius_where_a_two_pass_one_is_inside() -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(64, 8)) + 1000).astype(np.float32)
+    case = Case(FLAT, x, rng.normal(size=x.shape).astype(np.float32))
+    truth, allowed = ball.vjp(LAYER, case)["y"], tolerance(LAYER, case)["y"].radius
+    one_pass = (x - x.mean(0)) / np.sqrt(np.abs((x * x).mean(0) - x.mean(0) ** 2) + np.float32(case.eps))
+    two_pass = (x - x.mean(0)) / np.sqrt(((x - x.mean(0)) ** 2).mean(0) + np.float32(case.eps))
+    assert (truth.distance(one_pass) > allowed).any()
+    assert (truth.distance(two_pass) <= allowed).all()
