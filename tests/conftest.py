@@ -1,4 +1,5 @@
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Generator
 
 import numpy as np
 import pytest
@@ -30,3 +31,13 @@ def random_case(
 @pytest.fixture(scope="session")
 def batch_norm() -> Layer:
     return LAYERS["batch_norm"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where skips are forbidden, as in CI, a skipped test has failed: it would have shown nothing."""
+    report = yield
+    if report.skipped and os.environ.get("BNCHECK_FORBID_SKIPS"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and BNCHECK_FORBID_SKIPS is set: {report.longrepr}"
+    return report
