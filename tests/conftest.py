@@ -23,9 +23,7 @@ def random_case(
     sizes = layout.parameter_shape(shape)
     x, dy = rng.normal(size=shape) + offset, rng.normal(size=shape)
     parameters = {"gamma": rng.normal(size=sizes), "beta": rng.normal(size=sizes)}
-    return Case(
-        layout, x.astype(dtype), dy.astype(dtype), {n: p.astype(dtype) for n, p in parameters.items()}, eps
-    )
+    return Case(layout, x.astype(dtype), dy.astype(dtype), {n: p.astype(dtype) for n, p in parameters.items()}, eps)
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +32,9 @@ def batch_norm() -> Layer:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where skips are forbidden, as in CI, a skipped test has failed: it would have shown nothing."""
     report = yield
     if report.skipped and os.environ.get("BNCHECK_FORBID_SKIPS"):

@@ -43,7 +43,9 @@ def failed(got: Gradients, truth: Mapping[str, Enclosure], allowed: Mapping[str,
     return any(c.verdict is Verdict.WRONG for c in compare(known, truth, allowed).values())
 
 
-@pytest.mark.parametrize("shape", [pytest.param(s, marks=[pytest.mark.slow] if np.prod(s) > 600 else []) for s in SHAPES])
+@pytest.mark.parametrize(
+    "shape", [pytest.param(s, marks=[pytest.mark.slow] if np.prod(s) > 600 else []) for s in SHAPES]
+)
 def test_every_oracle_catches_every_planted_bug_at_every_seed(shape: tuple[int, ...]) -> None:
     missed = []
     for seed in range(SEEDS):

@@ -1,4 +1,4 @@
-"""The tree keeps its promises: imports run one way, oracles are independent, heavy packages wait until they are used."""
+"""The tree keeps its promises: imports run one way, oracles are independent, heavy packages wait for their use."""
 
 import ast
 import subprocess

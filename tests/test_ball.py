@@ -25,7 +25,7 @@ def test_exact_rational_gradients_lie_within_the_balls(batch_norm: Layer) -> Non
         balls = ball.balls_of(batch_norm, case)["dx"]
         with ctx.workprec(300):
             for k in range(2):
-                exact = (dy[k] - mean_dy - xhat[k] * mean_dyx) / e
+                exact = Fraction((dy[k] - mean_dy - xhat[k] * mean_dyx) / e)
                 truth = arb(exact.numerator) / exact.denominator
                 assert balls[k, 0].contains(truth)
                 assert not balls[k, 0].contains(truth + arb(2) ** -150)

@@ -12,7 +12,9 @@ from bncheck.recipes import REGIMES, Recipe
 from bncheck.strategies import EPS, cases, recipes
 
 LAYER = LAYERS["batch_norm"]
-RELAXED = settings(max_examples=300, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+RELAXED = settings(
+    max_examples=300, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
 
 
 def test_a_case_is_frozen_and_a_copy() -> None:

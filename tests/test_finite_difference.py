@@ -121,7 +121,7 @@ def test_complex_steps_are_not_taken_where_the_imaginary_part_is_lost() -> None:
     case = random_case()
 
     def real_only(x: Array, parameters: Mapping[str, Array]) -> Array:
-        return np.real(x) - np.real(x).mean(axis=0)
+        return np.asarray(np.real(x) - np.real(x).mean(axis=0))
 
     def refuses(x: Array, parameters: Mapping[str, Array]) -> Array:
         if np.iscomplexobj(x):

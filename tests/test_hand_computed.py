@@ -6,6 +6,8 @@ Channel 1: x = (5, 5), variance 0, √9 = 3, x̂ = 0; γ = 3, β = 0, y = 0. dy 
 dx = γ/3 · (dy − 3/2) = ±1/2.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 from conftest import FLAT
@@ -23,7 +25,7 @@ CASE = Case(
     parameters={"gamma": np.array([5.0, 3.0]), "beta": np.array([1.0, 0.0])},
     eps=9.0,
 )
-EXPECTED = {
+EXPECTED: dict[str, list[Any]] = {
     "y": [[-3, 0], [5, 0]],
     "dx": [[9 / 50, 1 / 2], [-9 / 50, -1 / 2]],
     "dgamma": [-4 / 5, 0],

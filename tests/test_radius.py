@@ -2,6 +2,7 @@
 
 import itertools
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,6 +95,9 @@ def test_numpy_scalars_on_the_left_are_understood() -> None:
 def test_einsum_is_a_product_and_a_sum() -> None:
     rng = np.random.default_rng(2)
     a, b = rng.normal(size=(2, 4, 3))
-    got = np.einsum("nc,nc->c", Radius.exact(a, DOUBLE), Radius.exact(b, DOUBLE))
-    exact = [sum(Fraction(x) * Fraction(y) for x, y in zip(a[:, c], b[:, c], strict=True)) for c in range(3)]
+    left: Any = Radius.exact(a, DOUBLE)  # NumPy's types know arrays only
+    right: Any = Radius.exact(b, DOUBLE)
+    got = np.einsum("nc,nc->c", left, right)
+    zero = Fraction(0)
+    exact = [sum((Fraction(x) * Fraction(y) for x, y in zip(a[:, c], b[:, c], strict=True)), zero) for c in range(3)]
     assert all(contains(got, value, (c,)) for c, value in enumerate(exact))

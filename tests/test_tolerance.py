@@ -1,4 +1,4 @@
-"""The computed tolerance is held against Arb: never too narrow, wider than Arb's own radius, and not needlessly wide."""
+"""The computed tolerance is held against Arb: never too narrow, wider than Arb's own, and not needlessly wide."""
 
 import numpy as np
 import pytest
