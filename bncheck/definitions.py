@@ -118,7 +118,7 @@ class Layer:
         wanted = {name: operations[name] for name in self.operations}
         named = self.definition(x, **parameters, eps=eps, **wanted)
         if not isinstance(named, dict) or not named or list(named)[-1] != "y":
-            returned = f"a dict of {', '.join(named) or 'nothing'}" if isinstance(named, dict) else type(named).__name__
+            returned = f"a dict of {', '.join(named) or 'nothing'}" if isinstance(named, dict) else "no dict"
             raise InvalidDefinition(
                 f"{self.name} returned {returned}, expected a dict of named values with 'y' last. Return {{'y': ...}}."
             )

@@ -165,6 +165,15 @@ def trace(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Graph:
             raise InvalidDefinition(
                 f"{layer.name} returned {name!r}, expected a name that formulas do not use. Rename it."
             )
+    needed, pending = set(), [named["y"]]
+    while pending:
+        node = pending.pop()
+        if node not in needed:
+            needed.add(node)
+            pending.extend(node.inputs)
+    for name, node in inputs.items():
+        if node not in needed and name != "eps":
+            raise InvalidDefinition(f"{layer.name} makes no use of {name}, expected y to depend on it. Leave it out.")
     if len(set(named.values())) < len(named):
         raise InvalidDefinition(
             f"{layer.name} returned one value under two names, {', '.join(named)}; expected one name. Leave one out."

@@ -163,9 +163,11 @@ class _Writer:
         self.notation = notation
         self.names: dict[str, set[str]] = {letter: {letter} for letter in derivation.roles}
         self.gradients = {f"d{name}": k for k, name in enumerate([*reversed(derivation.steps), *derivation.inputs])}
-        self.roots = {
-            derivation.symbol(name).base: sp.IndexedBase(name.removeprefix("inv_")) for name in derivation.saved
-        }
+        taken = {*derivation.inputs, *derivation.steps}
+        self.roots = {}
+        for name in derivation.saved:
+            root = name.removeprefix("inv_")
+            self.roots[derivation.symbol(name).base] = sp.IndexedBase(f"root_{root}" if root in taken else root)
 
     def equations(self, form: str) -> tuple[list[tuple[str, list[tuple[bool, str]]]], ...]:
         """The forward and the backward equations, each as its left side and the signed terms of its right side."""

@@ -101,9 +101,9 @@ def _planted(result: Result) -> str:
     missed = [name for name, count in result.revealed.items() if not count]
     told = f"{len(result.revealed) - len(missed)} of {len(result.revealed)} caught"
     if len(missed) == 1:
-        return f"{told}, not {missed[0]}: {MUTANTS[missed[0]].words}"
+        return f"{told}; missed: {missed[0]}, {MUTANTS[missed[0]].words}"
     if missed:
-        return f"{told}, not {', '.join(missed)}"
+        return f"{told}; missed: {', '.join(missed)}"
     rarest = min(result.revealed, key=result.revealed.__getitem__)
     return told if result.cases == 1 else f"{told}, the rarest ({rarest}) {result.revealed[rarest]} times"
 
