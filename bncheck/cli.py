@@ -304,5 +304,6 @@ def _has_next_step(error: BncheckError) -> bool:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"bncheck: {' '.join(message.split())}", file=sys.stderr)
+    printable = "".join(c if c.isprintable() else " " for c in message)
+    print(f"bncheck: {' '.join(printable.split())}", file=sys.stderr)
     return status

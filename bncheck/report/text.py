@@ -125,7 +125,7 @@ def _counterexample(found: Counterexample) -> Iterator[Text]:
     verdict = (comparison.verdict.value, _COLOURS[comparison.verdict])
     if found.detail:
         yield Text.assemble(f"{found.subject} ", verdict, " on the smallest case found")
-        yield from _entry("raised", textwrap.shorten(found.detail, 200))
+        yield from _entry("raised", textwrap.shorten(_plain(found.detail), 200))
     else:
         yield Text.assemble(f"{found.subject}: {found.gradient} is ", verdict, " on the smallest case found")
         yield from _entry("element", f"{found.gradient}[{', '.join(map(str, comparison.index))}]")
@@ -139,6 +139,11 @@ def _counterexample(found: Counterexample) -> Iterator[Text]:
         yield from _entry(name, _written(np.asarray(array)))
     command = f"  {'reproduce':<12}  {reproduce(found)}"
     yield Text(command if len(command) <= WIDTH else command.replace(" --case", " \\\n" + " " * 18 + "--case"))
+
+
+def _plain(text: str) -> str:
+    """The text without control characters, which a terminal might obey."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _written(array: Array) -> str:
