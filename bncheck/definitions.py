@@ -8,13 +8,12 @@ arrays, Arb balls, and the recording nodes that become the computation graph and
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from bncheck.case import Layout
@@ -152,12 +151,10 @@ def find_layer(name: str) -> Layer:
 def _from_file(path: Path, attribute: str) -> Any:
     if not path.is_file():
         raise InvalidInput("layer", f"{path}:{attribute}", "a Python file that exists", f"Is {path} the right path?")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise InvalidInput("layer", str(path), "a Python file")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
     try:
-        spec.loader.exec_module(module)
+        exec(compile(path.read_bytes(), path, "exec"), module.__dict__)  # an import would leave bytecode behind
     except (Exception, SystemExit) as error:
         raised = f"{type(error).__name__}: {error}"
         raise InvalidInput(
