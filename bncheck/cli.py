@@ -265,7 +265,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _interrupt_again(dropped: Any) -> None:
     """Python drops an exception that is raised within a garbage collection; Ctrl-C must not get lost there."""
     if dropped.exc_type is KeyboardInterrupt:
-        threading.Timer(0.01, _thread.interrupt_main).start()
+        again: Any = getattr(signal, "pthread_kill", lambda *_: _thread.interrupt_main())  # not on Windows
+        threading.Timer(0.01, again, (threading.main_thread().ident, signal.SIGINT)).start()
     else:
         sys.__unraisablehook__(dropped)
 
