@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT))  # the benchmarks are not part of the package
+
+from benchmarks import __main__ as command_line  # noqa: E402
+from benchmarks import backward, startup, tables, timing  # noqa: E402
+from benchmarks.result import Effort, Requirement, Result, Table  # noqa: E402
+
+TABLE = Table(("what", "ms"), (("one", "1.00"), ("another", "20.0")), "Best of two.")
+README = f"# Title\n\nbefore\n\n{tables.BEGIN}\nold numbers\n{tables.END}\n\nafter\n"
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, *requirements: Requirement) -> list[str]:
+    """Puts an instant benchmark in place of each; returns the names of those that ran."""
+    ran: list[str] = []
+
+    def benchmark(name: str, effort: Effort) -> Result:
+        ran.append(name)
+        return Result(f"About {name}", (TABLE,), requirements)
+
+    monkeypatch.setattr(command_line, "benchmark", benchmark)
+    return ran
+
+
+def test_a_table_reads_as_markdown_and_as_text() -> None:
+    assert tables.markdown(Result("Title", (TABLE,), (Requirement("ratio", 0.5, 2),))) == (
+        "### Title\n\n"
+        "| what    |   ms |\n"
+        "| ------- | ---: |\n"
+        "| one     | 1.00 |\n"
+        "| another | 20.0 |\n\n"
+        "Best of two.\n\n"
+        "| required | limit | measured |     |\n"
+        "| -------- | ----: | -------: | --: |\n"
+        "| ratio    |   ≤ 2 |    0.500 | met |\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (200, "200"), (1295.4, "1295"), (99.96, "100"), (0.0163, "0.0163"), (1.5, "1.50"), (2e-5, "0.0000200")],
+)
+def test_numbers_have_three_digits_and_no_exponent(value: float, text: str) -> None:
+    assert tables.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("requirement", "met"),
+    [
+        (Requirement("most", 2, 2), True),
+        (Requirement("most", 2.1, 2), False),
+        (Requirement("least", 2, 2, at_least=True), True),
+        (Requirement("least", 1.9, 2, at_least=True), False),
+        (Requirement("not a number", float("nan"), 2), False),
+    ],
+)
+def test_a_requirement_knows_its_side(requirement: Requirement, met: bool) -> None:
+    assert requirement.met is met
+
+
+def test_write_replaces_what_stands_between_the_markers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stand_in(monkeypatch)
+    readme = tmp_path / "README.md"
+    readme.write_text(README, encoding="utf-8")
+    for _ in range(2):  # the second time it replaces its own text
+        assert command_line.main(["verify", "check", "--smoke", "--write", str(readme)]) == 0
+        text = readme.read_text(encoding="utf-8")
+        assert text.startswith(f"# Title\n\nbefore\n\n{tables.BEGIN}\n")
+        assert text.endswith(f"\n{tables.END}\n\nafter\n")
+        assert "old numbers" not in text
+        assert "`python -m benchmarks verify check --smoke`" in text
+        assert text.count("| another | 20.0 |") == 2
+        assert text.index("About verify") < text.index("About check")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "no markers\n",
+        f"{tables.BEGIN}\n",
+        f"{tables.END}\n{tables.BEGIN}\n",
+        f"{tables.BEGIN}\n{tables.BEGIN}\n{tables.END}\n",
+        b"\xff\xfe",
+    ],
+)
+def test_write_without_a_place_is_one_line_before_anything_runs(
+    text: str | bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = stand_in(monkeypatch)
+    readme = tmp_path / "README.md"
+    if text is not None:
+        readme.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert command_line.main(["--write", str(readme)]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert str(readme) in printed.err
+    assert not ran
+    assert not printed.out
+
+
+def test_an_unknown_name_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main(["speed"]) == 2
+    assert capsys.readouterr().err == "benchmarks: NAME=speed, expected one of check, backward, startup, verify.\n"
+
+
+@pytest.mark.parametrize(("judged", "status"), [(True, 1), (False, 0)])
+def test_the_exit_status_tells_whether_what_is_judged_was_met(
+    judged: bool, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = stand_in(monkeypatch, Requirement("fine", 1, 2), Requirement("too slow", 3, 2, judged=judged))
+    assert command_line.main([]) == status
+    assert ran == list(command_line.NAMES)
+    assert ("NOT MET" if judged else "not judged") in capsys.readouterr().out
+
+
+def test_without_torch_one_line_says_what_to_install_and_the_rest_runs() -> None:
+    script = (
+        "import sys; sys.modules['torch'] = None; from benchmarks.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", script, "check", "backward", "--smoke"]
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert "### check\n\ntorch is not installed, expected for comparisons with PyTorch. Run: pip install" in done.stdout
+    assert "no torch; CPUs" in done.stdout
+    assert "| compiled | naive | staged | copy |" in " ".join(done.stdout.split())
+
+
+def test_contenders_take_turns_after_one_call_each() -> None:
+    calls: list[str] = []
+    best = timing.side_by_side({name: lambda name=name: calls.append(name) for name in "ab"}, rounds=2)  # type: ignore[misc]
+    assert calls == ["a", "b"] * 3
+    assert set(best) == {"a", "b"}
+    assert min(best.values()) > 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(16, 8), (2, 3, 4, 4)])
+def test_the_backward_contenders_agree(shape: tuple[int, ...], dtype: str) -> None:
+    backward.agree(["compiled", "naive", "staged"], shape, dtype)
+
+
+def test_a_contender_that_disagrees_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backward, "naive", lambda inputs, axes: (np.zeros_like(inputs.x), inputs.gamma, inputs.gamma))
+    with pytest.raises(ArithmeticError, match="naive disagrees with compiled"):
+        backward.agree(["compiled", "naive"], (16, 8), "float64")
+
+
+def test_startup_measures_what_it_says() -> None:
+    result = startup.run(Effort.SMOKE)
+    assert [len(table.rows) for table in result.tables] == [3, 2]
+    assert all(requirement.measured > 0 and not requirement.judged for requirement in result.requirements)
+
+
+@pytest.mark.slow
+def test_smoke_runs_everything() -> None:
+    command = [sys.executable, "-m", "benchmarks", "--smoke"]
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("### ") == len(command_line.NAMES)
+    assert "NOT MET" not in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines() if line.startswith("|")) <= 80
