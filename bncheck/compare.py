@@ -150,17 +150,22 @@ def compare(
 def wrong_or_unstable(vjp: Vjp, layer: Layer, case: Case, name: str) -> Verdict:
     """Tells a wrong formula from an unstable one: an unstable one's error follows the precision, a wrong one's stays.
 
-    The same numbers, rounded to the lower precision, are run in both; half the bits between them decide.
+    The same numbers, rounded to the lower precision, are run in both; half the bits between them decide. Numbers that
+    leave the lower precision's range are brought down to 1 instead: an unstable formula is right there.
     """
     low_dtype = np.dtype(np.float32) if case.dtype == np.float64 else case.dtype
     try:
-        with np.errstate(all="ignore"):
-            low = case.astype(low_dtype)
+        if np.abs(case.x).max() > np.finfo(low_dtype).max:
+            tame = Case(case.layout, case.x / np.abs(case.x).max(), case.dy, case.parameters, case.eps)
+            allowed = tolerance(layer, tame)[name].radius
+            found = judge(np.asarray(vjp(tame)[name]), computed_truth(layer, tame)[name], allowed)
+            return Verdict.WRONG if found.verdict is Verdict.WRONG else Verdict.UNSTABLE
+        low = case.astype(low_dtype)
         high = low.astype(np.float64)
         truth = computed_truth(layer, high)[name]
         error_low = float(truth.distance(vjp(low)[name]).max())
         error_high = float(truth.distance(vjp(high)[name]).max())
-    except Exception:  # numbers out of the lower precision's range, or a suspect that knows only one precision
+    except Exception:  # a suspect that knows only one precision gets no benefit of the doubt
         return Verdict.WRONG
     if not np.isfinite(error_high):
         return Verdict.WRONG

@@ -37,6 +37,19 @@ def batch_norm(x: Any, gamma: Any = 1, beta: Any = 0, eps: Any = 1e-5, *, mean: 
     return {"mean": mu, "var": var, "xhat": xhat, "y": gamma * xhat + beta}
 
 
+def rms_norm(x: Any, gamma: Any = 1, eps: Any = 1e-5, *, mean: Any, sqrt: Any) -> dict[str, Any]:
+    """Root-mean-square normalization: nothing is centred.
+
+    Math
+        ρ = mean x²;  x̂ = x / √(ρ + ε);  y = γ x̂
+    Source
+        Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019, equation 4, with ε inside the root.
+    """
+    mean_square = mean(x * x)
+    xhat = x / sqrt(mean_square + eps)
+    return {"mean_square": mean_square, "xhat": xhat, "y": gamma * xhat}
+
+
 RESERVED = frozenset({"x", "y", "dy", "dx", "eps", "np", *"nick", *"NmCK"})
 """Names that mean something else in formulas and generated code: inputs, indices, sizes."""
 
@@ -44,6 +57,8 @@ RESERVED = frozenset({"x", "y", "dy", "dx", "eps", "np", *"nick", *"NmCK"})
 @dataclass(frozen=True)
 class Layer:
     """A definition together with the layouts it is used in: what every other module takes.
+
+    Layers that differ only in which axes they reduce share a definition; `title` then tells them apart.
 
     Raises
         InvalidDefinition: the function's arguments do not follow the form that this module's docstring gives.
@@ -54,10 +69,11 @@ class Layer:
 
     definition: Definition
     layouts: tuple[Layout, ...]
+    title: str = ""
     source: str = ""  # where `find_layer` found it, for other processes to find it again
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (find_layer, (self.source,)) if self.source else (Layer, (self.definition, self.layouts))
+        return (find_layer, (self.source,)) if self.source else (Layer, (self.definition, self.layouts, self.title))
 
     def __post_init__(self) -> None:
         if not self.layouts:
@@ -83,8 +99,8 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """The definition's own name."""
-        return str(getattr(self.definition, "__name__", "definition"))
+        """The title, or else the definition's own name."""
+        return self.title or str(getattr(self.definition, "__name__", "definition"))
 
     @property
     def address(self) -> str:
@@ -142,10 +158,10 @@ def find_layer(name: str) -> Layer:
         raise InvalidInput.unknown("layer", name, LAYERS, "Or write FILE.py:NAME for a definition of your own.")
     found = _from_file(Path(path), attribute)
     if isinstance(found, Layer):
-        return Layer(found.definition, found.layouts, name)
+        return Layer(found.definition, found.layouts, found.title, name)
     if not callable(found):
         raise InvalidInput("layer", name, f"a function or a Layer, not {type(found).__name__}", "Name another.")
-    return Layer(found, LAYERS["batch_norm"].layouts, name)
+    return Layer(found, LAYERS["batch_norm"].layouts, source=name)
 
 
 def _from_file(path: Path, attribute: str) -> Any:
@@ -180,6 +196,42 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
                     Layout("NCDHW", reduced="NDHW", affine="C"),
                     Layout("NHWC", reduced="NHW", affine="C"),
                     Layout("NCHW", reduced="N", affine="CHW"),
+                ),
+            ),
+            Layer(  # Ba, Kiros and Hinton, "Layer Normalization", 2016
+                batch_norm,
+                (
+                    Layout("ND", reduced="D", affine="D"),
+                    Layout("NLD", reduced="D", affine="D"),
+                    Layout("NLD", reduced="LD", affine="LD"),
+                    Layout("NCHW", reduced="CHW", affine="CHW"),
+                ),
+                "layer_norm",
+            ),
+            Layer(  # Ulyanov, Vedaldi and Lempitsky, "Instance Normalization", 2016
+                batch_norm,
+                (
+                    Layout("NCL", reduced="L", affine="C"),
+                    Layout("NCHW", reduced="HW", affine="C"),
+                    Layout("NCDHW", reduced="DHW", affine="C"),
+                ),
+                "instance_norm",
+            ),
+            Layer(  # Wu and He, "Group Normalization", 2018; G groups of K channels, each channel with its own γ and β
+                batch_norm,
+                (
+                    Layout("NGK", reduced="K", affine="GK"),
+                    Layout("NGKL", reduced="KL", affine="GK"),
+                    Layout("NGKHW", reduced="KHW", affine="GK"),
+                ),
+                "group_norm",
+            ),
+            Layer(
+                rms_norm,
+                (
+                    Layout("ND", reduced="D", affine="D"),
+                    Layout("NLD", reduced="D", affine="D"),
+                    Layout("NCHW", reduced="CHW", affine="CHW"),
                 ),
             ),
         )

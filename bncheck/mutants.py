@@ -19,39 +19,43 @@ from bncheck.case import Case, Gradients
 class Mutant:
     """A wrong backward pass: what is wrong, in words, and the knobs of the chain rule that differ.
 
-    `direct`, `mean_path` and `variance_path` scale the three ways by which x reaches y; `gamma_power` is how often dx
-    is multiplied by γ; `ddof` is subtracted from the group's size; `eps_factor` scales eps; `dgamma_from` is what dy is
-    multiplied by; `mean_of_parameters` averages dγ and dβ; `one_element` is added to a single element of dx, relative
-    to the largest.
+    `needs` says what a layer must have for the bug to be one: gamma, centring, or gamma-in-group, a γ that varies within
+    a group. `direct`, `mean_path` and `variance_path` scale the three ways by which x reaches y; `gamma_power` is how
+    often dx is multiplied by γ, and `gamma_outside` does it after the group's sums; `ddof` is subtracted from the
+    group's size; `eps_factor` scales eps; `dgamma_from` is what dy is multiplied by; `mean_of_parameters` averages dγ
+    and dβ; `one_element` is added to a single element of dx, relative to the largest.
     """
 
     words: str
+    needs: frozenset[str] = frozenset()
     direct: float = 1
     mean_path: float = 1
     variance_path: float = 1
     gamma_power: int = 1
+    gamma_outside: bool = False
     ddof: int = 0
     eps_factor: float = 1
     dgamma_from: str = "xhat"
     mean_of_parameters: bool = False
     one_element: float = 0
 
-    def vjp(self, case: Case) -> Gradients:
-        """dx, dγ and dβ of batch norm with this bug, in the case's dtype."""
+    def vjp(self, case: Case, *, centred: bool = True) -> Gradients:
+        """dx, dγ and dβ of a normalization layer with this bug, in the case's dtype; RMS norm is not centred."""
         axes, layout = case.layout.reduced_axes, case.layout
         parameters = case.broadcast_parameters()
         gamma = parameters.get("gamma", np.ones((), case.dtype))
         with np.errstate(all="ignore"):
-            mean = case.x.mean(axis=axes, keepdims=True)
-            centred = case.x - mean
-            var = (centred * centred).mean(axis=axes, keepdims=True)
+            deviation = case.x - case.x.mean(axis=axes, keepdims=True) if centred else case.x
+            var = (deviation * deviation).mean(axis=axes, keepdims=True)
             inv_std = 1 / np.sqrt(var + case.eps * self.eps_factor)
-            xhat = centred * inv_std
-            dxhat = case.dy * gamma**self.gamma_power
+            xhat = deviation * inv_std
+            dxhat = case.dy if self.gamma_outside else case.dy * gamma**self.gamma_power
             count = max(case.count - self.ddof, 1)
-            dmean = dxhat.sum(axis=axes, keepdims=True) / count
+            dmean = dxhat.sum(axis=axes, keepdims=True) / count if centred else np.zeros((), case.dtype)
             dvar = (dxhat * xhat).sum(axis=axes, keepdims=True) / count
             dx = inv_std * (self.direct * dxhat - self.mean_path * dmean - self.variance_path * xhat * dvar)
+            if self.gamma_outside:
+                dx = dx * gamma
             if self.one_element:
                 dx[(0,) * dx.ndim] += self.one_element * max(abs(dx.min()), abs(dx.max()))
             factor = {"xhat": xhat, "x": case.x, "y": gamma * xhat + parameters.get("beta", 0)}[self.dgamma_from]
@@ -64,28 +68,47 @@ class Mutant:
         return found
 
 
+_GAMMA, _CENTRING, _IN_GROUP = (frozenset({need}) for need in ("gamma", "centring", "gamma-in-group"))
+
 MUTANTS: Mapping[str, Mutant] = MappingProxyType(
     {
         "zero": Mutant("dx is zero", direct=0, mean_path=0, variance_path=0),
-        "mean-path-missing": Mutant("the path through the mean is missing", mean_path=0),
+        "mean-path-missing": Mutant("the path through the mean is missing", _CENTRING, mean_path=0),
         "variance-path-missing": Mutant("the path through the variance is missing", variance_path=0),
         "statistics-constant": Mutant("mean and variance are taken for constants", mean_path=0, variance_path=0),
-        "mean-path-doubled": Mutant("the path through the mean is subtracted twice", mean_path=2),
+        "mean-path-doubled": Mutant("the path through the mean is subtracted twice", _CENTRING, mean_path=2),
         "path-sign": Mutant("the signs of the mean and variance paths are flipped", mean_path=-1, variance_path=-1),
-        "gamma-missing": Mutant("dx is not multiplied by gamma", gamma_power=0),
-        "gamma-twice": Mutant("dx is multiplied by gamma twice", gamma_power=2),
+        "gamma-missing": Mutant("dx is not multiplied by gamma", _GAMMA, gamma_power=0),
+        "gamma-twice": Mutant("dx is multiplied by gamma twice", _GAMMA, gamma_power=2),
+        "gamma-outside-sum": Mutant("gamma is pulled out of the group's sums", _IN_GROUP, gamma_outside=True),
         "ddof": Mutant("the backward pass divides by m - 1", ddof=1),
         "eps-mismatch": Mutant("the backward pass uses a tenth of eps", eps_factor=0.1),
         "one-element": Mutant("one element of dx is off by 1e-5 of the largest", one_element=1e-5),
-        "dgamma-not-xhat": Mutant("dgamma is summed over dy·y", dgamma_from="y"),
-        "reduced-by-mean": Mutant("dgamma and dbeta are averaged, not summed", mean_of_parameters=True),
+        "dgamma-not-xhat": Mutant("dgamma is summed over dy·y", _GAMMA, dgamma_from="y"),
+        "reduced-by-mean": Mutant("dgamma and dbeta are averaged, not summed", _GAMMA, mean_of_parameters=True),
     }
 )
+
+
+def mutants_for(case: Case, *, centred: bool = True) -> dict[str, Mutant]:
+    """The mutants that are bugs on this case's layout, with its parameters.
+
+    >>> from bncheck.case import Layout
+    >>> case = Case(Layout("NC", "N", "C"), x=[[0.0], [2.0]], dy=[[1.0], [0.0]])
+    >>> "ddof" in mutants_for(case), "gamma-missing" in mutants_for(case)
+    (True, False)
+    """
+    has = {"centring"} if centred else set()
+    if "gamma" in case.parameters:
+        inside = set(case.layout.affine) & set(case.layout.reduced)
+        has |= {"gamma", "gamma-in-group"} if inside else {"gamma"}
+    return {name: mutant for name, mutant in MUTANTS.items() if mutant.needs <= has}
+
 
 ESSENTIAL = ("zero", "mean-path-missing", "variance-path-missing", "gamma-missing")
 """A case on which one of these passes for the truth is vacuous."""
 
 
-def correct(case: Case) -> Gradients:
+def correct(case: Case, *, centred: bool = True) -> Gradients:
     """The same code without a bug: what every mutant is a small change of."""
-    return Mutant("nothing is wrong").vjp(case)
+    return Mutant("nothing is wrong").vjp(case, centred=centred)

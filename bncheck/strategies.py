@@ -75,13 +75,12 @@ def _shapes(draw: st.DrawFn, layout: Layout, max_count: int, max_size: int) -> t
     """Sizes axis by axis, each within what the axes before it have left; groups of one element stay rare."""
     sizes: dict[str, int] = {}
     for axis in layout.axes:
-        used = math.prod(sizes.values())
-        room = max_size // used
+        room = max_size // math.prod(sizes.values())
         if axis in layout.reduced:
             room = min(room, max_count // math.prod(sizes.get(a, 1) for a in layout.reduced))
-        if axis == layout.axes[0]:
-            likely = st.integers(2, max(2, min(room, 16)))
-            sizes[axis] = draw(likely) if draw(st.integers(0, 19)) < 19 else 1
+        if axis == layout.reduced[0]:
+            sizes[axis] = draw(st.integers(2, max(2, min(room, 16)))) if draw(st.integers(0, 19)) < 19 else 1
         else:
-            sizes[axis] = draw(st.integers(1, max(1, min(room, 6))))
+            later = any(a in layout.reduced for a in layout.axes[len(sizes) + 1 :]) and layout.reduced[0] not in sizes
+            sizes[axis] = draw(st.integers(1, max(1, min(room // 2 if later else room, 6))))
     return tuple(sizes[axis] for axis in layout.axes)

@@ -18,17 +18,18 @@ from typing import Any
 import numpy as np
 
 from bncheck import __version__
-from bncheck.case import DTYPES, Case, Enclosure
+from bncheck.case import DTYPES, Case, Enclosure, Gradients
 from bncheck.compare import Comparison, Verdict, Vjp, compare, tolerance, wrong_or_unstable
 from bncheck.definitions import LAYERS, Layer
 from bncheck.errors import InvalidInput
 from bncheck.minibatches import minibatches
-from bncheck.mutants import ESSENTIAL, MUTANTS
+from bncheck.mutants import ESSENTIAL, correct, mutants_for
 from bncheck.oracles import ball, finite_difference, graph, symbolic
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.proof import Proof, prove
 from bncheck.recipes import Recipe
-from bncheck.suspects import installed_for
+from bncheck.suspects import Suspect, installed_for
+from bncheck.trace import trace
 
 UNIT = 20
 """How many cases one unit of a campaign draws."""
@@ -80,7 +81,11 @@ class Counterexample:
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of some cases: what every subject did, and what went wrong first."""
+    """The outcome of some cases: what every subject did, and what went wrong first.
+
+    `revealed` counts, for each planted bug, the cases that would have caught it; `known` counts, for each suspect, the
+    cases on which it failed in a way that is known already and that its tally therefore leaves out.
+    """
 
     cases: int = 0
     vacuous: int = 0
@@ -88,6 +93,7 @@ class Result:
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     revealed: Mapping[str, int] = field(default_factory=dict)
     failures: tuple[Counterexample, ...] = ()
+    known: Mapping[str, int] = field(default_factory=dict)
 
     def and_also(self, other: Result) -> Result:
         """Both results as one."""
@@ -97,9 +103,14 @@ class Result:
             self.vacuous + other.vacuous,
             self.inconclusive + other.inconclusive,
             {n: self.tallies.get(n, Tally()).and_also(other.tallies.get(n, Tally())) for n in names},
-            {n: self.revealed.get(n, 0) + other.revealed.get(n, 0) for n in {**self.revealed, **other.revealed}},
+            _added(self.revealed, other.revealed),
             self.failures + other.failures,
+            _added(self.known, other.known),
         )
+
+
+def _added(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+    return {name: left.get(name, 0) + right.get(name, 0) for name in {**left, **right}}
 
 
 @dataclass(frozen=True)
@@ -145,7 +156,7 @@ class Report:
 def verify(
     layers: Iterable[Layer] = tuple(LAYERS.values()),
     *,
-    cases: int = 400,
+    cases: int = 150,
     seed: int = 0,
     dtypes: tuple[str, ...] = tuple(DTYPES),
     jobs: int = 1,
@@ -183,7 +194,7 @@ def verify(
     reports = []
     for layer, result in zip(layers, results, strict=True):
         derivation = derive(layer)
-        names = tuple(s.name for s in installed_for(layer.name)) + tuple(suspects or ())
+        names = tuple(s.name for s in installed_for(layer)) + tuple(suspects or ())
         reports.append(LayerReport(layer.name, prove(derivation), derivation.roles, result, names))
     return Report(__version__, seed, tuple(reports))
 
@@ -207,8 +218,7 @@ def _plan(
     sizes = [min(UNIT, cases - start) for start in range(0, cases, UNIT)]
     seeds = np.random.SeedSequence(seed).generate_state(len(sizes))
     units = [_Unit(int(s), size, dtypes) for s, size in zip(seeds, sizes, strict=True)]
-    fits = all(layout in layer.layouts for layout in LAYERS["batch_norm"].layouts)
-    return [*units, _Unit(seed, 0, dtypes, real=True)] if real_data and fits else units
+    return [*units, _Unit(seed, 0, dtypes, real=True)] if real_data else units
 
 
 @contextmanager
@@ -231,14 +241,12 @@ def _mapped(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
 def _work(item: tuple[int, _Unit], layers: tuple[Layer, ...], suspects: dict[str, Vjp]) -> Result:
     k, unit = item
     layer = layers[k]
-    subjects = {s.name: (s.vjp, s.takes) for s in installed_for(layer.name)}
-    subjects |= {name: (vjp, lambda case: True) for name, vjp in suspects.items()}
-    bench = Bench(layer, subjects)
+    bench = Bench(layer, (*installed_for(layer), *(Suspect(name, vjp) for name, vjp in suspects.items())))
     if unit.only is not None:
         return bench.examine(unit.only.build(layer.parameters))
     result = Result()
     if unit.real:
-        for case in minibatches(layer.parameters, unit.seed, unit.dtypes):
+        for case in minibatches(layer, unit.seed, unit.dtypes):
             result = result.and_also(bench.examine(case))
         return result
     for outcome in _drawn(bench, unit, fail_on=None):
@@ -321,7 +329,7 @@ class Bench:
     """One layer, and the suspects that are held against it beside its oracles."""
 
     layer: Layer
-    suspects: Mapping[str, tuple[Vjp, Callable[[Case], bool]]] = field(default_factory=dict)
+    suspects: tuple[Suspect, ...] = ()
 
     def examine(self, case: Case) -> Result:
         """Holds every oracle and suspect against the ball truth on one case."""
@@ -331,7 +339,7 @@ class Bench:
         findings: dict[str, dict[str, Comparison]] = {}
         details: dict[str, str] = {}
         direct: dict[str, Vjp] = {"symbolic": partial(symbolic.vjp, layer), "graph": partial(graph.vjp, layer)}
-        direct |= {name: vjp for name, (vjp, takes) in self.suspects.items() if takes(case)}
+        direct |= {suspect.name: suspect.vjp for suspect in self.suspects if suspect.takes(case)}
         for name, vjp in direct.items():
             try:
                 gradients = vjp(case)
@@ -339,6 +347,9 @@ class Bench:
                 details[name] = f"{type(error).__name__}: {error}"
                 continue
             findings[name] = compare(gradients, truth, allowed.get(gradients["dx"].dtype, allowed[case.dtype]))
+        known = {s.name for s in self.suspects if s.known is not None and s.known.shows(case)}
+        known = {n for n in known & set(findings) if any(c.verdict is Verdict.WRONG for c in findings[n].values())}
+        findings = {name: found for name, found in findings.items() if name not in known}
         findings |= _differences(layer, case, truth)
         failures = []
         for name, found in findings.items():
@@ -355,7 +366,7 @@ class Bench:
             tallies[name] = Tally(Verdict.CRASHED, cases=1)
             nothing = Comparison(Verdict.CRASHED, (), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
             failures.append(Counterexample(layer.address, name, "dx", case.origin, nothing, detail, _arrays(case)))
-        blind, revealed = _power(case, truth, allowed[case.dtype])
+        blind, revealed = _power(layer, case, truth, allowed[case.dtype])
         verdict = findings["symbolic"]["dx"].verdict if "symbolic" in findings else Verdict.VACUOUS
         vacuous = verdict is Verdict.VACUOUS or (verdict is Verdict.CORRECT and blind)
         return Result(
@@ -365,6 +376,7 @@ class Bench:
             tallies,
             revealed,
             tuple(failures),
+            dict.fromkeys(known, 1),
         )
 
 
@@ -393,20 +405,24 @@ def _within_own_error(
     return compare(values, truth, {name: e.error for name, e in estimates.items()})
 
 
-def _power(case: Case, truth: Mapping[str, Enclosure], allowed: Mapping[str, Any]) -> tuple[bool, dict[str, int]]:
-    """Which mutants this case reveals; blind when it misses an essential one that could show here."""
-    if not set(case.parameters) <= {"gamma", "beta"} or "dx" not in truth:
+def _power(
+    layer: Layer, case: Case, truth: Mapping[str, Enclosure], allowed: Mapping[str, Any]
+) -> tuple[bool, dict[str, int]]:
+    """Which mutants this case reveals; blind when it misses an essential one that could show here.
+
+    For a layer of one's own whose gradient is another one, the mutants say nothing.
+    """
+    centred = "mean" in trace(layer, case.layout, tuple(case.parameters)).named
+    right = correct(case, centred=centred)
+    if set(right) != set(case.gradient_names) or _is_wrong(right, truth, allowed):
         return False, {}
-    revealed = {}
-    for name, mutant in MUTANTS.items():
-        if _applies(mutant.gamma_power != 1 or mutant.dgamma_from != "xhat" or mutant.mean_of_parameters, case):
-            found = compare(mutant.vjp(case), truth, allowed)
-            revealed[name] = int(any(c.verdict is Verdict.WRONG for c in found.values()))
+    mutants = mutants_for(case, centred=centred)
+    revealed = {n: int(_is_wrong(m.vjp(case, centred=centred), truth, allowed)) for n, m in mutants.items()}
     return any(not revealed.get(name, 1) for name in ESSENTIAL), revealed
 
 
-def _applies(needs_gamma: bool, case: Case) -> bool:
-    return not needs_gamma or "gamma" in case.parameters
+def _is_wrong(got: Gradients, truth: Mapping[str, Enclosure], allowed: Mapping[str, Any]) -> bool:
+    return any(c.verdict is Verdict.WRONG for c in compare(got, truth, allowed).values())
 
 
 def _tally(found: Mapping[str, Comparison]) -> Tally:

@@ -83,8 +83,8 @@ def test_a_wrong_definition_is_named_by_the_literature() -> None:
 
 
 def test_a_wrong_line_in_the_typed_literature_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def misprint(v: Any, total: Any, m: Any) -> dict[str, sp.Expr]:
-        return {**published.batch_norm(v, total, m), "dvar": total(v.dxhat * (v.x - v.mean)) / 2}
+    def misprint(v: Any, total: Any, shared: Any, m: Any) -> dict[str, sp.Expr]:
+        return {**published.batch_norm(v, total, shared, m), "dvar": total(v.dxhat * (v.x - v.mean)) / 2}
 
     monkeypatch.setattr("bncheck.oracles.symbolic.proof.PUBLISHED", {"batch_norm": misprint})
     failure = prove(derive(BATCH_NORM)).failure

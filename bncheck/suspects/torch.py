@@ -1,14 +1,64 @@
-"""PyTorch's own layers as suspects."""
+"""PyTorch's own normalization layers as suspects, on the CPU."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch.nn import functional
 
 from bncheck.case import Case, Gradients
+
+Call = Callable[[Any, Any, Any, Case], Any]
+"""x, weight and bias as torch wants them (a missing one is None), and the case, to y."""
+
+
+def batch_norm(case: Case) -> Gradients:
+    """`torch.nn.functional.batch_norm` in training mode: channels on axis 1, several affine axes flattened into it."""
+    layout = case.layout
+    order = [*layout.reduced_axes[:1], *layout.affine_axes, *layout.reduced_axes[1:]]
+    batch, *spatial = (case.x.shape[k] for k in layout.reduced_axes)
+    channels = math.prod(case.x.shape[k] for k in layout.affine_axes)
+
+    def call(x: Any, weight: Any, bias: Any, case: Case) -> Any:
+        flat = x.permute(order).reshape(batch, channels, *spatial)
+        y = functional.batch_norm(flat, None, None, weight, bias, training=True, eps=case.eps)
+        return y.reshape([case.x.shape[k] for k in order]).permute([order.index(k) for k in range(len(order))])
+
+    return _run(call, case, (channels,))
+
+
+def layer_norm(case: Case) -> Gradients:
+    """`torch.nn.functional.layer_norm` over the reduced axes, which come last."""
+    shape = case.layout.parameter_shape(case.x.shape)
+    return _run(lambda x, w, b, case: functional.layer_norm(x, shape, w, b, case.eps), case, shape)
+
+
+def rms_norm(case: Case) -> Gradients:
+    """`torch.nn.functional.rms_norm` over the reduced axes, which come last."""
+    shape = case.layout.parameter_shape(case.x.shape)
+    return _run(lambda x, w, b, case: functional.rms_norm(x, shape, w, case.eps), case, shape)
+
+
+def instance_norm(case: Case) -> Gradients:
+    """`torch.nn.functional.instance_norm` with statistics of each sample."""
+    return _run(
+        lambda x, w, b, case: functional.instance_norm(x, weight=w, bias=b, eps=case.eps), case, case.x.shape[1:2]
+    )
+
+
+def group_norm(case: Case) -> Gradients:
+    """`torch.nn.functional.group_norm`: the groups' channels side by side on axis 1."""
+    samples, groups, channels, *spatial = case.x.shape
+
+    def call(x: Any, weight: Any, bias: Any, case: Case) -> Any:
+        flat = x.reshape(samples, groups * channels, *spatial)
+        return functional.group_norm(flat, groups, weight, bias, case.eps).reshape(x.shape)
+
+    return _run(call, case, (groups * channels,))
 
 
 @contextmanager
@@ -23,23 +73,12 @@ def _one_thread() -> Iterator[None]:
 
 
 @_one_thread()
-def batch_norm(case: Case) -> Gradients:
-    """Runs `torch.nn.functional.batch_norm` in training mode forward and backward, on the CPU.
-
-    torch wants the channels on axis 1: the affine axes are moved there and flattened, and back again.
-    """
-    layout = case.layout
-    order = [*layout.reduced_axes[:1], *layout.affine_axes, *layout.reduced_axes[1:]]
-    batch, *spatial = (case.x.shape[k] for k in layout.reduced_axes)
-    channels = math.prod(case.parameters["gamma"].shape) if "gamma" in case.parameters else -1
-    leaves = {name: torch.from_numpy(v.copy()).requires_grad_() for name, v in case.parameters.items()}
+def _run(call: Call, case: Case, parameter_shape: tuple[int, ...]) -> Gradients:
+    """Forward and backward of one call, on copies of the case's arrays."""
+    leaves = {name: torch.from_numpy(value.copy()).requires_grad_() for name, value in case.parameters.items()}
     x = torch.from_numpy(case.x.copy()).requires_grad_()
-    flat = x.permute(order).reshape(batch, channels, *spatial)
-    weight = leaves["gamma"].reshape(-1) if "gamma" in leaves else None
-    bias = leaves["beta"].reshape(-1) if "beta" in leaves else None
-    y = torch.nn.functional.batch_norm(flat, None, None, weight, bias, training=True, eps=case.eps)
-    inverse = [order.index(k) for k in range(len(order))]
-    y = y.reshape([case.x.shape[k] for k in order]).permute(inverse)
+    weight, bias = (leaves[n].reshape(parameter_shape) if n in leaves else None for n in ("gamma", "beta"))
+    y = call(x, weight, bias, case)
     y.backward(torch.from_numpy(case.dy.copy()))
     gradients = {f"d{name}": leaf.grad.numpy() for name, leaf in leaves.items()}
     return {"y": y.detach().numpy(), "dx": x.grad.numpy(), **gradients}

@@ -108,11 +108,11 @@ def over_all(expression: sp.Expr, symbol: sp.Indexed) -> sp.Expr:
     return over(expression, {i: SIZES[i.name] for i in symbol.indices})
 
 
-def group_total(derivation: Derivation) -> tuple[Callable[[sp.Expr], sp.Expr], sp.Expr]:
-    """The sum over one group, as a function of what is summed, and the group's size."""
-    letters = [letter for letter in derivation.roles if letter in "ik"]
-    group = _indexed("group", letters)
-    return lambda body: over_all(body, group), sp.prod(SIZES[letter] for letter in letters)
+def total_over(derivation: Derivation, roles: str) -> tuple[Callable[[sp.Expr], sp.Expr], sp.Expr]:
+    """The sum over the indices of some roles, as a function of what is summed, and how many terms it has."""
+    letters = [letter for letter in derivation.roles if letter in roles]
+    summed = {index(letter): SIZES[letter] for letter in letters}
+    return lambda body: over(body, summed), sp.prod(SIZES[letter] for letter in letters)
 
 
 def replace_indexed(expression: sp.Expr, symbol: sp.Indexed, definition: sp.Expr) -> sp.Expr:

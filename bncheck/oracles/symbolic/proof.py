@@ -12,9 +12,9 @@ from bncheck.oracles.symbolic.derivation import (
     EPS,
     Derivation,
     gradient_symbol,
-    group_total,
     over_all,
     replace_indexed,
+    total_over,
 )
 from bncheck.oracles.symbolic.published import PUBLISHED
 from bncheck.oracles.symbolic.sums import derivative, is_zero
@@ -97,10 +97,11 @@ def _write_out(derivation: Derivation, expression: sp.Expr, *, after: str) -> sp
 
 def _published(derivation: Derivation) -> dict[str, sp.Expr]:
     """The literature's equations for this layer, where its form has every parameter."""
-    equations = PUBLISHED.get(derivation.layer.name)
+    equations = PUBLISHED.get(getattr(derivation.layer.definition, "__name__", ""))
     if equations is None or set(derivation.layer.parameters) - set(derivation.inputs):
         return {}
     symbols = {name: derivation.symbol(name) for name in (*derivation.inputs, *derivation.steps)}
     gradients = {f"d{name}": gradient_symbol(symbol) for name, symbol in symbols.items()}
-    total, count = group_total(derivation)
-    return equations(SimpleNamespace(**symbols, **gradients, eps=EPS), total, count)
+    total, count = total_over(derivation, "ik")
+    shared, _ = total_over(derivation, "ni")
+    return equations(SimpleNamespace(**symbols, **gradients, eps=EPS), total, shared, count)

@@ -19,7 +19,7 @@ def contract(expression: sp.Expr) -> sp.Expr:
     >>> i, j, m = sp.symbols("i i' m")
     >>> x = sp.IndexedBase("x")
     >>> contract(sp.Sum(sp.KroneckerDelta(i, j) * x[i], (i, 1, m)))
-    x[j]
+    x[i']
     """
     return _rewrite(expression, everywhere=False)
 
