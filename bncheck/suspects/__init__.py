@@ -61,7 +61,7 @@ def _several_values(case: Case) -> bool:
 
 def _cube_underflows(case: Case) -> bool:
     """1e14 in float32, 1e103 in float64."""
-    return float(np.abs(case.x).max()) > float(np.finfo(case.dtype).tiny) ** (-1 / 3)
+    return bool(np.abs(case.x).max() > float(np.finfo(case.dtype).tiny) ** (-1 / 3))
 
 
 SUSPECTS: Mapping[str, Suspect] = MappingProxyType(
