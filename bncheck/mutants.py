@@ -20,10 +20,10 @@ class Mutant:
     """A wrong backward pass: what is wrong, in words, and the knobs of the chain rule that differ.
 
     `needs` says what a layer must have for the bug to be one: gamma, centring, or gamma-in-group, a γ that varies
-    within a group. `direct`, `mean_path` and `variance_path` scale the three ways by which x reaches y; `gamma_power` is how
-    often dx is multiplied by γ, and `gamma_outside` does it after the group's sums; `ddof` is subtracted from the
-    group's size; `eps_factor` scales eps; `dgamma_from` is what dy is multiplied by; `mean_of_parameters` averages dγ
-    and dβ; `one_element` is added to a single element of dx, relative to the largest.
+    within a group. `direct`, `mean_path` and `variance_path` scale the three ways by which x reaches y; `gamma_power`
+    is how often dx is multiplied by γ, and `gamma_outside` does it after the group's sums; `ddof` is subtracted from
+    the group's size; `eps_factor` scales eps; `dgamma_from` is what dy is multiplied by; `mean_of_parameters` averages
+    dγ and dβ; `one_element` is added to a single element of dx, relative to the largest.
     """
 
     words: str

@@ -25,7 +25,7 @@ from bncheck.errors import InvalidInput
 from bncheck.minibatches import minibatches
 from bncheck.mutants import ESSENTIAL, correct, mutants_for
 from bncheck.oracles import ball, finite_difference, graph, symbolic
-from bncheck.oracles.symbolic.derivation import derive
+from bncheck.oracles.symbolic.derivation import SIZES, derive
 from bncheck.oracles.symbolic.proof import Proof, prove
 from bncheck.recipes import Recipe
 from bncheck.suspects import Suspect, installed_for
@@ -193,10 +193,17 @@ def verify(
             progress(done, len(work))
     reports = []
     for layer, result in zip(layers, results, strict=True):
-        derivation = derive(layer)
         names = tuple(s.name for s in installed_for(layer)) + tuple(suspects or ())
-        reports.append(LayerReport(layer.name, prove(derivation), derivation.roles, result, names))
+        reports.append(LayerReport(layer.name, *_proved(layer), result, names))
     return Report(__version__, seed, tuple(reports))
+
+
+def _proved(layer: Layer) -> tuple[Proof, dict[str, str]]:
+    """The proof for every way in which the layer's layouts use their axes, and what each index runs over."""
+    derivations = {tuple(d.roles): d for d in (derive(layer, layout) for layout in layer.layouts)}
+    steps = tuple(step for derivation in derivations.values() for step in prove(derivation).steps)
+    played = {letter: axes for d in derivations.values() for letter, axes in d.roles.items()}
+    return Proof(layer.name, steps), {letter: played[letter] for letter in SIZES if letter in played}
 
 
 @dataclass(frozen=True)
