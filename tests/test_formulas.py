@@ -252,7 +252,7 @@ def test_numpy_is_the_source_that_runs(layout: Layout) -> None:
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_tells_the_outcome_of_the_proof(form: str, style: str) -> None:
-    assert "proved for every m and C: 15 equalities, each difference identically 0" in printed(form, style)
+    assert "proved for every m, C: 15 equalities, each difference identically 0" in printed(form, style)
     failed = Proof("batch_norm", (ProofStep("dvar", "chain rule = derivative", False),))
     text = formulas(derive(LAYER, CHANNELS), failed, form, style, CHANNELS)
     assert "not proved: chain rule = derivative fails for dvar" in text

@@ -15,11 +15,14 @@ import pytest
 
 import bncheck
 from bncheck.case import Case
-from bncheck.compare import Vjp
+from bncheck.compare import Verdict, Vjp
+from bncheck.definitions import LAYERS
 from bncheck.mutants import MUTANTS, correct
+from bncheck.oracles.symbolic.proof import Proof
 from bncheck.report import json as report_json
-from bncheck.verify import verify
+from bncheck.verify import LayerReport, Report, Result, Tally, verify
 
+BATCH_NORM = (LAYERS["batch_norm"],)
 SCHEMA = json.loads((resources.files("bncheck.report") / "verify.schema.json").read_text(encoding="utf-8"))
 ROOT = Path(bncheck.__file__).parent.parent
 
@@ -43,7 +46,9 @@ SUSPECTS: dict[str, dict[str, Vjp]] = {
 @pytest.fixture(scope="module")
 def documents() -> dict[str, Any]:
     return {
-        name: json.loads(report_json.verification(verify(cases=8, seed=3, suspects=suspects, real_data=False)))
+        name: json.loads(
+            report_json.verification(verify(BATCH_NORM, cases=8, seed=3, suspects=suspects, real_data=False))
+        )
         for name, suspects in SUSPECTS.items()
     }
 
@@ -118,6 +123,17 @@ def test_crash_has_its_exception_and_no_figures(documents: dict[str, Any]) -> No
 
 def test_not_a_number_is_written_by_its_name(documents: dict[str, Any]) -> None:
     assert documents["NaN"]["counterexample"]["got"] == "nan"
+
+
+def test_known_findings_are_told_in_words() -> None:
+    tallies = {"ball": Tally(Verdict.CORRECT, cases=3)}
+    result = Result(3, tallies=tallies, known={"torch.nn.functional.rms_norm": 2})
+    layer = LayerReport("rms_norm", Proof("rms_norm", ()), {"n": "N"}, result, ())
+    document = json.loads(report_json.verification(Report("0.1.0", 0, (layer,))))
+    jsonschema.validate(document, SCHEMA, cls=jsonschema.Draft202012Validator)
+    (known,) = document["layers"][0]["known"].values()
+    assert known["cases"] == 2
+    assert "underflows for large x" in known["words"]
 
 
 def test_schema_is_in_the_wheel(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from bncheck.case import Case
 from bncheck.compare import Comparison, Verdict
+from bncheck.definitions import LAYERS
 from bncheck.mutants import MUTANTS, correct
 from bncheck.oracles.symbolic.proof import Proof, ProofStep
 from bncheck.report import text
@@ -20,13 +21,13 @@ def raising(case: Case) -> Any:
 
 @pytest.fixture(scope="module")
 def failing() -> str:
-    suspects = {"mine": MUTANTS["mean-path-missing"].vjp, "my.very.long.module.name.of.a.suspect": correct}
-    return text.verification(verify(cases=20, suspects=suspects, real_data=False))
+    suspects = {"mine": MUTANTS["mean-path-missing"].vjp, "my.very.long.module.name.of.a.right.suspect": correct}
+    return text.verification(verify((LAYERS["batch_norm"],), cases=20, suspects=suspects, real_data=False))
 
 
 @pytest.fixture(scope="module")
 def crashing() -> str:
-    return text.verification(verify(cases=4, suspects={"mine": raising}, real_data=False))
+    return text.verification(verify((LAYERS["batch_norm"],), cases=4, suspects={"mine": raising}, real_data=False))
 
 
 def result(**tallies: Tally) -> Result:
@@ -68,7 +69,7 @@ def test_arrays_are_shown_to_the_last_digit(failing: str) -> None:
 
 
 def test_long_names_are_cut_at_the_front(failing: str) -> None:
-    assert re.search(r"^  …[a-z.]{29}  correct ", failing, re.MULTILINE)
+    assert re.search(r"^  …[a-z.]{34}  correct ", failing, re.MULTILINE)
 
 
 def test_crash_shows_its_exception_without_figures(crashing: str) -> None:
@@ -99,6 +100,31 @@ def test_failed_proof_says_where() -> None:
     shown = text.verification(report(result(), failed))
     assert "not proved    chain rule = derivative fails for dvar\n" in shown
     assert shown.endswith("verdict: wrong\n")
+
+
+def test_other_layers_take_a_line_where_one_fails() -> None:
+    suspects = {"mine": lambda case: MUTANTS["ddof"].vjp(case) if len(case.layout.axes) == 3 else correct(case)}
+    layers = [LAYERS[name] for name in ("layer_norm", "group_norm", "batch_norm")]
+    shown = text.verification(verify(layers, cases=6, suspects=suspects, real_data=False))
+    lines = shown.splitlines()
+    assert len(lines) <= 40
+    assert sum(line.startswith("  oracle or suspect") for line in lines) == 1
+    assert {line.split()[0] for line in lines[:2]} <= {"layer_norm", "group_norm", "batch_norm"}
+    assert re.match(r"^\w+ +(wrong +mine|correct +6 cases, at most 0\.\d+ of tolerance)$", lines[0])
+    assert shown.endswith("verdict: wrong\n")
+
+
+def test_passing_layers_are_all_shown_in_full() -> None:
+    layers = [LAYERS["layer_norm"], LAYERS["rms_norm"]]
+    shown = text.verification(verify(layers, cases=4, real_data=False))
+    assert shown.count("  oracle or suspect") == 2
+    assert shown.startswith("layer_norm\n  proof         for every N, K: chain rule")
+
+
+def test_known_findings_are_told_in_words() -> None:
+    found = Result(5, tallies={"graph": Tally(Verdict.CORRECT, cases=5)}, known={"torch.nn.functional.rms_norm": 3})
+    shown = " ".join(text.verification(report(found)).split())
+    assert "known torch.nn.functional.rms_norm, on 3 of the cases: its backward cubes 1/rms" in shown
 
 
 def test_colour_is_only_in_the_escapes() -> None:

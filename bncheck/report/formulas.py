@@ -46,7 +46,7 @@ def proof_line(proof: Proof, derivation: Derivation) -> str:
     """The outcome of a proof in one line."""
     if proof.failure is not None:
         return f"not proved: {proof.failure.claim} fails for {proof.failure.gradient}"
-    sizes = " and ".join(str(SIZES[letter]) for letter in derivation.roles)
+    sizes = ", ".join(str(SIZES[letter]) for letter in derivation.roles)
     return f"proved for every {sizes}: {len(proof.steps)} equalities, each difference identically 0"
 
 
@@ -330,7 +330,7 @@ _GREEK = (
 
 _GLYPHS = MappingProxyType(
     {name: unicodedata.lookup(f"GREEK SMALL LETTER {name}") for name in _GREEK}
-    | {"mean": "μ", "var": "σ²", "xhat": "x̂", "std": "s", "rms": "r"}
+    | {"mean": "μ", "var": "σ²", "xhat": "x̂", "std": "s", "mean_square": "ρ", "rms": "r"}
 )
 
 _FIXED = "\N{NO-BREAK SPACE}"
@@ -424,6 +424,7 @@ _SYMBOLS = MappingProxyType(
         "var": (r"\sigma", "2"),
         "xhat": (r"\hat{x}", ""),
         "std": ("s", ""),
+        "mean_square": (r"\rho", ""),
         "rms": ("r", ""),
     }
 )

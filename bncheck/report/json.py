@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bncheck.report.text import reproduce
+from bncheck.report.text import known, reproduce
 from bncheck.verify import Counterexample, LayerReport, Report, Tally
 
 
@@ -43,6 +43,7 @@ def _layer(report: LayerReport) -> dict[str, Any]:
         "oracles": {name: tally for name, tally in tallies.items() if name not in report.suspects},
         "suspects": {name: tally for name, tally in tallies.items() if name in report.suspects},
         "mutants": dict(report.result.revealed),
+        "known": {name: {"cases": count, "words": known(name)} for name, count in report.result.known.items()},
     }
 
 

@@ -19,6 +19,7 @@ from bncheck.case import Array
 from bncheck.compare import Verdict
 from bncheck.mutants import MUTANTS
 from bncheck.oracles.symbolic.derivation import SIZES
+from bncheck.suspects import SUSPECTS
 from bncheck.verify import Counterexample, LayerReport, Report, Result, Tally
 
 WIDTH = 80
@@ -41,9 +42,13 @@ _WORDS = {
 
 
 def verification(report: Report, *, colour: bool = False) -> str:
-    """The report of a campaign."""
+    """The report of a campaign; where something fails, in one screen: the other layers take a line each."""
     lines: list[Text] = []
-    for layer in report.layers:
+    failing = next((layer for layer in report.layers if _fails(report, layer)), None)
+    brief = [layer for layer in report.layers if failing is not None and layer is not failing]
+    width = max((len(layer.layer) for layer in brief), default=0)
+    lines += [_brief(layer, width) for layer in brief] + [Text()] * bool(brief)
+    for layer in report.layers if failing is None else [failing]:
         lines += [*_layer(layer), Text()]
     if report.counterexample is not None:
         lines += [*_counterexample(report.counterexample), Text()]
@@ -67,12 +72,31 @@ def _used(report: Report) -> list[str]:
     return [word for word in _WORDS if word in used]
 
 
+def _fails(report: Report, layer: LayerReport) -> bool:
+    """Whether a layer is the one to look at: that of the counterexample, or one whose proof fails."""
+    found = report.counterexample
+    if found is None:
+        return not layer.proof.proved
+    return any((f.case, f.subject, f.layer) == (found.case, found.subject, found.layer) for f in layer.result.failures)
+
+
+def _brief(report: LayerReport, width: int) -> Text:
+    """A layer in one line."""
+    tallies, verdict = report.result.tallies, Report(__version__, 0, (report,)).verdict
+    failed = [name for name, tally in tallies.items() if tally.verdict.failed]
+    worst = max((tally.worst_radius_fraction for tally in tallies.values()), default=0.0)
+    told = ", ".join(failed) if failed else f"{report.result.cases} cases, at most {worst:.3g} of tolerance"
+    told = told if report.proof.proved else "not proved"
+    line = textwrap.shorten(told, WIDTH - width - 16, placeholder=" …")
+    return Text.assemble(f"{report.layer:<{width}}  ", (f"{verdict.value:<12}", _COLOURS[verdict]), f"  {line}")
+
+
 def _layer(report: LayerReport) -> Iterator[Text]:
     """A layer's proof, its cases, what they would have caught, and a line for each oracle and suspect."""
     proof, result = report.proof, report.result
     yield Text(report.layer, "bold")
     if proof.failure is None:
-        sizes = " and ".join(str(SIZES[letter]) for letter in report.sizes)
+        sizes = ", ".join(str(SIZES[letter]) for letter in report.sizes)
         yield from _entry("proof", f"for every {sizes}: chain rule = derivative = closed form")
     else:
         yield from _entry("not proved", f"{proof.failure.claim} fails for {proof.failure.gradient}", "bold red")
@@ -83,11 +107,14 @@ def _layer(report: LayerReport) -> Iterator[Text]:
     )
     if result.revealed:
         yield from _entry("planted bugs", _planted(result))
+    for name, count in result.known.items():
+        yield from _entry("known", f"{name}, on {count} of the cases: {known(name)}")
     yield Text()
-    width = min(30, max(len(name) for name in ("oracle or suspect", *result.tallies)))
-    yield Text(f"  {'oracle or suspect':<{width}}  verdict       cases  worst error  of tolerance", "dim")
+    verdict = max(len(word) for word in ("verdict", *(tally.verdict for tally in result.tallies.values())))
+    width = min(WIDTH - verdict - 38, max(len(name) for name in ("oracle or suspect", *result.tallies)))
+    yield Text(f"  {'oracle or suspect':<{width}}  {'verdict':<{verdict}}  cases  worst error  of tolerance", "dim")
     for name, tally in result.tallies.items():
-        yield _row(name, width, tally)
+        yield _row(name, width, tally, verdict)
 
 
 def _entry(heading: str, text: str, style: str = "") -> Iterator[Text]:
@@ -108,15 +135,15 @@ def _planted(result: Result) -> str:
     return told if result.cases == 1 else f"{told}, the rarest ({rarest}) {result.revealed[rarest]} times"
 
 
-def _row(name: str, width: int, tally: Tally) -> Text:
+def _row(name: str, width: int, tally: Tally, verdict: int) -> Text:
     shown = name if len(name) <= width else "…" + name[1 - width :]
     error, fraction = f"{tally.worst_relative_error:.1e}", f"{tally.worst_radius_fraction:.3g}"
     if name == "ball":
         fraction = "truth"
     if tally.verdict is Verdict.CRASHED:
         error = fraction = "-"
-    verdict = (f"{tally.verdict.value:<12}", _COLOURS[tally.verdict])
-    return Text.assemble(f"  {shown:<{width}}  ", verdict, f"  {tally.cases:>5}  {error:>11}  {fraction:>12}")
+    told = (f"{tally.verdict.value:<{verdict}}", _COLOURS[tally.verdict])
+    return Text.assemble(f"  {shown:<{width}}  ", told, f"  {tally.cases:>5}  {error:>11}  {fraction:>12}")
 
 
 def _counterexample(found: Counterexample) -> Iterator[Text]:
@@ -139,6 +166,12 @@ def _counterexample(found: Counterexample) -> Iterator[Text]:
         yield from _entry(name, _written(np.asarray(array)))
     command = f"  {'reproduce':<12}  {reproduce(found)}"
     yield Text(command if len(command) <= WIDTH else command.replace(" --case", " \\\n" + " " * 18 + "--case"))
+
+
+def known(suspect: str) -> str:
+    """What is known to be amiss with a suspect, in words."""
+    finding = SUSPECTS[suspect].known
+    return finding.words if finding else ""
 
 
 def _plain(text: str) -> str:
