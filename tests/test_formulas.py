@@ -42,7 +42,7 @@ class Reader:
     """
 
     TOKEN = re.compile(
-        r"\s*(?:(?P<value>(?:∂ℓ/∂)?[^\W\d_∂ℓΣ][\ẁ²̂]*\[[^]]*\])|(?P<sum>Σ[ᵢⱼₖₗₙₚ]′?)|(?P<number>\d+)|(?P<size>[A-Zmε])"
+        r"\s*(?:(?P<value>(?:∂ℓ/∂)?[^\W\d_∂ℓΣ][²\u0302]*\[[^]]*\])|(?P<sum>Σ[ᵢⱼₖₗₙₚ]′?)|(?P<number>\d+)|(?P<size>[A-Zmε])"
         r"|(?P<power>[²³]|\^\(\d+/\d+\))|(?P<sign>[-+−·/()√]))"
     )
 
@@ -110,32 +110,45 @@ class Reader:
         return value, at
 
 
-def evaluated(form: str, layout: Layout, shape: tuple[int, ...]) -> Iterator[tuple[str, Any, Any]]:
+def evaluated(form: str, layer: Layer, layout: Layout, shape: tuple[int, ...]) -> Iterator[tuple[str, Any, Any]]:
     """Each gradient's name, what the printed formulas say it is, and what the code says."""
     rng = np.random.default_rng(0)
-    parameters = {name: rng.normal(size=layout.parameter_shape(shape)) for name in LAYER.parameters}
+    parameters = {name: rng.normal(size=layout.parameter_shape(shape)) for name in layer.parameters}
     case = Case(layout, rng.normal(size=shape), rng.normal(size=shape), parameters, eps=0.5)
-    roles = derive(LAYER, layout).roles
+    roles = derive(layer, layout).roles
     assert "".join(roles.values()) == layout.axes, "one axis for each index, in the layout's order"
     sizes = {"nick"["NmCK".index(s)]: s for s in "NmCK"}
     length = {letter: shape[k] for k, letter in enumerate(roles)}
-    arrays: dict[str, Any] = {"x": case.x, "∂ℓ/∂y": case.dy, "γ": parameters["gamma"], "β": parameters["beta"]}
-    for left, right in equations(form, layout).items():
+    arrays: dict[str, Any] = {"x": case.x, "∂ℓ/∂y": case.dy, "γ": parameters["gamma"], "β": parameters.get("beta")}
+    for left, right in equations(form, layout, layer).items():
         name, indices = left.removesuffix("]").split("[")
         letters = indices.split(",")
         reader = Reader(right, arrays, {sizes[letter]: n for letter, n in length.items()}, case.eps)
         where = itertools.product(*(range(length[letter]) for letter in letters))
         values = [reader.at(dict(zip(letters, position, strict=True))) for position in where]
         arrays[name] = np.reshape(values, [length[letter] for letter in letters])
-    for name, value in correct(case).items():
+    for name, value in correct(case, centred="beta" in parameters).items():
         yield name, arrays["∂ℓ/∂" + {"dx": "x", "dgamma": "γ", "dbeta": "β"}[name]], value
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("layout", "shape"), [(CHANNELS, (3, 2)), (TOKENS, (2, 3, 2))], ids=str)
-def test_printed_formulas_read_back_are_the_gradients(form: str, layout: Layout, shape: tuple[int, ...]) -> None:
-    for name, said, true in evaluated(form, layout, shape):
-        np.testing.assert_allclose(said, true, rtol=1e-12, atol=1e-14, err_msg=name)
+@pytest.mark.parametrize(
+    ("name", "layout", "shape"),
+    [
+        ("batch_norm", CHANNELS, (3, 2)),
+        ("batch_norm", TOKENS, (2, 3, 2)),
+        ("layer_norm", Layout("ND", "D", "D"), (2, 3)),
+        ("instance_norm", Layout("NLC", "L", "C"), (2, 3, 2)),
+        ("group_norm", Layout("NGK", "K", "GK"), (2, 2, 3)),
+        ("rms_norm", Layout("ND", "D", "D"), (2, 3)),
+    ],
+    ids=str,
+)
+def test_printed_formulas_read_back_are_the_gradients(
+    form: str, name: str, layout: Layout, shape: tuple[int, ...]
+) -> None:
+    for gradient, said, true in evaluated(form, LAYERS[name], layout, shape):
+        np.testing.assert_allclose(said, true, rtol=1e-12, atol=1e-14, err_msg=gradient)
 
 
 def test_reader_notices_a_wrong_sign() -> None:
