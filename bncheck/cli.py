@@ -295,8 +295,13 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if os.environ.get("BNCHECK_TRACEBACK"):
             raise
-        kind = type(error).__name__
-        return _fail(f"internal error, {kind}: {error}. Set BNCHECK_TRACEBACK=1 for its traceback.", 3)
+        cause: BaseException = error
+        while isinstance(cause, BaseExceptionGroup):  # Hypothesis found several ways to fail
+            cause = cause.exceptions[0]
+        if isinstance(cause, BncheckError):
+            return _fail(str(cause), 2)
+        told = f"{type(cause).__name__}: {cause}".rstrip(".")
+        return _fail(f"internal error, {told}. Set BNCHECK_TRACEBACK=1 for its traceback.", 3)
     return 0
 
 

@@ -18,6 +18,7 @@ import bncheck
 from bncheck import cli
 from bncheck.case import Case
 from bncheck.cli import run
+from bncheck.errors import InvalidDefinition
 from bncheck.mutants import MUTANTS, correct
 from bncheck.report.formulas import FORMS, STYLES
 from bncheck.verify import verify as campaign_of
@@ -80,18 +81,31 @@ def test_exit_status(
     assert capsys.readouterr().out.endswith(f"verdict: {verdict}\n")
 
 
-def test_internal_error_is_one_line_with_status_3(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (
+            ZeroDivisionError("by\nnothing."),
+            3,
+            "internal error, ZeroDivisionError: by nothing. Set BNCHECK_TRACEBACK=1",
+        ),
+        (ExceptionGroup("2 ways", [KeyError("dx"), ValueError()]), 3, "internal error, KeyError: 'dx'. Set BNCHECK"),
+        (ExceptionGroup("2 ways", [InvalidDefinition("No."), ValueError()]), 2, "No.\n"),
+    ],
+)
+def test_unforeseen_error_is_one_line(
+    error: Exception, status: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*arguments: Any, **options: Any) -> None:
-        raise ZeroDivisionError("by\nnothing")
+        raise error
 
     monkeypatch.setattr("bncheck.verify.verify", broken)
-    assert run(["verify"]) == 3
-    expected = "internal error, ZeroDivisionError: by nothing. Set BNCHECK_TRACEBACK=1 for its traceback.\n"
-    assert capsys.readouterr().err == f"bncheck: {expected}"
+    assert run(["verify"]) == status
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"bncheck: {said}")
+    assert shown.count("\n") == 1
     monkeypatch.setenv("BNCHECK_TRACEBACK", "1")
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(type(error)):
         run(["verify"])
 
 
