@@ -26,7 +26,7 @@ FLOORS = [
     ["suspects.torch"],
     ["suspects"],
     ["compare", "mutants"],
-    ["checks"],
+    ["checks", "bench"],
     ["verify"],
     ["report", "report.formulas", "report.text"],
     ["report.json", "report.junit"],

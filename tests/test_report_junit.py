@@ -5,13 +5,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bncheck.bench import Result, Tally
 from bncheck.case import Case
 from bncheck.compare import Verdict
 from bncheck.definitions import LAYERS
 from bncheck.mutants import MUTANTS
 from bncheck.oracles.symbolic.proof import Proof, ProofStep
 from bncheck.report import junit
-from bncheck.verify import LayerReport, Report, Result, Tally, verify
+from bncheck.verify import LayerReport, Report, verify
 
 
 def raising(case: Case) -> Any:

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bncheck.bench import Counterexample, Result, Tally
 from bncheck.case import Case
 from bncheck.compare import Comparison, Verdict
 from bncheck.definitions import LAYERS
 from bncheck.mutants import MUTANTS, correct
 from bncheck.oracles.symbolic.proof import Proof, ProofStep
 from bncheck.report import text
-from bncheck.verify import Counterexample, LayerReport, Report, Result, Tally, verify
+from bncheck.verify import LayerReport, Report, verify
 
 
 def raising(case: Case) -> Any:

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from conftest import random_case
 
+from bncheck.bench import Bench
 from bncheck.case import Case, Gradients
 from bncheck.compare import Verdict, wrong_or_unstable
 from bncheck.definitions import LAYERS, Layer
 from bncheck.mutants import MUTANTS, correct, mutants_for
 from bncheck.recipes import Recipe
 from bncheck.suspects import Suspect
-from bncheck.verify import Bench, Report, verify
+from bncheck.verify import Report, verify
 
 LAYER = LAYERS["batch_norm"]
 BUGS = mutants_for(random_case())

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from bncheck.bench import Counterexample, Tally
 from bncheck.report.text import known, reproduce
-from bncheck.verify import Counterexample, LayerReport, Report, Tally
+from bncheck.verify import LayerReport, Report
 
 
 def verification(report: Report) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+from bncheck.bench import Counterexample
 from bncheck.compare import Verdict
 from bncheck.report.text import reproduce
-from bncheck.verify import Counterexample, LayerReport, Report
+from bncheck.verify import LayerReport, Report
 
 
 def verification(report: Report) -> str:

@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.text import Text
 
 from bncheck import __version__
+from bncheck.bench import Counterexample, Result, Tally
 from bncheck.case import Array
 from bncheck.compare import Verdict
 from bncheck.mutants import MUTANTS
 from bncheck.oracles.symbolic.derivation import SIZES
 from bncheck.suspects import SUSPECTS
-from bncheck.verify import Counterexample, LayerReport, Report, Result, Tally
+from bncheck.verify import LayerReport, Report
 
 WIDTH = 80
 

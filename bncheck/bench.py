@@ -1,0 +1,225 @@
+"""One case on the bench: every oracle and suspect is held against the ball truth, and the outcome is tallied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from bncheck.case import Case, Enclosure, Gradients
+from bncheck.compare import Comparison, Verdict, Vjp, compare, tolerance, wrong_or_unstable
+from bncheck.definitions import Layer
+from bncheck.mutants import ESSENTIAL, correct, mutants_for
+from bncheck.oracles import ball, finite_difference, graph, symbolic
+from bncheck.suspects import Suspect
+from bncheck.trace import trace
+
+Findings = Mapping[str, Mapping[str, Comparison]]
+"""Oracle or suspect → gradient → comparison."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What one oracle or suspect did over many cases; the worst figures are over the conclusive ones."""
+
+    verdict: Verdict = Verdict.VACUOUS
+    worst_ulp: float = 0.0
+    worst_relative_error: float = 0.0
+    worst_radius_fraction: float = 0.0
+    cases: int = 0
+
+    def and_also(self, other: Tally) -> Tally:
+        """Both tallies as one."""
+        return Tally(
+            Verdict.worst([self.verdict, other.verdict])
+            if self.cases and other.cases
+            else max(self, other, key=_cases).verdict,
+            max(self.worst_ulp, other.worst_ulp),
+            max(self.worst_relative_error, other.worst_relative_error),
+            max(self.worst_radius_fraction, other.worst_radius_fraction),
+            self.cases + other.cases,
+        )
+
+
+def _cases(tally: Tally) -> int:
+    return tally.cases
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """The smallest case found on which somebody disagrees with the truth, and the element where it shows."""
+
+    layer: str
+    subject: str
+    gradient: str
+    case: str
+    comparison: Comparison
+    detail: str = ""
+    arrays: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of some cases: what every subject did, and what went wrong first.
+
+    `revealed` counts, for each planted bug, the cases that would have caught it; `known` counts, for each suspect, the
+    cases on which it failed in a way that is known already and that its tally therefore leaves out.
+    """
+
+    cases: int = 0
+    vacuous: int = 0
+    inconclusive: int = 0
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
+    revealed: Mapping[str, int] = field(default_factory=dict)
+    failures: tuple[Counterexample, ...] = ()
+    known: Mapping[str, int] = field(default_factory=dict)
+
+    def and_also(self, other: Result) -> Result:
+        """Both results as one."""
+        names = [*self.tallies, *(name for name in other.tallies if name not in self.tallies)]
+        return Result(
+            self.cases + other.cases,
+            self.vacuous + other.vacuous,
+            self.inconclusive + other.inconclusive,
+            {n: self.tallies.get(n, Tally()).and_also(other.tallies.get(n, Tally())) for n in names},
+            _added(self.revealed, other.revealed),
+            self.failures + other.failures,
+            _added(self.known, other.known),
+        )
+
+
+def _added(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+    return {name: left.get(name, 0) + right.get(name, 0) for name in {**left, **right}}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One layer, and the suspects that are held against it beside its oracles."""
+
+    layer: Layer
+    suspects: tuple[Suspect, ...] = ()
+
+    def examine(self, case: Case) -> Result:
+        """Holds every oracle and suspect against the ball truth on one case."""
+        layer = self.layer
+        truth = ball.vjp(layer, case)
+        allowed = {dtype: _radii(layer, case, dtype) for dtype in {case.dtype, np.result_type(case.dtype, np.float32)}}
+        findings: dict[str, dict[str, Comparison]] = {}
+        details: dict[str, str] = {}
+        direct: dict[str, Vjp] = {"symbolic": partial(symbolic.vjp, layer), "graph": partial(graph.vjp, layer)}
+        direct |= {suspect.name: suspect.vjp for suspect in self.suspects if suspect.takes(case)}
+        for name, vjp in direct.items():
+            try:
+                gradients = vjp(case)
+            except Exception as error:
+                details[name] = f"{type(error).__name__}: {error}"
+                continue
+            findings[name] = compare(gradients, truth, allowed.get(gradients["dx"].dtype, allowed[case.dtype]))
+        known = {s.name for s in self.suspects if s.known is not None and s.known.shows(case)}
+        known = {n for n in known & set(findings) if any(c.verdict is Verdict.WRONG for c in findings[n].values())}
+        findings = {name: found for name, found in findings.items() if name not in known}
+        findings |= _differences(layer, case, truth)
+        failures = []
+        for name, found in findings.items():
+            for gradient, comparison in found.items():
+                if comparison.verdict is Verdict.WRONG:
+                    if name in direct:
+                        told = wrong_or_unstable(direct[name], layer, case, gradient)
+                        found[gradient] = comparison = replace(comparison, verdict=told)
+                    failures.append(
+                        Counterexample(layer.address, name, gradient, case.origin, comparison, "", _arrays(case))
+                    )
+        tallies = {"ball": _own_width(truth)} | {name: _tally(found) for name, found in findings.items()}
+        for name, detail in details.items():
+            tallies[name] = Tally(Verdict.CRASHED, cases=1)
+            nothing = Comparison(Verdict.CRASHED, (), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+            failures.append(Counterexample(layer.address, name, "dx", case.origin, nothing, detail, _arrays(case)))
+        blind, revealed = _power(layer, case, truth, allowed[case.dtype])
+        verdict = findings["symbolic"]["dx"].verdict if "symbolic" in findings else Verdict.VACUOUS
+        vacuous = verdict is Verdict.VACUOUS or (verdict is Verdict.CORRECT and blind)
+        return Result(
+            1,
+            int(vacuous),
+            int(verdict is Verdict.INCONCLUSIVE),
+            tallies,
+            revealed,
+            tuple(failures),
+            dict.fromkeys(known, 1),
+        )
+
+
+def _radii(layer: Layer, case: Case, dtype: Any) -> dict[str, Any]:
+    return {name: r.radius for name, r in tolerance(layer, case, dtype).items()}
+
+
+def _differences(layer: Layer, case: Case, truth: Mapping[str, Enclosure]) -> dict[str, dict[str, Comparison]]:
+    """The finite-difference and the complex-step oracle, in float64, each within the error it claims itself."""
+    exact = case.astype(np.float64)
+    rounding = _radii(layer, exact, exact.dtype)
+    forward = finite_difference.definition(layer, exact)
+    noise = np.maximum(rounding["y"], tolerance(layer, finite_difference.displaced(exact))["y"].radius)
+    estimates = finite_difference.vjp(forward, exact, noise)
+    found = {"finite_difference": _within_own_error(estimates, truth)}
+    stepped = finite_difference.complex_step(forward, exact, rounding)
+    if stepped is not None:
+        found["complex_step"] = _within_own_error(stepped, truth)
+    return found
+
+
+def _within_own_error(
+    estimates: Mapping[str, finite_difference.Estimate], truth: Mapping[str, Enclosure]
+) -> dict[str, Comparison]:
+    values = {name: e.value for name, e in estimates.items()}
+    return compare(values, truth, {name: e.error for name, e in estimates.items()})
+
+
+def _power(
+    layer: Layer, case: Case, truth: Mapping[str, Enclosure], allowed: Mapping[str, Any]
+) -> tuple[bool, dict[str, int]]:
+    """Which mutants this case reveals; blind when it misses an essential one that could show here.
+
+    For a layer of one's own whose gradient is another one, the mutants say nothing.
+    """
+    centred = "mean" in trace(layer, case.layout, tuple(case.parameters)).named
+    right = correct(case, centred=centred)
+    if set(right) != set(case.gradient_names) or _is_wrong(right, truth, allowed):
+        return False, {}
+    mutants = mutants_for(case, centred=centred)
+    revealed = {n: int(_is_wrong(m.vjp(case, centred=centred), truth, allowed)) for n, m in mutants.items()}
+    return any(not revealed.get(name, 1) for name in ESSENTIAL), revealed
+
+
+def _is_wrong(got: Gradients, truth: Mapping[str, Enclosure], allowed: Mapping[str, Any]) -> bool:
+    return any(c.verdict is Verdict.WRONG for c in compare(got, truth, allowed).values())
+
+
+def _tally(found: Mapping[str, Comparison]) -> Tally:
+    conclusive = [c for c in found.values() if c.verdict not in (Verdict.INCONCLUSIVE, Verdict.VACUOUS)]
+    return Tally(
+        Verdict.worst([c.verdict for c in found.values()]),
+        _largest(c.ulp for c in conclusive),
+        _largest(c.relative_error for c in conclusive),
+        _largest(c.radius_fraction for c in conclusive),
+        1,
+    )
+
+
+def _largest(numbers: Iterable[float]) -> float:
+    limit = float(np.finfo(np.float64).max)  # JSON has no infinity
+    return max((min(n, limit) if n == n else limit for n in numbers), default=0.0)
+
+
+def _own_width(truth: Mapping[str, Enclosure]) -> Tally:
+    """The ball oracle's tally: how wide the truth itself is."""
+    found = {name: compare({name: e.value}, {name: e}, {name: np.abs(e.remainder)})[name] for name, e in truth.items()}
+    return replace(
+        _tally({n: replace(c, verdict=Verdict.CORRECT) for n, c in found.items()}), worst_radius_fraction=0.0
+    )
+
+
+def _arrays(case: Case) -> dict[str, Any]:
+    return {"x": case.x, "dy": case.dy, **case.parameters}
