@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bncheck.case import Case, Enclosure
+from bncheck.case import Array, Case, Enclosure
 from bncheck.compare import Comparison, Verdict, Vjp, compare, computed_truth, tolerance, truth_of, wrong_or_unstable
 from bncheck.definitions import LAYERS, Layer
+from bncheck.errors import InvalidInput
 from bncheck.oracles import finite_difference
 from bncheck.oracles.finite_difference import Forward
 
@@ -37,6 +38,10 @@ class Check:
 def check(vjp: Vjp, case: Case, *, forward: Forward | None = None, layer: Layer = LAYERS["batch_norm"]) -> Check:
     """Holds all that `vjp` returns for a case against the layer, within the computed tolerance, element by element.
 
+    Raises
+        InvalidInput: `vjp` does not return a dict of real arrays named y, dx, dgamma or dbeta. What it raises itself
+            passes through.
+
     A backward that forgets the path through the mean:
 
     >>> import numpy as np
@@ -49,7 +54,7 @@ def check(vjp: Vjp, case: Case, *, forward: Forward | None = None, layer: Layer 
     >>> str(check(backward, case).verdict)
     'wrong'
     """
-    got = {name: np.asarray(value) for name, value in vjp(case).items()}
+    got = _arrays(vjp(case), case)
     allowed = tolerance(layer, case)
     radii = {name: radius.radius for name, radius in allowed.items()}
     conforms = compare(got, truth_of(allowed) if case.dtype == np.float64 else computed_truth(layer, case), radii)
@@ -63,3 +68,16 @@ def check(vjp: Vjp, case: Case, *, forward: Forward | None = None, layer: Layer 
     truth = {name: Enclosure(e.value, np.zeros_like(e.value), e.error) for name, e in estimates.items()}
     gradients = {name: value for name, value in got.items() if name in truth}
     return Check(conforms, compare(gradients, truth, radii))
+
+
+def _arrays(answer: object, case: Case) -> dict[str, Array]:
+    """What a suspect returned, if it keeps to the contract."""
+    known = ("y", *case.gradient_names)
+    if not isinstance(answer, Mapping) or not answer or not set(answer) <= set(known):
+        told = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else type(answer).__name__
+        raise InvalidInput("vjp(case)", told or "{}", f"a dict with some of {', '.join(known)}", "Return {'dx': dx}.")
+    found = {str(name): np.asarray(value) for name, value in answer.items()}
+    for name, value in found.items():
+        if value.dtype.kind != "f":
+            raise InvalidInput(f"vjp(case)[{name!r}].dtype", str(value.dtype), "real floating-point numbers")
+    return found

@@ -56,7 +56,7 @@ def recipes(
     for name, given, known in (("dtypes", dtypes, DTYPES), ("regimes", regimes, REGIMES)):
         for value in given:
             if value not in known:
-                raise InvalidInput(name, value, f"names among {', '.join(known)}")
+                raise InvalidInput(name, value, f"names among {', '.join(known)}", "Leave out the others.")
     layout = draw(st.sampled_from(layer.layouts))
     return Recipe(
         layout,

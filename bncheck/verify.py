@@ -98,15 +98,15 @@ def verify(
     """
     for name, value, least in (("cases", cases, 1), ("jobs", jobs, 1), ("seed", seed, 0)):
         if value < least:
-            raise InvalidInput(name, value, f"a whole number of at least {least}")
+            raise InvalidInput(name, value, f"a whole number of at least {least}", f"Try {name}={max(least, 1)}.")
     for dtype in dtypes:
         if dtype not in DTYPES:
-            raise InvalidInput("dtype", dtype, f"one of {', '.join(DTYPES)}")
+            raise InvalidInput.unknown("dtype", dtype, DTYPES)
     layers = tuple(layers)
     plans = [_plan(layer, cases, seed, dtypes, real_data, only) for layer in layers]
     work = [(k, unit) for k, plan in enumerate(plans) for unit in plan]
     results = [Result() for _ in layers]
-    with _mapped(jobs) as mapped:
+    with _mapped(min(jobs, len(work))) as mapped:
         run = partial(_work, layers=layers, suspects=dict(suspects or {}))
         for done, ((k, _), result) in enumerate(zip(work, mapped(run, work), strict=True), start=1):
             results[k] = results[k].and_also(result)

@@ -8,6 +8,7 @@ import pytest
 from bncheck.case import Case, Layout
 from bncheck.compare import Verdict
 from bncheck.definitions import LAYERS, Layer
+from bncheck.errors import InvalidDefinition
 from bncheck.oracles import symbolic
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.lowering import lower
@@ -44,7 +45,15 @@ def squared(x: Any, gamma: Any = 1, beta: Any = 0, eps: Any = 1e-5, *, mean: Any
     return {"mean": mu, "var": var, "xhat": xhat, "y": gamma * xhat * xhat + beta * x}
 
 
-@pytest.mark.parametrize("definition", [fourth_moment_norm, rms_norm, mean_only, squared])
+def with_inv_std(x: Any, gamma: Any = 1, centred: Any = 0, eps: Any = 1e-5, *, mean: Any, sqrt: Any) -> Any:
+    """Names that bncheck would use itself."""
+    mu = mean(x)
+    var = mean((x - mu) ** 2)
+    inv_std = 1 / sqrt(var + eps)
+    return {"mean": mu, "var": var, "inv_std": inv_std, "y": gamma * (x - mu) * inv_std + centred}
+
+
+@pytest.mark.parametrize("definition", [fourth_moment_norm, rms_norm, mean_only, squared, with_inv_std])
 def test_everything_follows_from_the_definition(definition: Any) -> None:
     layer = Layer(definition, LAYOUTS)
     assert prove(derive(layer)).proved
@@ -83,3 +92,23 @@ def test_the_derivation_does_not_mind_which_axes_are_reduced(layout: Layout, x_s
         for name, value in got.items():
             np.testing.assert_allclose(value, truth[name].value, atol=1e-13, err_msg=name)
     assert "centred" in lower(layer, layout).source
+
+
+def test_statistics_over_everything_and_parameters_that_all_share() -> None:
+    layouts = tuple(Layout.parse(text) for text in ("NC:NC:C", "NC:N:", "NC:NC:", "NCHW:HW:"))
+    layer = Layer(LAYERS["batch_norm"].definition, layouts, "odd_norm")
+    for layout in layouts:
+        assert prove(derive(layer, layout)).proved
+    assert verify((layer,), cases=60, real_data=False).verdict is Verdict.CORRECT
+
+
+def test_what_cannot_be_lowered_is_refused_in_words() -> None:
+    def keeps_its_mean(x: Any, eps: Any = 1e-5, *, mean: Any, sqrt: Any) -> Any:
+        return {"y": x / sqrt(mean(x * x) + eps)}
+
+    def cancels(x: Any, eps: Any = 1e-5, *, mean: Any) -> Any:
+        return {"mean": mean(x), "y": x - x}
+
+    for definition, words in ((keeps_its_mean, "takes a mean that it does not return"), (cancels, "x does not change")):
+        with pytest.raises(InvalidDefinition, match=words):
+            derive(Layer(definition, LAYOUTS))

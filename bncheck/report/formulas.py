@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import sympy as sp
 
 from bncheck.case import Layout
-from bncheck.oracles.symbolic.derivation import EPS, SIZES, Derivation, Equations
+from bncheck.oracles.symbolic.derivation import ALONE, EPS, SIZES, Derivation, Equations
 from bncheck.oracles.symbolic.lowering import lower
 from bncheck.oracles.symbolic.proof import Proof
 from bncheck.oracles.symbolic.sums import contract, substitute
@@ -283,7 +283,7 @@ class _Writer:
 
     def indexed(self, symbol: sp.Indexed, scope: Mapping[sp.Symbol, str]) -> str:
         """A named value or a gradient."""
-        label, indices = _label(symbol), [scope[index] for index in symbol.indices]
+        label, indices = _label(symbol), [scope[index] for index in symbol.indices if index != ALONE]
         if label in self.gradients:
             return self.notation.gradient(self.notation.value(label[1:], indices))
         return self.notation.value(label, indices)

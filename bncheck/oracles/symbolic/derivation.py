@@ -22,6 +22,8 @@ from bncheck.trace import Node, trace
 EPS = sp.Symbol("eps")
 _ROLES = "nick"
 SIZES = {letter: sp.Symbol(size) for letter, size in zip("nick", "NmCK", strict=True)}
+ALONE = sp.Symbol("o")
+"""The index of what is one number for the whole of x: a statistic over everything, a γ that all share."""
 
 Equations = Mapping[str, sp.Expr]
 """Gradient name → its right-hand side at the indices that `Derivation.indices` gives."""
@@ -105,7 +107,7 @@ def index(letter: str) -> sp.Symbol:
 
 def over_all(expression: sp.Expr, symbol: sp.Indexed) -> sp.Expr:
     """The sum of an expression over every index of `symbol`."""
-    return over(expression, {i: SIZES[i.name] for i in symbol.indices})
+    return over(expression, {i: SIZES[i.name] for i in symbol.indices if i != ALONE})
 
 
 def total_over(derivation: Derivation, roles: str) -> tuple[Callable[[sp.Expr], sp.Expr], sp.Expr]:
@@ -148,6 +150,8 @@ def derive(layer: Layer, layout: Layout | None = None, parameters: tuple[str, ..
     unfinished = Derivation(layer, MappingProxyType(played), inputs, steps, chain_rule, {}, {}, {})
     direct = _direct(unfinished)
     closed, saved = _closed(unfinished)
+    if closed["dx"] == 0:
+        raise InvalidDefinition(f"{layer.name} returns a y that x does not change, expected one that depends on x.")
     return Derivation(layer, MappingProxyType(played), inputs, steps, chain_rule, direct, closed, saved)
 
 
@@ -192,7 +196,7 @@ _FORMULAS = {
 
 
 def _indexed(name: str, letters: list[str]) -> sp.Indexed:
-    return sp.IndexedBase(name)[tuple(index(letter) for letter in letters)]
+    return sp.IndexedBase(name)[tuple(index(letter) for letter in letters) or (ALONE,)]
 
 
 def gradient_symbol(symbol: sp.Indexed) -> sp.Indexed:
@@ -274,6 +278,7 @@ def _roots(steps: Mapping[str, Step], expression: sp.Expr) -> dict[str, sp.Expr]
         owners = [statistics[s] for s in power.base.atoms(sp.Indexed) if s in statistics]
         if len(owners) == 1 and power.exp.is_Rational and not power.exp.is_Integer:
             name = _ROOT_NAMES.get(owners[0], f"inv_root_{owners[0]}")
+            name += "_of_the_backward_pass" * (name in steps)
             roots[name] = power.base ** sp.Rational(-1, power.exp.q)
     return roots
 

@@ -135,7 +135,9 @@ class _Writer:
         """Replaces a step as large as x by its factors; what varies most becomes a local array of its own."""
         small, array = self.derivation.named_roots(step.expression).as_independent(*self.large, as_Add=False)
         if not isinstance(array, sp.Indexed):
-            centred = sp.IndexedBase("centred" if isinstance(array, sp.Add) else f"scaled_{step.symbol.base}")
+            name = "centred" if isinstance(array, sp.Add) else f"scaled_{step.symbol.base}"
+            taken = {*self.derivation.inputs, *self.derivation.steps, *self.derivation.saved, *self.locals}
+            centred = sp.IndexedBase(f"{name}_x" if name in taken else name)
             self.locals[centred.label.name] = array
             array = centred[step.symbol.indices]
             self.large.add(array)
@@ -226,7 +228,8 @@ class _Writer:
 
     def varies_along(self, argument: str) -> str:
         """The axes along which an argument varies, in the layout's order."""
-        varying = "".join(self.derivation.roles[index.name] for index in self.derivation.symbol(argument).indices)
+        indices = self.derivation.symbol(argument).indices
+        varying = "".join(self.derivation.roles.get(index.name, "") for index in indices)
         return "".join(axis for axis in self.layout.axes if axis in varying)
 
     def in_place(self, terms: list[sp.Expr]) -> list[str]:

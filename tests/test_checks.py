@@ -1,0 +1,66 @@
+"""One implementation on one case: two questions, and a contract that is held."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SHAPES, random_case
+
+from bncheck.checks import check
+from bncheck.compare import Verdict
+from bncheck.definitions import LAYERS
+from bncheck.errors import InvalidInput
+from bncheck.mutants import correct, mutants_for
+from bncheck.oracles import finite_difference
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_planted_bug_is_caught_by_both_questions_and_correct_code_by_neither(shape: tuple[int, ...]) -> None:
+    case = random_case(shape)
+    forward = finite_difference.definition(LAYERS["batch_norm"], case)
+    found = check(correct, case, forward=forward)
+    assert found
+    assert set(found.consistent) == {"dx", "dgamma", "dbeta"}
+    for name, mutant in mutants_for(case).items():
+        found = check(mutant.vjp, case, forward=forward)
+        assert Verdict.worst([c.verdict for c in found.conforms.values()]) is Verdict.WRONG, name
+        assert Verdict.worst([c.verdict for c in found.consistent.values()]) is Verdict.WRONG, name
+
+
+def test_right_for_its_own_forward_and_not_the_layer() -> None:
+    """eps outside the root: consistent, and it does not conform."""
+    case = random_case(eps=0.1)
+
+    def parts(x: Any) -> Any:
+        mean, std = x.mean(axis=0), x.std(axis=0)
+        return (x - mean) / (std + 0.1), std
+
+    def forward(x: Any, parameters: Any) -> Any:
+        return parameters["gamma"] * parts(x)[0] + parameters["beta"]
+
+    def backward(case: Any) -> Any:
+        xhat, std = parts(case.x)
+        dxhat = case.dy * case.parameters["gamma"]
+        centred = xhat * (std + 0.1)
+        through_std = centred / std * (dxhat * xhat).mean(axis=0)
+        return {"dx": (dxhat - dxhat.mean(axis=0) - through_std) / (std + 0.1)}
+
+    found = check(backward, case, forward=forward)
+    assert found.consistent["dx"].verdict is Verdict.CORRECT
+    assert found.conforms["dx"].verdict is Verdict.WRONG
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, {}, np.zeros((8, 4)), {"dz": np.zeros((8, 4))}, {"dx": np.zeros((8, 4), complex)}, {"dx": None}],
+    ids=["None", "empty", "an array", "an unknown name", "complex numbers", "no array"],
+)
+def test_an_answer_outside_the_contract_is_refused_in_words(answer: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"vjp\(case\).*expected"):
+        check(lambda case: answer, random_case())
+
+
+def test_nan_and_a_wrong_shape_are_wrong() -> None:
+    case = random_case()
+    assert check(lambda c: {"dx": np.full((8, 4), np.nan)}, case).verdict is Verdict.WRONG
+    assert check(lambda c: {"dx": np.zeros((4, 8))}, case).verdict is Verdict.WRONG
