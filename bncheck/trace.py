@@ -155,12 +155,6 @@ def trace(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Graph:
             f"definition={layer.name} raised {type(error).__name__}: {error}; expected only + - * / **, mean and sqrt."
             " Rewrite it with these."
         ) from error
-    for node in tape:
-        if node.operation == "mean" and node not in named.values():
-            raise InvalidDefinition(
-                f"definition={layer.name} takes a mean that it does not return, expected every mean among the named"
-                " results. Return it as well, {'mean_square': ..., 'y': ...}."
-            )
     for name, node in named.items():
         if not isinstance(node, Node) or node.operation in ("input", "constant"):
             shown = f"an input, {node.name}" if isinstance(node, Node) else repr(node)

@@ -19,6 +19,7 @@ from sympy.printing.str import StrPrinter
 
 from bncheck.case import Layout
 from bncheck.definitions import Layer
+from bncheck.errors import InvalidDefinition
 from bncheck.oracles.symbolic.derivation import (
     SIZES,
     Derivation,
@@ -124,6 +125,12 @@ class _Writer:
         for step in derivation.steps.values():
             if step.symbol.indices == x.indices and any(e.has(step.symbol.base) for e in self.formulas.values()):
                 self._put_in(step)
+        for formula in (*self.formulas.values(), *self.locals.values()):
+            if any(power.base.has(sp.Sum) for power in formula.atoms(sp.Pow)):
+                raise InvalidDefinition(
+                    f"definition={derivation.layer.name} takes the root of a mean that it does not return, expected"
+                    " every statistic among the named results. Return it as well, {'mean_square': ..., 'y': ...}."
+                )
         used = {s for e in [*self.formulas.values(), *self.locals.values()] for s in e.atoms(sp.Indexed)}
         bases = {s.base.label.name for s in used}
         symbols = [*derivation.steps, *derivation.saved, *(name for name in derivation.inputs if name != "x")]
