@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from bncheck.case import Case, Enclosure, Gradients
+from bncheck.case import Case, Enclosure
 from bncheck.compare import Comparison, Verdict, Vjp, compare, tolerance, wrong_or_unstable
 from bncheck.definitions import Layer
 from bncheck.mutants import ESSENTIAL, correct, mutants_for
@@ -105,51 +105,57 @@ class Bench:
 
     def examine(self, case: Case) -> Result:
         """Holds every oracle and suspect against the ball truth on one case."""
-        layer = self.layer
-        truth = ball.vjp(layer, case)
-        allowed = {dtype: _radii(layer, case, dtype) for dtype in {case.dtype, np.result_type(case.dtype, np.float32)}}
+        truth = ball.vjp(self.layer, case)
+        allowed = {d: _radii(self.layer, case, d) for d in {case.dtype, np.result_type(case.dtype, np.float32)}}
+        vjps: dict[str, Vjp] = {"symbolic": partial(symbolic.vjp, self.layer), "graph": partial(graph.vjp, self.layer)}
+        vjps |= {suspect.name: suspect.vjp for suspect in self.suspects if suspect.takes(case)}
         findings: dict[str, dict[str, Comparison]] = {}
-        details: dict[str, str] = {}
-        direct: dict[str, Vjp] = {"symbolic": partial(symbolic.vjp, layer), "graph": partial(graph.vjp, layer)}
-        direct |= {suspect.name: suspect.vjp for suspect in self.suspects if suspect.takes(case)}
-        for name, vjp in direct.items():
+        crashes: dict[str, str] = {}
+        for name, vjp in vjps.items():
             try:
-                gradients = vjp(case)
-            except Exception as error:
-                details[name] = f"{type(error).__name__}: {error}"
-                continue
-            findings[name] = compare(gradients, truth, allowed.get(gradients["dx"].dtype, allowed[case.dtype]))
-        known = {s.name for s in self.suspects if s.known is not None and s.known.shows(case)}
-        known = {n for n in known & set(findings) if any(c.verdict is Verdict.WRONG for c in findings[n].values())}
+                got = vjp(case)
+                findings[name] = compare(got, truth, allowed.get(got["dx"].dtype, allowed[case.dtype]))
+            except Exception as error:  # whatever somebody's code does is a finding about that code
+                crashes[name] = f"{type(error).__name__}: {error}"
+        known = [s.name for s in self.suspects if s.known and s.known.shows(case) and _fails(findings.get(s.name, {}))]
         findings = {name: found for name, found in findings.items() if name not in known}
-        findings |= _differences(layer, case, truth)
-        failures = []
-        for name, found in findings.items():
-            for gradient, comparison in found.items():
-                if comparison.verdict is Verdict.WRONG:
-                    if name in direct:
-                        told = wrong_or_unstable(direct[name], layer, case, gradient)
-                        found[gradient] = comparison = replace(comparison, verdict=told)
-                    failures.append(
-                        Counterexample(layer.address, name, gradient, case.origin, comparison, "", _arrays(case))
-                    )
+        findings |= _differences(self.layer, case, truth)
+        for name in vjps.keys() & findings.keys():
+            findings[name] = self._told_apart(vjps[name], case, findings[name])
         tallies = {"ball": _own_width(truth)} | {name: _tally(found) for name, found in findings.items()}
-        for name, detail in details.items():
-            tallies[name] = Tally(Verdict.CRASHED, cases=1)
-            nothing = Comparison(Verdict.CRASHED, (), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-            failures.append(Counterexample(layer.address, name, "dx", case.origin, nothing, detail, _arrays(case)))
-        blind, revealed = _power(layer, case, truth, allowed[case.dtype])
+        tallies |= dict.fromkeys(crashes, Tally(Verdict.CRASHED, cases=1))
+        blind, revealed = _power(self.layer, case, truth, allowed[case.dtype])
         verdict = findings["symbolic"]["dx"].verdict if "symbolic" in findings else Verdict.VACUOUS
-        vacuous = verdict is Verdict.VACUOUS or (verdict is Verdict.CORRECT and blind)
         return Result(
-            1,
-            int(vacuous),
-            int(verdict is Verdict.INCONCLUSIVE),
-            tallies,
-            revealed,
-            tuple(failures),
-            dict.fromkeys(known, 1),
+            cases=1,
+            vacuous=int(verdict is Verdict.VACUOUS or (verdict is Verdict.CORRECT and blind)),
+            inconclusive=int(verdict is Verdict.INCONCLUSIVE),
+            tallies=tallies,
+            revealed=revealed,
+            failures=tuple(self._failures(case, findings, crashes)),
+            known=dict.fromkeys(known, 1),
         )
+
+    def _told_apart(self, vjp: Vjp, case: Case, found: Mapping[str, Comparison]) -> dict[str, Comparison]:
+        """The comparisons with what is unstable told from what is wrong."""
+        return {
+            name: replace(c, verdict=wrong_or_unstable(vjp, self.layer, case, name)) if _fails({name: c}) else c
+            for name, c in found.items()
+        }
+
+    def _failures(self, case: Case, findings: Findings, crashes: Mapping[str, str]) -> Iterator[Counterexample]:
+        arrays = {"x": case.x, "dy": case.dy, **case.parameters}
+        for subject, found in findings.items():
+            for gradient, comparison in found.items():
+                if comparison.verdict.failed:
+                    yield Counterexample(self.layer.address, subject, gradient, case.origin, comparison, "", arrays)
+        nothing = Comparison(Verdict.CRASHED, (), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        for subject, detail in crashes.items():
+            yield Counterexample(self.layer.address, subject, "dx", case.origin, nothing, detail, arrays)
+
+
+def _fails(found: Mapping[str, Comparison]) -> bool:
+    return any(comparison.verdict.failed for comparison in found.values())
 
 
 def _radii(layer: Layer, case: Case, dtype: Any) -> dict[str, Any]:
@@ -186,15 +192,11 @@ def _power(
     """
     centred = "mean" in trace(layer, case.layout, tuple(case.parameters)).named
     right = correct(case, centred=centred)
-    if set(right) != set(case.gradient_names) or _is_wrong(right, truth, allowed):
+    if set(right) != set(case.gradient_names) or _fails(compare(right, truth, allowed)):
         return False, {}
     mutants = mutants_for(case, centred=centred)
-    revealed = {n: int(_is_wrong(m.vjp(case, centred=centred), truth, allowed)) for n, m in mutants.items()}
+    revealed = {n: int(_fails(compare(m.vjp(case, centred=centred), truth, allowed))) for n, m in mutants.items()}
     return any(not revealed.get(name, 1) for name in ESSENTIAL), revealed
-
-
-def _is_wrong(got: Gradients, truth: Mapping[str, Enclosure], allowed: Mapping[str, Any]) -> bool:
-    return any(c.verdict is Verdict.WRONG for c in compare(got, truth, allowed).values())
 
 
 def _tally(found: Mapping[str, Comparison]) -> Tally:
@@ -219,7 +221,3 @@ def _own_width(truth: Mapping[str, Enclosure]) -> Tally:
     return replace(
         _tally({n: replace(c, verdict=Verdict.CORRECT) for n, c in found.items()}), worst_radius_fraction=0.0
     )
-
-
-def _arrays(case: Case) -> dict[str, Any]:
-    return {"x": case.x, "dy": case.dy, **case.parameters}

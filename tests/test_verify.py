@@ -89,6 +89,13 @@ def test_a_suspect_that_raises_has_crashed_and_the_campaign_goes_on() -> None:
     assert report.layers[0].result.tallies["symbolic"].cases == 40
 
 
+@pytest.mark.parametrize("answer", [None, {}, {"dy": 1}, {"dx": "nothing"}])
+def test_an_answer_that_is_no_gradient_has_crashed(answer: Any) -> None:
+    result = Bench(LAYER, (Suspect("mine", lambda case: answer),)).examine(random_case())
+    assert result.tallies["mine"].verdict is Verdict.CRASHED
+    assert result.tallies["symbolic"].verdict is Verdict.CORRECT
+
+
 def test_a_wrong_shape_is_wrong() -> None:
     report = campaign(suspects={"mine": lambda case: {"dx": correct(case)["dx"][0]}})
     assert report.verdict is Verdict.WRONG
