@@ -28,8 +28,9 @@ FLOORS = [
     ["compare", "mutants"],
     ["checks", "bench"],
     ["verify"],
-    ["report", "report.formulas", "report.text"],
-    ["report.json", "report.junit"],
+    ["report", "report.writer", "report.text"],
+    ["report.notations"],
+    ["report.formulas", "report.json", "report.junit"],
     ["cli"],
     ["__main__"],
 ]

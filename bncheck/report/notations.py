@@ -1,0 +1,195 @@
+"""How the parts of a formula are written: in unicode, in LaTeX, in MathML."""
+
+from __future__ import annotations
+
+import unicodedata
+from types import MappingProxyType
+
+import sympy as sp
+
+from bncheck.report.writer import Notation, Piece
+
+WIDTH = 80
+"""How many columns of a terminal a unicode formula takes up at most, where it can be broken."""
+
+_GREEK = (
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "zeta",
+    "eta",
+    "theta",
+    "kappa",
+    "mu",
+    "nu",
+    "xi",
+    "pi",
+    "rho",
+    "sigma",
+    "tau",
+)
+"""Names that are written as Greek letters; ε is taken."""
+
+_GLYPHS = MappingProxyType(
+    {name: unicodedata.lookup(f"GREEK SMALL LETTER {name}") for name in _GREEK}
+    | {"mean": "μ", "var": "σ²", "xhat": "x̂", "std": "s", "mean_square": "ρ", "rms": "r"}
+)
+
+FIXED = "\N{NO-BREAK SPACE}"
+"""A space at which no line is broken: short brackets stay together."""
+
+
+class Unicode(Notation):
+    """For terminals: one line, breakable at its loose spaces."""
+
+    def number(self, value: int) -> str:
+        return str(value)
+
+    def size(self, name: str) -> str:
+        return name
+
+    def value(self, name: str, indices: list[str]) -> str:
+        return f"{_GLYPHS.get(name, name)}[{','.join(indices)}]" if indices else _GLYPHS.get(name, name)
+
+    def gradient(self, of: str) -> str:
+        return f"∂ℓ/∂{of}"
+
+    def brackets(self, inner: str) -> str:
+        return f"({self.together(inner)})"
+
+    def together(self, text: str) -> str:
+        """The text, short ones without a place to break a line."""
+        return text if len(text) > WIDTH // 2 else text.replace(" ", FIXED)
+
+    def root(self, inner: str) -> str:
+        return f"√{self.brackets(inner)}"
+
+    def power(self, base: str, exponent: sp.Rational) -> str:
+        if exponent.is_Integer:
+            return base + str(exponent).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        return f"{base}^({exponent})"
+
+    def fraction(self, over: list[Piece], under: list[Piece]) -> str:
+        if not under:
+            return self.times(over, "·") or "1"
+        above, below = ("·".join(map(self.beside, parts)) for parts in (over, under))
+        return f"{above or '1'}/{below if len(under) == 1 else self.brackets(below)}"
+
+    def sum_over(self, index: str, size: str, body: str) -> str:
+        subscript = index.translate(str.maketrans("ijklnp", "ᵢⱼₖₗₙₚ"))
+        return f"Σ{subscript if subscript != index else '_' + index}{FIXED}{self.together(body)}"
+
+    def product(self, gradients: list[str], rest: list[str]) -> str:
+        return " · ".join([*gradients, *rest])
+
+    def terms(self, signed: list[tuple[bool, str]]) -> str:
+        text = "".join(f" {'−' if negative else '+'} {term}" for negative, term in signed)
+        return f"−{text[3:]}" if signed[0][0] else text[3:]
+
+
+_SYMBOLS = MappingProxyType(
+    {
+        **{name: (f"\\{name}", "") for name in _GREEK},
+        "mean": (r"\mu", ""),
+        "var": (r"\sigma", "2"),
+        "xhat": (r"\hat{x}", ""),
+        "std": ("s", ""),
+        "mean_square": (r"\rho", ""),
+        "rms": ("r", ""),
+    }
+)
+"""Name → LaTeX symbol and superscript."""
+
+
+class Latex(Notation):
+    """For papers and slides."""
+
+    def number(self, value: int) -> str:
+        return str(value)
+
+    def size(self, name: str) -> str:
+        return r"\varepsilon" if name == "ε" else name
+
+    def value(self, name: str, indices: list[str]) -> str:
+        plain = name if len(name) == 1 else rf"\mathrm{{{name}}}".replace("_", r"\_")
+        symbol, exponent = _SYMBOLS.get(name, (plain, ""))
+        subscript = " ".join(indices).replace("′", "'")
+        return symbol + (f"_{{{subscript}}}" if indices else "") + (f"^{{{exponent}}}" if exponent else "")
+
+    def gradient(self, of: str) -> str:
+        return rf"\frac{{\partial \ell}}{{\partial {of}}}"
+
+    def brackets(self, inner: str) -> str:
+        return rf"\left({inner}\right)"
+
+    def root(self, inner: str) -> str:
+        return rf"\sqrt{{{inner}}}"
+
+    def power(self, base: str, exponent: sp.Rational) -> str:
+        return f"{base}^{{{exponent}}}"
+
+    def fraction(self, over: list[Piece], under: list[Piece]) -> str:
+        above = self.times(over, " ") or "1"
+        return rf"\frac{{{above}}}{{{self.times(under, ' ')}}}" if under else above
+
+    def sum_over(self, index: str, size: str, body: str) -> str:
+        return rf"\sum_{{{index.replace('′', chr(39))}=1}}^{{{size}}} {body}"
+
+    def product(self, gradients: list[str], rest: list[str]) -> str:
+        return r" \cdot ".join([*gradients, *([" ".join(rest)] if rest else [])])
+
+    def terms(self, signed: list[tuple[bool, str]]) -> str:
+        text = "".join(f" {'-' if negative else '+'} {term}" for negative, term in signed)
+        return text.removeprefix(" + ").lstrip()
+
+
+_TIMES = "<mo>\N{INVISIBLE TIMES}</mo>"
+
+
+class MathML(Notation):
+    """For web pages: presentation markup."""
+
+    def number(self, value: int) -> str:
+        return f"<mn>{value}</mn>"
+
+    def size(self, name: str) -> str:
+        return f"<mi>{name}</mi>"
+
+    def value(self, name: str, indices: list[str]) -> str:
+        glyph = _GLYPHS.get(name, name)
+        symbol = '<mover accent="true"><mi>x</mi><mo>^</mo></mover>' if name == "xhat" else f"<mi>{glyph[:1]}</mi>"
+        symbol = f"<mi>{glyph}</mi>" if name not in ("xhat", "var") else symbol
+        subscript = f"<mrow>{''.join(map(self.size, indices))}</mrow>"
+        if name == "var":
+            return f"<msubsup>{symbol}{subscript}<mn>2</mn></msubsup>"
+        return f"<msub>{symbol}{subscript}</msub>" if indices else symbol
+
+    def gradient(self, of: str) -> str:
+        return f"<mfrac><mrow><mi>∂</mi><mi>ℓ</mi></mrow><mrow><mi>∂</mi>{of}</mrow></mfrac>"
+
+    def brackets(self, inner: str) -> str:
+        return f"<mrow><mo>(</mo>{inner}<mo>)</mo></mrow>"
+
+    def root(self, inner: str) -> str:
+        return f"<msqrt>{inner}</msqrt>"
+
+    def power(self, base: str, exponent: sp.Rational) -> str:
+        above = f"<mn>{exponent.p}</mn>" + (f"<mo>/</mo><mn>{exponent.q}</mn>" if exponent.q != 1 else "")
+        return f"<msup>{base}<mrow>{above}</mrow></msup>"
+
+    def fraction(self, over: list[Piece], under: list[Piece]) -> str:
+        above = self.times(over, _TIMES) or self.number(1)
+        below = self.times(under, _TIMES)
+        return f"<mfrac><mrow>{above}</mrow><mrow>{below}</mrow></mfrac>" if under else above
+
+    def sum_over(self, index: str, size: str, body: str) -> str:
+        below = f"<mrow>{self.size(index)}<mo>=</mo><mn>1</mn></mrow>"
+        return f"<mrow><munderover><mo>∑</mo>{below}{size}</munderover>{body}</mrow>"
+
+    def product(self, gradients: list[str], rest: list[str]) -> str:
+        return "<mo>·</mo>".join([*gradients, *([_TIMES.join(rest)] if rest else [])])
+
+    def terms(self, signed: list[tuple[bool, str]]) -> str:
+        text = "".join(f"<mo>{'−' if negative else '+'}</mo>{term}" for negative, term in signed)
+        return f"<mrow>{text.removeprefix('<mo>+</mo>')}</mrow>"
