@@ -139,6 +139,7 @@ def derive(
     layout: Annotated[
         str | None, typer.Option(help="axes:reduced:affine, for example NCHW:NHW:C.", show_default="the layer's first")
     ] = None,
+    theorems: Annotated[bool, typer.Option("--theorems", help="What else follows from the definition.")] = False,
     output: Annotated[Path | None, typer.Option(help="A file to write to.")] = None,
 ) -> None:
     """Print the gradients of a layer, derived from its definition, and whether they are proved.
@@ -151,13 +152,16 @@ def derive(
         from bncheck.case import Layout
         from bncheck.definitions import find_layer
         from bncheck.oracles.symbolic import derivation, proof
-        from bncheck.report.formulas import formulas
+        from bncheck.report import formulas
 
         found = find_layer(layer)
         chosen = found.layouts[0] if layout is None else Layout.parse(layout)
         derived = derivation.derive(found, chosen)
         proved = proof.prove(derived)
-        write(formulas(derived, proved, form, format, chosen) + "\n")
+        if theorems:
+            write(formulas.theorems(derived) + "\n")
+        else:
+            write(formulas.formulas(derived, proved, form, format, chosen) + "\n")
     raise typer.Exit(0 if proved.proved else 1)
 
 
@@ -171,7 +175,7 @@ def doctor() -> None:
     )
     optional = {
         "torch": "pip install 'bncheck[torch]' to compare with PyTorch",
-        "jax": "pip install 'bncheck[jax]' to compare with JAX",
+        "jax": "not needed; the tests run the definitions through it",
     }
     typer.echo(report(required | optional))
 

@@ -19,7 +19,7 @@ FLOORS = [
     ["oracles.symbolic.sums"],
     ["oracles.symbolic.derivation"],
     ["oracles.symbolic.published"],
-    ["oracles.symbolic.proof", "oracles.symbolic.lowering"],
+    ["oracles.symbolic.proof", "oracles.symbolic.theorems", "oracles.symbolic.lowering"],
     ["oracles", "oracles.symbolic", "oracles.graph", "oracles.finite_difference", "oracles.ball"],
     ["recipes", "minibatches"],
     ["strategies"],

@@ -12,6 +12,7 @@ from bncheck.case import Layout
 from bncheck.oracles.symbolic.derivation import SIZES, Derivation
 from bncheck.oracles.symbolic.lowering import lower
 from bncheck.oracles.symbolic.proof import Proof
+from bncheck.oracles.symbolic.theorems import theorems as statements
 from bncheck.report.notations import FIXED, WIDTH, Latex, MathML, Unicode
 from bncheck.report.writer import Writer
 
@@ -32,12 +33,24 @@ def formulas(derivation: Derivation, proof: Proof, form: str, style: str, layout
     return STYLES[style](derivation, proof, form, layout)
 
 
+def theorems(derivation: Derivation) -> str:
+    """What else follows from the definition: each theorem, its meaning, and whether it is proved."""
+    lines = [f"{derivation.layer.name}, for every {_sizes(derivation)}; Σ runs over one group", ""]
+    for theorem in statements(derivation):
+        outcome = "proved" if theorem.holds else "does not hold"
+        lines += [f"  {theorem.name}: {outcome}", f"    {theorem.statement}", f"    {theorem.words}", ""]
+    return "\n".join(lines).rstrip()
+
+
+def _sizes(derivation: Derivation) -> str:
+    return ", ".join(str(SIZES[letter]) for letter in derivation.roles)
+
+
 def proof_line(proof: Proof, derivation: Derivation) -> str:
     """The outcome of a proof in one line."""
     if proof.failure is not None:
         return f"not proved: {proof.failure.claim} fails for {proof.failure.gradient}"
-    sizes = ", ".join(str(SIZES[letter]) for letter in derivation.roles)
-    return f"proved for every {sizes}: {len(proof.steps)} equalities, each difference identically 0"
+    return f"proved for every {_sizes(derivation)}: {len(proof.steps)} equalities, each difference identically 0"
 
 
 def _unicode(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:

@@ -1,0 +1,89 @@
+"""The theorems are proved for symbolic sizes, refuted where they do not hold, and true of the numbers too."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import random_case
+
+from bncheck.case import Case, Layout
+from bncheck.cli import run
+from bncheck.definitions import LAYERS, Layer
+from bncheck.oracles import ball, symbolic
+from bncheck.oracles.symbolic.derivation import derive
+from bncheck.oracles.symbolic.theorems import theorems
+from bncheck.recipes import Recipe
+
+CENTRED = ["gradient-sum", "gradient-projection", "shift", "scale"]
+STATED = {
+    "batch_norm": [*CENTRED, "identity"],
+    "layer_norm": CENTRED,
+    "instance_norm": CENTRED,
+    "group_norm": CENTRED,
+    "rms_norm": ["gradient-projection", "scale"],
+}
+
+
+@pytest.mark.parametrize("name", list(LAYERS))
+def test_every_theorem_is_proved_on_every_layout(name: str) -> None:
+    for layout in LAYERS[name].layouts:
+        found = theorems(derive(LAYERS[name], layout))
+        assert [theorem.name for theorem in found] == STATED[name]
+        assert all(theorem.holds for theorem in found)
+
+
+def test_what_does_not_hold_is_not_proved() -> None:
+    def leaning(x: Any, gamma: Any = 1, beta: Any = 0, eps: Any = 1e-5, *, mean: Any, sqrt: Any) -> Any:
+        """Batch norm, with a part of x let through."""
+        mu = mean(x)
+        var = mean((x - mu) ** 2)
+        xhat = (x - mu) / sqrt(var + eps) + x / 2
+        return {"mean": mu, "var": var, "xhat": xhat, "y": gamma * xhat + beta}
+
+    def misplaced(x: Any, gamma: Any = 1, beta: Any = 0, eps: Any = 1e-5, *, mean: Any, sqrt: Any) -> Any:
+        """eps outside the root: it no longer scales like the variance."""
+        mu = mean(x)
+        var = mean((x - mu) ** 2)
+        xhat = (x - mu) / (sqrt(var) + eps)
+        return {"mean": mu, "var": var, "xhat": xhat, "y": gamma * xhat + beta}
+
+    layouts = LAYERS["batch_norm"].layouts
+    assert not any(theorem.holds for theorem in theorems(derive(Layer(leaning, layouts))))
+    held = {theorem.name for theorem in theorems(derive(Layer(misplaced, layouts))) if theorem.holds}
+    assert held == {"gradient-sum", "shift"}
+
+
+@pytest.mark.parametrize("name", list(LAYERS))
+def test_the_gradients_of_a_group_cancel_in_balls(name: str) -> None:
+    """Rigorously, on numbers: the enclosure of each group's sum contains 0, unless nothing is centred."""
+    layer = LAYERS[name]
+    for layout in layer.layouts:
+        case = Recipe(layout, (3,) * len(layout.axes), seed=1).build(layer.parameters)
+        sums = ball.balls_of(layer, case)["dx"].sum(axis=layout.reduced_axes).reshape(-1)
+        assert all(total.contains(0) for total in sums) is (name != "rms_norm")
+
+
+@pytest.mark.parametrize("name", list(LAYERS))
+def test_scale_and_shift_on_numbers(name: str) -> None:
+    layer = LAYERS[name]
+    case = Recipe(layer.layouts[0], (3,) * len(layer.layouts[0].axes), eps=0.1, seed=2).build(layer.parameters)
+    larger = Case(case.layout, 4 * case.x, case.dy, case.parameters, 16 * case.eps)
+    first, second = symbolic.vjp(layer, case), symbolic.vjp(layer, larger)
+    np.testing.assert_allclose(second["y"], first["y"], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(second["dx"], first["dx"] / 4, rtol=1e-9, atol=1e-12)
+    moved = symbolic.vjp(layer, Case(case.layout, case.x + 1, case.dy, case.parameters, case.eps))
+    assert np.allclose(moved["y"], first["y"], atol=1e-12) is (name != "rms_norm")
+
+
+def test_batch_norm_can_undo_itself_on_numbers() -> None:
+    case = random_case(eps=0.5)
+    mean, std = case.x.mean(axis=0), np.sqrt(case.x.var(axis=0) + 0.5)
+    undone = Case(case.layout, case.x, case.dy, {"gamma": std, "beta": mean}, 0.5)
+    np.testing.assert_allclose(symbolic.vjp(LAYERS["batch_norm"], undone)["y"], case.x, atol=1e-14)
+
+
+def test_the_command_prints_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["derive", "batch_norm", "--theorems", "--layout", str(Layout("NCHW", "NHW", "C"))]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count(": proved") == 5
+    assert max(map(len, printed.splitlines())) <= 80
