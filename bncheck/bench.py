@@ -12,10 +12,10 @@ import numpy as np
 from bncheck.case import Case, Enclosure
 from bncheck.compare import Comparison, Verdict, Vjp, compare, tolerance, wrong_or_unstable
 from bncheck.definitions import Layer
-from bncheck.mutants import ESSENTIAL, correct, mutants_for
+from bncheck.mutants import correct, mutants_for, unseen
 from bncheck.oracles import ball, finite_difference, graph, symbolic
 from bncheck.suspects import Suspect
-from bncheck.trace import trace
+from bncheck.trace import is_centred
 
 Findings = Mapping[str, Mapping[str, Comparison]]
 """Oracle or suspect → gradient → comparison."""
@@ -34,18 +34,12 @@ class Tally:
     def and_also(self, other: Tally) -> Tally:
         """Both tallies as one."""
         return Tally(
-            Verdict.worst([self.verdict, other.verdict])
-            if self.cases and other.cases
-            else max(self, other, key=_cases).verdict,
+            Verdict.worst([tally.verdict for tally in (self, other) if tally.cases]),
             max(self.worst_ulp, other.worst_ulp),
             max(self.worst_relative_error, other.worst_relative_error),
             max(self.worst_radius_fraction, other.worst_radius_fraction),
             self.cases + other.cases,
         )
-
-
-def _cases(tally: Tally) -> int:
-    return tally.cases
 
 
 @dataclass(frozen=True)
@@ -124,14 +118,15 @@ class Bench:
             findings[name] = self._told_apart(vjps[name], case, findings[name])
         tallies = {"ball": _own_width(truth)} | {name: _tally(found) for name, found in findings.items()}
         tallies |= dict.fromkeys(crashes, Tally(Verdict.CRASHED, cases=1))
-        blind, revealed = _power(self.layer, case, truth, allowed[case.dtype])
+        limit = allowed[case.dtype]["dx"] + truth["dx"].radius
+        blind = unseen(case, truth["dx"], limit, centred=is_centred(self.layer, case))
         verdict = findings["symbolic"]["dx"].verdict if "symbolic" in findings else Verdict.VACUOUS
         return Result(
             cases=1,
-            vacuous=int(verdict is Verdict.VACUOUS or (verdict is Verdict.CORRECT and blind)),
+            vacuous=int(verdict is Verdict.VACUOUS or (verdict is Verdict.CORRECT and bool(blind))),
             inconclusive=int(verdict is Verdict.INCONCLUSIVE),
             tallies=tallies,
-            revealed=revealed,
+            revealed=_revealed(self.layer, case, truth, allowed[case.dtype]),
             failures=tuple(self._failures(case, findings, crashes)),
             known=dict.fromkeys(known, 1),
         )
@@ -183,20 +178,14 @@ def _within_own_error(
     return compare(values, truth, {name: e.error for name, e in estimates.items()})
 
 
-def _power(
-    layer: Layer, case: Case, truth: Mapping[str, Enclosure], allowed: Mapping[str, Any]
-) -> tuple[bool, dict[str, int]]:
-    """Which mutants this case reveals; blind when it misses an essential one that could show here.
-
-    For a layer of one's own whose gradient is another one, the mutants say nothing.
-    """
-    centred = "mean" in trace(layer, case.layout, tuple(case.parameters)).named
+def _revealed(layer: Layer, case: Case, truth: Mapping[str, Enclosure], allowed: Mapping[str, Any]) -> dict[str, int]:
+    """Which mutants this case reveals; of a layer of one's own whose gradient is another one they say nothing."""
+    centred = is_centred(layer, case)
     right = correct(case, centred=centred)
     if set(right) != set(case.gradient_names) or _fails(compare(right, truth, allowed)):
-        return False, {}
+        return {}
     mutants = mutants_for(case, centred=centred)
-    revealed = {n: int(_fails(compare(m.vjp(case, centred=centred), truth, allowed))) for n, m in mutants.items()}
-    return any(not revealed.get(name, 1) for name in ESSENTIAL), revealed
+    return {n: int(_fails(compare(m.vjp(case, centred=centred), truth, allowed))) for n, m in mutants.items()}
 
 
 def _tally(found: Mapping[str, Comparison]) -> Tally:

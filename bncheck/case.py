@@ -96,10 +96,6 @@ class Layout:
         """How many elements one mean covers: the m of the formulas."""
         return math.prod(shape[k] for k in self.reduced_axes)
 
-    def group_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the statistics, reduced axes kept with size 1."""
-        return tuple(1 if k in self.reduced_axes else size for k, size in enumerate(shape))
-
     def parameter_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape in which γ and β are stored: the sizes of the affine axes."""
         return tuple(shape[k] for k in self.affine_axes)

@@ -11,8 +11,10 @@ from bncheck.case import Array, Case, Enclosure
 from bncheck.compare import Comparison, Verdict, Vjp, compare, computed_truth, tolerance, truth_of, wrong_or_unstable
 from bncheck.definitions import LAYERS, Layer
 from bncheck.errors import InvalidInput
+from bncheck.mutants import unseen
 from bncheck.oracles import finite_difference
 from bncheck.oracles.finite_difference import Forward
+from bncheck.trace import is_centred
 
 
 @dataclass(frozen=True)
@@ -20,16 +22,23 @@ class Check:
     """Two questions, two answers, each by gradient.
 
     `conforms` holds every element against the layer's definition; `consistent` holds every gradient against finite
-    differences of the implementation's own forward, and is empty where no forward was given.
+    differences of the implementation's own forward, and is empty where no forward was given. `unseen` names the
+    essential bugs of `bncheck.mutants` that would have passed on this case.
     """
 
     conforms: Mapping[str, Comparison]
     consistent: Mapping[str, Comparison] = field(default_factory=dict)
+    unseen: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict on the whole."""
-        return Verdict.worst([c.verdict for c in (*self.conforms.values(), *self.consistent.values())])
+        """The verdict on the whole; where nothing failed, that of dx, and vacuous if an essential bug went unseen."""
+        told = Verdict.worst([c.verdict for c in (*self.conforms.values(), *self.consistent.values())])
+        if told.failed or "dx" not in self.conforms:
+            return told
+        if self.conforms["dx"].verdict is not Verdict.CORRECT:
+            return self.conforms["dx"].verdict
+        return Verdict.VACUOUS if self.unseen else Verdict.CORRECT
 
     def __bool__(self) -> bool:
         return self.verdict is Verdict.CORRECT
@@ -57,17 +66,19 @@ def check(vjp: Vjp, case: Case, *, forward: Forward | None = None, layer: Layer 
     got = _arrays(vjp(case), case)
     allowed = tolerance(layer, case)
     radii = {name: radius.radius for name, radius in allowed.items()}
-    conforms = compare(got, truth_of(allowed) if case.dtype == np.float64 else computed_truth(layer, case), radii)
+    truth = truth_of(allowed) if case.dtype == np.float64 else computed_truth(layer, case)
+    conforms = compare(got, truth, radii)
+    blind = unseen(case, truth["dx"], radii["dx"] + truth["dx"].radius, centred=is_centred(layer, case))
     for name, comparison in conforms.items():
         if comparison.verdict is Verdict.WRONG:
             told = wrong_or_unstable(vjp, layer, case, name)
             conforms[name] = replace(comparison, verdict=told)
     if forward is None:
-        return Check(conforms)
+        return Check(conforms, unseen=blind)
     estimates = finite_difference.vjp(forward, case, radii["y"])
-    truth = {name: Enclosure(e.value, np.zeros_like(e.value), e.error) for name, e in estimates.items()}
-    gradients = {name: value for name, value in got.items() if name in truth}
-    return Check(conforms, compare(gradients, truth, radii))
+    own = {name: Enclosure(e.value, np.zeros_like(e.value), e.error) for name, e in estimates.items()}
+    gradients = {name: value for name, value in got.items() if name in own}
+    return Check(conforms, compare(gradients, own, radii), blind)
 
 
 def _arrays(answer: object, case: Case) -> dict[str, Array]:

@@ -135,7 +135,7 @@ _STATUS = {"correct": 0, "wrong": 1, "unstable": 1, "crashed": 3, "vacuous": 4, 
 def derive(
     layer: Annotated[str, typer.Argument(help="A layer's name, or FILE.py:NAME for your own definition.")],
     form: Annotated[str, typer.Option(help="chain-rule, direct or closed.")] = "closed",
-    format: Annotated[str, typer.Option(help="unicode, latex, mathml or numpy.")] = "unicode",  # noqa: A002
+    format: Annotated[str, typer.Option(help="unicode, latex, mathml or numpy.")] = "unicode",  # noqa: A002  # likewise
     layout: Annotated[
         str | None, typer.Option(help="axes:reduced:affine, for example NCHW:NHW:C.", show_default="the layer's first")
     ] = None,

@@ -69,7 +69,7 @@ def tolerance(layer: Layer, case: Case, dtype: Any = None) -> dict[str, Radius]:
         y and each gradient by name, in the case's shapes; see `bncheck.radius.Radius` for what is bounded.
 
     Error
-        tests/test_tolerance.py: never exceeded by the compiled gradient in thousands of cases of each dtype, wider than
+        tests/test_tolerance.py: never exceeded by the compiled gradient in a thousand cases of each dtype, wider than
         Arb's own radius, and within 100 roundoffs of the gradient's scale on well-conditioned data with m ≤ 64.
     """
     fmt = Format.of(dtype or case.dtype)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bncheck.case import Case, Gradients
+from bncheck.case import Array, Case, Enclosure, Gradients
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,21 @@ def mutants_for(case: Case, *, centred: bool = True) -> dict[str, Mutant]:
 
 ESSENTIAL = ("zero", "mean-path-missing", "variance-path-missing", "gamma-missing")
 """A case on which one of these passes for the truth is vacuous."""
+
+
+def unseen(case: Case, truth: Enclosure, limit: Array, *, centred: bool = True) -> tuple[str, ...]:
+    """The essential bugs whose dx is within `limit` of the true one: this case cannot show them.
+
+    For a layer of one's own whose gradient is another one, the mutants say nothing, and none is named.
+    """
+
+    def passes(got: Gradients) -> bool:
+        return not (truth.distance(got["dx"]) > limit).any()
+
+    if not passes(correct(case, centred=centred)):
+        return ()
+    mutants = mutants_for(case, centred=centred)
+    return tuple(n for n in ESSENTIAL if n in mutants and passes(mutants[n].vjp(case, centred=centred)))
 
 
 def correct(case: Case, *, centred: bool = True) -> Gradients:

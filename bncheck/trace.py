@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from bncheck.case import Layout
+from bncheck.case import Case, Layout
 from bncheck.definitions import RESERVED, Layer
 from bncheck.errors import InvalidDefinition
 
@@ -179,3 +179,8 @@ def trace(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Graph:
             f"{layer.name} returned one value under two names, {', '.join(named)}; expected one name. Leave one out."
         )
     return Graph(tuple(tape), MappingProxyType(inputs), MappingProxyType(dict(named)))
+
+
+def is_centred(layer: Layer, case: Case) -> bool:
+    """Whether the layer subtracts a mean: whether one is among its named results."""
+    return "mean" in trace(layer, case.layout, tuple(case.parameters)).named

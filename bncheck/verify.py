@@ -76,7 +76,7 @@ class Report:
 def verify(
     layers: Iterable[Layer] = tuple(LAYERS.values()),
     *,
-    cases: int = 150,
+    cases: int = 120,
     seed: int = 0,
     dtypes: tuple[str, ...] = tuple(DTYPES),
     jobs: int = 1,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT))  # the benchmarks are not part of the package
+sys.path.append(str(ROOT))  # the benchmarks are not part of the package, so they are imported below this line
 
 from benchmarks import __main__ as command_line  # noqa: E402
 from benchmarks import backward, startup, tables, timing  # noqa: E402
@@ -136,7 +136,7 @@ def test_without_torch_one_line_says_what_to_install_and_the_rest_runs() -> None
 
 def test_contenders_take_turns_after_one_call_each() -> None:
     calls: list[str] = []
-    best = timing.side_by_side({name: lambda name=name: calls.append(name) for name in "ab"}, rounds=2)  # type: ignore[misc]
+    best = timing.side_by_side({name: lambda name=name: calls.append(name) for name in "ab"}, rounds=2)  # type: ignore[misc]  # a default in a lambda has no type
     assert calls == ["a", "b"] * 3
     assert set(best) == {"a", "b"}
     assert min(best.values()) > 0

@@ -64,3 +64,15 @@ def test_nan_and_a_wrong_shape_are_wrong() -> None:
     case = random_case()
     assert check(lambda c: {"dx": np.full((8, 4), np.nan)}, case).verdict is Verdict.WRONG
     assert check(lambda c: {"dx": np.zeros((4, 8))}, case).verdict is Verdict.WRONG
+
+
+def test_a_case_that_could_not_have_failed_is_not_called_correct() -> None:
+    case = random_case()
+    ones = {name: np.ones(4) for name in case.parameters}
+    constant = type(case)(case.layout, case.x, np.ones((8, 4)), case.parameters, case.eps)
+    for blind in (random_case((1, 4)), type(case)(case.layout, case.x, case.dy, ones, case.eps), constant):
+        found = check(correct, blind)
+        assert found.verdict is Verdict.VACUOUS
+        assert found.unseen
+        assert not found
+    assert check(correct, case).unseen == ()

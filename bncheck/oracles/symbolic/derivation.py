@@ -1,4 +1,4 @@
-"""Derives a layer's gradients from its definition, for symbolic sizes, in three independent ways.
+"""Derives a layer's gradients from its definition, for symbolic sizes, in three forms.
 
 One index per role an axis can play: i is averaged over, c carries its own γ and β, k does both, n neither. So one
 derivation of batch norm speaks for every layout: i runs over N·H·W elements, or over N, or over N·L.
@@ -21,12 +21,12 @@ from bncheck.trace import Node, trace
 
 EPS = sp.Symbol("eps")
 _ROLES = "nick"
-SIZES = {letter: sp.Symbol(size) for letter, size in zip("nick", "NmCK", strict=True)}
+SIZES = {letter: sp.Symbol(size) for letter, size in zip(_ROLES, "NmCK", strict=True)}
 ALONE = sp.Symbol("o")
 """The index of what is one number for the whole of x: a statistic over everything, a γ that all share."""
 
 Equations = Mapping[str, sp.Expr]
-"""Gradient name → its right-hand side at the indices that `Derivation.indices` gives."""
+"""Gradient name → its right-hand side, at the indices of what it is the gradient of."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,9 @@ def roles(layout: Layout) -> dict[str, str]:
     """
     played: dict[str, str] = {}
     for axis in layout.axes:
-        letter = "nick"[2 * (axis in layout.affine) + (axis in layout.reduced)]
+        letter = _ROLES[2 * (axis in layout.affine) + (axis in layout.reduced)]
         played[letter] = played.get(letter, "") + axis
-    return {letter: played[letter] for letter in "nick" if letter in played}
+    return {letter: played[letter] for letter in _ROLES if letter in played}
 
 
 def index(letter: str) -> sp.Symbol:

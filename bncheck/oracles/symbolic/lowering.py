@@ -95,7 +95,7 @@ class _Printer(StrPrinter):  # type: ignore[misc]  # SymPy ships no types
     def _as_ordered_terms(self, expression: sp.Add, order: object = None) -> list[sp.Expr]:
         return ordered_terms(expression)
 
-    def _print_Pow(self, expression: sp.Pow, rational: bool = False) -> str:  # noqa: N802
+    def _print_Pow(self, expression: sp.Pow, rational: bool = False) -> str:  # noqa: N802  # likewise
         base, exponent = expression.args
         if exponent.is_Rational and not exponent.is_Integer:
             root = self._print(base)
