@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from bncheck.checks import Check as Check
     from bncheck.checks import check as check
     from bncheck.compare import Verdict as Verdict
-    from bncheck.definitions import LAYERS as LAYERS
-    from bncheck.definitions import Layer as Layer
     from bncheck.errors import BncheckError as BncheckError
     from bncheck.errors import InvalidDefinition as InvalidDefinition
     from bncheck.errors import InvalidInput as InvalidInput
+    from bncheck.layers import LAYERS as LAYERS
+    from bncheck.layers import Layer as Layer
     from bncheck.oracles.symbolic.derivation import derive as derive
     from bncheck.oracles.symbolic.lowering import lower as lower
     from bncheck.oracles.symbolic.proof import prove as prove
@@ -32,8 +32,8 @@ _HOMES = {
     "Check": "bncheck.checks",
     "check": "bncheck.checks",
     "Verdict": "bncheck.compare",
-    "LAYERS": "bncheck.definitions",
-    "Layer": "bncheck.definitions",
+    "LAYERS": "bncheck.layers",
+    "Layer": "bncheck.layers",
     "BncheckError": "bncheck.errors",
     "InvalidDefinition": "bncheck.errors",
     "InvalidInput": "bncheck.errors",

@@ -11,7 +11,7 @@ import numpy as np
 
 from bncheck.case import Case, Enclosure
 from bncheck.compare import Comparison, Verdict, Vjp, compare, tolerance, wrong_or_unstable
-from bncheck.definitions import Layer
+from bncheck.layers import Layer
 from bncheck.mutants import correct, mutants_for, unseen
 from bncheck.oracles import ball, finite_difference, graph, symbolic
 from bncheck.suspects import Suspect
@@ -139,7 +139,7 @@ class Bench:
         }
 
     def _failures(self, case: Case, findings: Findings, crashes: Mapping[str, str]) -> Iterator[Counterexample]:
-        arrays = {"x": case.x, "dy": case.dy, **case.parameters}
+        arrays = {"x": case.x, "dy": case.dy, **case.parameters, **case.state, **case.upstream}
         for subject, found in findings.items():
             for gradient, comparison in found.items():
                 if comparison.verdict.failed:
@@ -162,7 +162,8 @@ def _differences(layer: Layer, case: Case, truth: Mapping[str, Enclosure]) -> di
     exact = case.astype(np.float64)
     rounding = _radii(layer, exact, exact.dtype)
     forward = finite_difference.definition(layer, exact)
-    noise = np.maximum(rounding["y"], tolerance(layer, finite_difference.displaced(exact))["y"].radius)
+    there = _radii(layer, finite_difference.displaced(exact), exact.dtype)
+    noise = np.maximum(finite_difference.joined(exact, rounding), finite_difference.joined(exact, there))
     estimates = finite_difference.vjp(forward, exact, noise)
     found = {"finite_difference": _within_own_error(estimates, truth)}
     stepped = finite_difference.complex_step(forward, exact, rounding)

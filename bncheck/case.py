@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Real
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from bncheck.errors import InvalidInput
 Array = NDArray[Any]
 
 Gradients = Mapping[str, Array]
-"""What an oracle or a suspect answers: ``y`` and, by name, ``dx``, ``dgamma``, ``dbeta``."""
+"""What an oracle or a suspect answers: ``y`` and whatever else the layer returns, and ``dx``, ``dgamma``, ``dbeta``."""
 
 DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
     {name: np.dtype(name) for name in ("float64", "float32", "float16")}
@@ -77,6 +77,11 @@ class Layout:
     def __str__(self) -> str:
         return f"{self.axes}:{self.reduced}:{self.affine}"
 
+    @property
+    def kept(self) -> str:
+        """The axes that are not reduced: those along which a statistic varies."""
+        return "".join(axis for axis in self.axes if axis not in self.reduced)
+
     @cached_property
     def reduced_axes(self) -> tuple[int, ...]:
         """Positions of the axes that one mean covers."""
@@ -100,18 +105,27 @@ class Layout:
         """The shape in which γ and β are stored: the sizes of the affine axes."""
         return tuple(shape[k] for k in self.affine_axes)
 
+    def statistic_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape in which statistics are returned: the sizes of the axes that are not reduced."""
+        return tuple(size for k, size in enumerate(shape) if k not in self.reduced_axes)
+
     def broadcastable(self, parameter: Array) -> Array:
-        """A view of a stored parameter that broadcasts against x."""
-        sizes = iter(parameter.shape)
-        return parameter.reshape([next(sizes) if k in self.affine_axes else 1 for k in range(len(self.axes))])
+        """A view of a stored parameter that broadcasts against x; what is as large as x stays as it is."""
+        if parameter.ndim == len(self.axes):
+            return parameter
+        return np.expand_dims(parameter, self.shared_axes)
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
     """One input on which gradients are compared; the arrays are read-only copies.
 
+    `state` holds what is given and not learned, as running statistics, and `settings` the definition's plain numbers;
+    `upstream` holds the gradients of what the layer returns besides y.
+
     Shapes
-        x, dy: any shape with the layout's axes; parameters: `layout.parameter_shape(x.shape)`
+        x, dy, and the parameter x_tangent: any shape with the layout's axes; the other parameters and the state:
+        `layout.parameter_shape(x.shape)`; upstream: `layout.statistic_shape(x.shape)`
 
     Raises
         InvalidInput: a wrong shape or dtype, an empty, NaN or infinite array, or eps ≤ 0.
@@ -127,13 +141,17 @@ class Case:
     parameters: Mapping[str, Array] = field(default_factory=dict)
     eps: float = 1e-5
     origin: str = "given"
+    state: Mapping[str, Array] = field(default_factory=dict)
+    settings: Mapping[str, float] = field(default_factory=dict)
+    upstream: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.layout, Layout):
             raise InvalidInput("layout", self.layout, "a Layout", "Layout.parse('NC:N:C'), for example.")
-        if not isinstance(self.parameters, Mapping):
-            kind = type(self.parameters).__name__
-            raise InvalidInput("parameters", kind, "arrays by name", "{'gamma': gamma}, for example.")
+        for field_name in ("parameters", "state", "settings", "upstream"):
+            if not isinstance(getattr(self, field_name), Mapping):
+                kind = type(getattr(self, field_name)).__name__
+                raise InvalidInput(field_name, kind, "arrays by name", "{'gamma': gamma}, for example.")
         x = _frozen("x", self.x)
         dy = _frozen("dy", self.dy, x.dtype)
         if x.ndim != len(self.layout.axes):
@@ -141,17 +159,23 @@ class Case:
             raise InvalidInput("x.shape", x.shape, expected, "Pass the layout that x has.")
         if dy.shape != x.shape:
             raise InvalidInput("dy.shape", dy.shape, f"the shape of x, {x.shape}", "dy is the gradient of y.")
-        shape = self.layout.parameter_shape(x.shape)
-        parameters = {name: _frozen(name, value, x.dtype) for name, value in self.parameters.items()}
-        for name, value in parameters.items():
-            if value.shape != shape:
-                along = ",".join(self.layout.affine)
-                along = f"{shape}, one value along {along}" if along else "(), a single value"
-                raise InvalidInput(f"{name}.shape", value.shape, along, f"Or pass another layout than {self.layout}.")
+        shape, statistic = self.layout.parameter_shape(x.shape), self.layout.statistic_shape(x.shape)
+        shapes = {name: x.shape if name == X_TANGENT else shape for name in self.parameters}
+        arrays = {
+            "parameters": (self.parameters, shapes, self.layout.affine),
+            "state": (self.state, dict.fromkeys(self.state, shape), self.layout.affine),
+            "upstream": (self.upstream, dict.fromkeys(self.upstream, statistic), self.layout.kept),
+        }
+        for field_name, (values, shape_of, along) in arrays.items():
+            frozen = {name: _frozen(name, value, x.dtype) for name, value in values.items()}
+            for name, value in frozen.items():
+                if value.shape != shape_of[name]:
+                    raise _wrong_shape(name, value.shape, shape_of[name], along, self.layout)
+            object.__setattr__(self, field_name, MappingProxyType(frozen))
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "dy", dy)
         object.__setattr__(self, "eps", checked_eps(self.eps))
-        object.__setattr__(self, "parameters", MappingProxyType(parameters))
+        object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -168,14 +192,54 @@ class Case:
         """The names of the gradients this case asks for: dx first, then one for each parameter."""
         return ("dx", *(f"d{name}" for name in self.parameters))
 
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """The shape of a gradient or a returned value."""
+        if name in ("y", "dx"):
+            return self.x.shape
+        if name in self.gradient_names:
+            return self.parameters[name.removeprefix("d")].shape
+        return self.layout.statistic_shape(self.x.shape)
+
+    def given(self) -> dict[str, Any]:
+        """Parameters, state and settings by name; each array as a view that broadcasts against x."""
+        arrays = {**self.parameters, **self.state}
+        return {**{name: self.layout.broadcastable(value) for name, value in arrays.items()}, **self.settings}
+
     def broadcast_parameters(self) -> dict[str, Array]:
         """The parameters, each as a view that broadcasts against x."""
         return {name: self.layout.broadcastable(value) for name, value in self.parameters.items()}
 
+    def broadcast_upstream(self) -> dict[str, Array]:
+        """dy, and the gradients of what else is returned, by the name of what they are the gradient of."""
+        axes = self.layout.reduced_axes
+        return {"y": self.dy, **{name: np.expand_dims(value, axes) for name, value in self.upstream.items()}}
+
     def astype(self, dtype: np.dtype[Any] | type[np.floating[Any]]) -> Case:
         """The same case with every array rounded to `dtype`."""
-        parameters = {name: value.astype(dtype) for name, value in self.parameters.items()}
-        return Case(self.layout, self.x.astype(dtype), self.dy.astype(dtype), parameters, self.eps, self.origin)
+
+        def rounded(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            return {name: value.astype(dtype) for name, value in arrays.items()}
+
+        return replace(
+            self,
+            x=self.x.astype(dtype),
+            dy=self.dy.astype(dtype),
+            parameters=rounded(self.parameters),
+            state=rounded(self.state),
+            upstream=rounded(self.upstream),
+        )
+
+
+X_TANGENT = "x_tangent"
+"""The one parameter that is as large as x: the direction in which a jvp goes."""
+
+
+def _wrong_shape(
+    name: str, shape: tuple[int, ...], expected: tuple[int, ...], along: str, layout: Layout
+) -> InvalidInput:
+    along = layout.axes if name == X_TANGENT else along
+    constraint = f"{expected}, one value along {','.join(along)}" if along else "(), a single value"
+    return InvalidInput(f"{name}.shape", shape, constraint, f"Or pass another layout than {layout}.")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 
 from bncheck.case import Array, Case, Enclosure
 from bncheck.compare import Comparison, Verdict, Vjp, compare, computed_truth, tolerance, truth_of, wrong_or_unstable
-from bncheck.definitions import LAYERS, Layer
 from bncheck.errors import InvalidInput
+from bncheck.layers import LAYERS, Layer
 from bncheck.mutants import unseen
 from bncheck.oracles import finite_difference
 from bncheck.oracles.finite_difference import Forward

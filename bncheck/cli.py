@@ -91,7 +91,7 @@ def verify(
     with _destination(output) as write:
         from bncheck import verify as campaign
         from bncheck.case import DTYPES
-        from bncheck.definitions import LAYERS, find_layer
+        from bncheck.layers import LAYERS, find_layer
         from bncheck.recipes import Recipe
         from bncheck.trace import trace
 
@@ -150,7 +150,7 @@ def derive(
     _one_of("format", format, ("unicode", "latex", "mathml", "numpy"))
     with _destination(output) as write:
         from bncheck.case import Layout
-        from bncheck.definitions import find_layer
+        from bncheck.layers import find_layer
         from bncheck.oracles.symbolic import derivation, proof
         from bncheck.report import formulas
 

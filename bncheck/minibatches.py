@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from bncheck.case import DTYPES, Array, Case
-from bncheck.definitions import Layer
+from bncheck.layers import Layer
+from bncheck.recipes import completed
 
 
 def minibatches(layer: Layer, seed: int, dtypes: tuple[str, ...]) -> Iterator[Case]:
@@ -27,10 +28,7 @@ def minibatches(layer: Layer, seed: int, dtypes: tuple[str, ...]) -> Iterator[Ca
             layout = next((a for a in layer.layouts if len(a.axes) == x.ndim and a.axes[0] == "N"), None)
             if layout is None or layout.axes == "NHWC":
                 continue
-            sizes = layout.parameter_shape(x.shape)
-            drawn = {parameter: rng.normal(size=sizes).astype(DTYPES[dtype]) for parameter in layer.parameters}
-            dy = rng.normal(size=x.shape).astype(DTYPES[dtype])
-            yield Case(layout, x.astype(DTYPES[dtype]), dy, drawn, 1e-5, f"{name}/{dtype}")
+            yield completed(x.astype(DTYPES[dtype]), layer, layout, rng, 1e-5, f"{name}/{dtype}")
 
 
 def _sources(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:

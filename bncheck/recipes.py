@@ -13,8 +13,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bncheck.case import DTYPES, Array, Case, Layout, checked_eps
+from bncheck.case import DTYPES, X_TANGENT, Array, Case, Layout, checked_eps
 from bncheck.errors import InvalidInput
+from bncheck.layers import Layer
 
 Regime = Callable[[np.random.Generator, tuple[int, ...], Layout, str], Array]
 
@@ -80,12 +81,13 @@ LARGEST = 10_000_000
 class Recipe:
     """What a generated case is made from; `str` and `parse` are inverse.
 
+    >>> from bncheck.layers import LAYERS
     >>> recipe = Recipe(Layout("NC", "N", "C"), (2, 1))
     >>> str(recipe)
     'NC:N:C/2x1/float64/1e-05/ordinary/random/affine/0'
     >>> Recipe.parse(str(recipe)) == recipe
     True
-    >>> recipe.build(("gamma", "beta")).x.shape
+    >>> recipe.build(LAYERS["batch_norm"]).x.shape
     (2, 1)
 
     Raises
@@ -141,15 +143,68 @@ class Recipe:
             raise InvalidInput("case", text, form, "Sizes and seed are whole numbers, eps is a number.") from None
         return cls(Layout.parse(layout), sizes, dtype, number, regime, upstream, affine == "affine", whole)
 
-    def build(self, parameters: tuple[str, ...]) -> Case:
-        """The case, with random values for the named parameters where the recipe has any."""
+    def build(self, layer: Layer) -> Case:
+        """The case, with random values for the layer's parameters, where the recipe has any, and its state."""
         rng = np.random.default_rng(self.seed)
-        dtype = DTYPES[self.dtype]
-        limit = float(np.finfo(dtype).max)
-        x = np.clip(REGIMES[self.regime](rng, self.shape, self.layout, self.dtype), -limit, limit).astype(dtype)
-        dy = rng.standard_normal(self.shape)
-        if self.upstream == "constant":
-            dy = np.full(self.shape, dy.flat[0])
-        sizes = self.layout.parameter_shape(self.shape)
-        drawn = {name: rng.normal(size=sizes).astype(dtype) for name in parameters} if self.affine else {}
-        return Case(self.layout, x, dy.astype(dtype), drawn, self.eps, str(self))
+        limit = float(np.finfo(DTYPES[self.dtype]).max)
+        x = np.clip(REGIMES[self.regime](rng, self.shape, self.layout, self.dtype), -limit, limit)
+        constant = self.upstream == "constant"
+        return completed(
+            x.astype(DTYPES[self.dtype]), layer, self.layout, rng, self.eps, str(self), self.affine, constant
+        )
+
+
+def completed(
+    x: Array,
+    layer: Layer,
+    layout: Layout,
+    rng: np.random.Generator,
+    eps: float,
+    origin: str,
+    affine: bool = True,
+    constant: bool = False,
+) -> Case:
+    """A case of a layer from its x: dy, the parameters, the state and all else that the layer takes are drawn.
+
+    Running statistics are near those of x, as after some training; new weights are powers of two, so that each
+    framework's convention states them exactly.
+    """
+    dy = rng.standard_normal(x.shape)
+    if constant:
+        dy = np.full(x.shape, dy.flat[0])
+    sizes, statistic = layout.parameter_shape(x.shape), layout.statistic_shape(x.shape)
+    names = layer.parameters if affine else tuple(name for name in layer.parameters if name == X_TANGENT)
+    parameters = {name: rng.normal(size=x.shape if name == X_TANGENT else sizes) for name in names}
+    wide = x.astype(np.float64)
+    middle, spread = wide.mean(axis=layout.shared_axes), wide.std(axis=layout.shared_axes)
+    state = {}
+    for name in layer.state:
+        square = name.endswith(("var", "square"))
+        factor = rng.uniform(0.5, 2, size=sizes) if square else rng.normal(size=sizes)
+        state[name] = spread**2 * factor if square else middle + spread * factor
+    settings = dict(layer.settings)
+    for name in (name for name in layer.settings if name in SETTINGS):
+        settings[name] = SETTINGS[name][int(rng.integers(len(SETTINGS[name])))]
+    if layout.count(x.shape) <= settings.get("ddof", 0):
+        settings["ddof"] = 0
+    arriving = {name: rng.normal(size=statistic) for name in layer.outputs if name != "y"}
+
+    def rounded(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        limit = float(np.finfo(x.dtype).max)
+        return {name: np.clip(array, -limit, limit).astype(x.dtype) for name, array in arrays.items()}
+
+    return Case(
+        layout,
+        x,
+        dy.astype(x.dtype),
+        rounded(parameters),
+        eps,
+        origin,
+        rounded(state),
+        settings,
+        rounded(arriving),
+    )
+
+
+SETTINGS: Mapping[str, tuple[float, ...]] = MappingProxyType({"new_weight": (1 / 8, 1 / 4, 1 / 64), "ddof": (0, 1)})
+"""The values that are drawn for settings, by name; others keep their default."""

@@ -17,8 +17,8 @@ import math
 from hypothesis import strategies as st
 
 from bncheck.case import DTYPES, Case, Layout
-from bncheck.definitions import LAYERS, Layer
 from bncheck.errors import InvalidInput
+from bncheck.layers import LAYERS, Layer
 from bncheck.recipes import REGIMES, Recipe
 
 EPS = (1e-5, 1.0, 1e-1, 1e-3, 1e-8, 1e-12)
@@ -39,7 +39,7 @@ def cases(
     samples and channels, and single and several pixels all occur.
     """
     drawn = recipes(layer, dtypes=dtypes, regimes=regimes, max_count=max_count, max_size=max_size)
-    return drawn.map(lambda recipe: recipe.build(layer.parameters))
+    return drawn.map(lambda recipe: recipe.build(layer))
 
 
 @st.composite

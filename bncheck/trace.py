@@ -13,9 +13,9 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from bncheck.case import Case, Layout
-from bncheck.definitions import RESERVED, Layer
+from bncheck.case import X_TANGENT, Case, Layout
 from bncheck.errors import InvalidDefinition
+from bncheck.layers import RESERVED, Layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,11 +108,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A traced definition: all nodes in topological order, the inputs and the named results among them."""
+    """A traced definition: all nodes in topological order, the inputs and the named results among them.
+
+    `differentiable` names the inputs that have a gradient, x and the parameters; state, eps and settings have none.
+    """
 
     nodes: tuple[Node, ...]
     inputs: Mapping[str, Node]
     named: Mapping[str, Node]
+    differentiable: tuple[str, ...]
 
 
 @lru_cache(maxsize=64)
@@ -122,16 +126,17 @@ def trace(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Graph:
     Raises
         InvalidDefinition: the definition does something other than the elementary operations.
 
-    >>> from bncheck.definitions import LAYERS
+    >>> from bncheck.layers import LAYERS
     >>> graph = trace(LAYERS["batch_norm"], Layout("NC", "N", "C"), ("gamma", "beta"))
     >>> [node.operation for node in graph.nodes if node.inputs][:4]
     ['mean', 'subtract', 'multiply', 'mean']
     """
     tape: list[Node] = []
-    inputs = {"x": Node(tape, "input", name="x", axes="".join(sorted(layout.axes)))}
-    for name in parameters:
-        inputs[name] = Node(tape, "input", name=name, axes="".join(sorted(layout.affine)))
-    inputs["eps"] = Node(tape, "input", name="eps")
+    large, along = "".join(sorted(layout.axes)), "".join(sorted(layout.affine))
+    axes_of = {"x": large, **dict.fromkeys((*parameters, *layer.state), along)}
+    axes_of |= {X_TANGENT: large} if X_TANGENT in parameters else {}
+    axes_of |= dict.fromkeys(("eps", *layer.settings, *(op for op in layer.operations if op == "count")), "")
+    inputs = {name: Node(tape, "input", name=name, axes=axes) for name, axes in axes_of.items()}
 
     def mean(node: Any) -> Node:
         if not isinstance(node, Node):
@@ -145,9 +150,9 @@ def trace(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Graph:
         return Node(tape, "sqrt", (node,), axes=node.axes)
 
     try:
-        named = layer.forward(
-            inputs["x"], {name: inputs[name] for name in parameters}, inputs["eps"], mean=mean, sqrt=sqrt
-        )
+        given = {name: inputs[name] for name in (*parameters, *layer.state, *layer.settings)}
+        count = inputs.get("count")
+        named = layer.forward(inputs["x"], given, inputs["eps"], mean=mean, sqrt=sqrt, count=count)
     except InvalidDefinition:
         raise
     except Exception as error:
@@ -165,20 +170,32 @@ def trace(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Graph:
             raise InvalidDefinition(
                 f"{layer.name} returned {name!r}, expected a name that formulas do not use. Rename it."
             )
-    needed, pending = set(), [named["y"]]
-    while pending:
-        node = pending.pop()
-        if node not in needed:
-            needed.add(node)
-            pending.extend(node.inputs)
-    for name, node in inputs.items():
-        if node not in needed and name != "eps":
+    needed = _behind(named["y"])
+    for name in ("x", *parameters):
+        if inputs[name] not in needed and X_TANGENT not in parameters:  # J·ẋ need not depend on x: J may be constant
             raise InvalidDefinition(f"{layer.name} makes no use of {name}, expected y to depend on it. Leave it out.")
+    for name in layer.outputs:
+        if name not in named:
+            raise InvalidDefinition(f"{layer.name} returned no {name}, expected every output. Return it as well.")
     if len(set(named.values())) < len(named):
         raise InvalidDefinition(
             f"{layer.name} returned one value under two names, {', '.join(named)}; expected one name. Leave one out."
         )
-    return Graph(tuple(tape), MappingProxyType(inputs), MappingProxyType(dict(named)))
+    used = _behind(*named.values(), *inputs.values())
+    nodes = tuple(node for node in tape if node in used)
+    return Graph(nodes, MappingProxyType(inputs), MappingProxyType(dict(named)), ("x", *parameters))
+
+
+def _behind(*nodes: Node) -> set[Node]:
+    """All that these nodes are computed from, themselves among them."""
+    found: set[Node] = set()
+    pending = list(nodes)
+    while pending:
+        node = pending.pop()
+        if node not in found:
+            found.add(node)
+            pending.extend(node.inputs)
+    return found
 
 
 def is_centred(layer: Layer, case: Case) -> bool:

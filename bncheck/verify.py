@@ -21,8 +21,8 @@ from bncheck import __version__
 from bncheck.bench import Bench, Counterexample, Result
 from bncheck.case import DTYPES
 from bncheck.compare import Verdict, Vjp
-from bncheck.definitions import LAYERS, Layer
 from bncheck.errors import InvalidInput
+from bncheck.layers import LAYERS, Layer
 from bncheck.minibatches import minibatches
 from bncheck.oracles.symbolic.derivation import SIZES, derive
 from bncheck.oracles.symbolic.proof import Proof, prove
@@ -170,7 +170,7 @@ def _work(item: tuple[int, _Unit], layers: tuple[Layer, ...], suspects: dict[str
     layer = layers[k]
     bench = Bench(layer, (*installed_for(layer), *(Suspect(name, vjp) for name, vjp in suspects.items())))
     if unit.only is not None:
-        return bench.examine(unit.only.build(layer.parameters))
+        return bench.examine(unit.only.build(layer))
     result = Result()
     if unit.real:
         for case in minibatches(layer, unit.seed, unit.dtypes):
@@ -210,7 +210,7 @@ def _drawn(bench: Bench, unit: _Unit, fail_on: str | None) -> list[Result]:
     )
     @hypothesis.given(recipes(bench.layer, dtypes=unit.dtypes))
     def each(recipe: Recipe) -> None:
-        outcome = bench.examine(recipe.build(bench.layer.parameters))
+        outcome = bench.examine(recipe.build(bench.layer))
         if fail_on is None:
             outcomes.append(outcome)
         elif any(failure.subject == fail_on for failure in outcome.failures):

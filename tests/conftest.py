@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bncheck.case import Case, Layout
-from bncheck.definitions import LAYERS, Layer
+from bncheck.layers import LAYERS, Layer
 
 FLAT = Layout("NC", reduced="N", affine="C")
 IMAGES = Layout("NCHW", reduced="NHW", affine="C")

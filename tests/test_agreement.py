@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from bncheck import mutants
 from bncheck.case import Array, Case, Enclosure, Gradients
 from bncheck.compare import Verdict, compare, tolerance
-from bncheck.definitions import LAYERS, Layer
+from bncheck.layers import LAYERS, Layer
 from bncheck.mutants import mutants_for
 from bncheck.oracles import ball, finite_difference, graph, symbolic
 from bncheck.strategies import cases

@@ -7,7 +7,7 @@ from conftest import FLAT, random_case
 from flint import arb, ctx
 
 from bncheck.case import Case
-from bncheck.definitions import Layer
+from bncheck.layers import Layer
 from bncheck.oracles import ball
 from bncheck.oracles.ball import Dual
 

@@ -8,8 +8,8 @@ from conftest import SHAPES, random_case
 
 from bncheck.checks import check
 from bncheck.compare import Verdict
-from bncheck.definitions import LAYERS
 from bncheck.errors import InvalidInput
+from bncheck.layers import LAYERS
 from bncheck.mutants import correct, mutants_for
 from bncheck.oracles import finite_difference
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from bncheck.case import Array, Case
 from bncheck.compare import tolerance
-from bncheck.definitions import LAYERS, Layer
+from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import ball, finite_difference
 from bncheck.strategies import cases
 

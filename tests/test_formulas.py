@@ -12,7 +12,7 @@ import pytest
 
 import bncheck
 from bncheck.case import Case, Layout
-from bncheck.definitions import LAYERS, Layer
+from bncheck.layers import LAYERS, Layer
 from bncheck.mutants import correct
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.proof import Proof, ProofStep, prove

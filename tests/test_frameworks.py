@@ -9,7 +9,7 @@ from conftest import IMAGES, random_case
 from bncheck.case import DTYPES, Case, Layout
 from bncheck.checks import check
 from bncheck.compare import Verdict
-from bncheck.definitions import LAYERS
+from bncheck.layers import LAYERS
 from bncheck.oracles import ball
 from bncheck.suspects import SUSPECTS, installed_for
 from bncheck.verify import verify

@@ -15,7 +15,7 @@ from conftest import FLAT
 from bncheck import mutants
 from bncheck.case import Array, Case
 from bncheck.compare import tolerance
-from bncheck.definitions import Layer
+from bncheck.layers import Layer
 from bncheck.oracles import ball, finite_difference, graph, symbolic
 
 CASE = Case(

@@ -9,7 +9,7 @@ import pytest
 from conftest import random_case
 
 from bncheck.case import DTYPES, Layout
-from bncheck.definitions import Layer
+from bncheck.layers import Layer
 from bncheck.oracles import symbolic
 from bncheck.oracles.symbolic.lowering import lower
 

@@ -16,8 +16,8 @@ import pytest
 import bncheck
 from bncheck.case import Case, Layout
 from bncheck.cli import run
-from bncheck.definitions import LAYERS, Layer, find_layer
 from bncheck.errors import BncheckError, InvalidDefinition, InvalidInput, MissingPackage
+from bncheck.layers import LAYERS, Layer, find_layer
 from bncheck.recipes import Recipe
 from bncheck.strategies import recipes
 from bncheck.trace import trace

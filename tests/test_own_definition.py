@@ -7,8 +7,8 @@ import pytest
 
 from bncheck.case import Case, Layout
 from bncheck.compare import Verdict
-from bncheck.definitions import LAYERS, Layer
 from bncheck.errors import InvalidDefinition
+from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import symbolic
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.lowering import lower

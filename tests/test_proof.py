@@ -7,7 +7,7 @@ import pytest
 import sympy as sp
 
 from bncheck.case import Layout
-from bncheck.definitions import LAYERS, Layer
+from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic import published
 from bncheck.oracles.symbolic.derivation import SIZES, derive, roles
 from bncheck.oracles.symbolic.proof import prove

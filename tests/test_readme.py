@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bncheck.case import Layout
-from bncheck.definitions import LAYERS
+from bncheck.layers import LAYERS
 from bncheck.oracles.symbolic.lowering import lower
 
 README = Path(__file__).parents[1] / "README.md"

@@ -17,7 +17,7 @@ import bncheck
 from bncheck.bench import Result, Tally
 from bncheck.case import Case
 from bncheck.compare import Verdict, Vjp
-from bncheck.definitions import LAYERS
+from bncheck.layers import LAYERS
 from bncheck.mutants import MUTANTS, correct
 from bncheck.oracles.symbolic.proof import Proof
 from bncheck.report import json as report_json

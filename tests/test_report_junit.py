@@ -8,7 +8,7 @@ import pytest
 from bncheck.bench import Result, Tally
 from bncheck.case import Case
 from bncheck.compare import Verdict
-from bncheck.definitions import LAYERS
+from bncheck.layers import LAYERS
 from bncheck.mutants import MUTANTS
 from bncheck.oracles.symbolic.proof import Proof, ProofStep
 from bncheck.report import junit

@@ -9,7 +9,7 @@ import pytest
 from bncheck.bench import Counterexample, Result, Tally
 from bncheck.case import Case
 from bncheck.compare import Comparison, Verdict
-from bncheck.definitions import LAYERS
+from bncheck.layers import LAYERS
 from bncheck.mutants import MUTANTS, correct
 from bncheck.oracles.symbolic.proof import Proof, ProofStep
 from bncheck.report import text

@@ -7,7 +7,7 @@ from flint import arb, ctx
 
 from bncheck.case import DTYPES, Array, Case, unit_roundoff
 from bncheck.compare import tolerance
-from bncheck.definitions import LAYERS
+from bncheck.layers import LAYERS
 from bncheck.oracles import ball, symbolic
 from bncheck.recipes import REGIMES, Recipe
 
@@ -39,7 +39,7 @@ def in_another_order(case: Case) -> Case:
 def test_the_compiled_gradient_never_leaves_its_radius(dtype: str) -> None:
     worst, finite, reordered = 0.0, 0, 0
     for recipe in recipes(dtype, CASES, seed=1):
-        case = recipe.build(LAYER.parameters)
+        case = recipe.build(LAYER)
         truth = ball.vjp(LAYER, case)
         allowed = tolerance(LAYER, case)
         once, again = symbolic.vjp(LAYER, case), symbolic.vjp(LAYER, in_another_order(case))
@@ -62,7 +62,7 @@ def test_the_radius_contains_arbs_own(dtype: str) -> None:
     """Arb runs the same formulas at the dtype's precision; its balls bound its own rounding, in its own order."""
     compared = 0
     for recipe in recipes(dtype, 200, seed=2):
-        case = recipe.build(LAYER.parameters)
+        case = recipe.build(LAYER)
         allowed = tolerance(LAYER, case)
         for name, radius in arb_radius(case).items():
             ours = allowed[name].radius.reshape(radius.shape)
@@ -87,7 +87,7 @@ def arb_radius(case: Case) -> dict[str, Array]:
             LAYER,
             case,
             balls(case.x),
-            balls(case.dy),
+            {"y": balls(case.dy)},
             {name: balls(value) for name, value in case.broadcast_parameters().items()},
             mean=mean,
             sqrt=np.sqrt,

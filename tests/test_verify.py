@@ -9,7 +9,7 @@ from conftest import random_case
 from bncheck.bench import Bench
 from bncheck.case import Case, Gradients
 from bncheck.compare import Verdict, wrong_or_unstable
-from bncheck.definitions import LAYERS, Layer
+from bncheck.layers import LAYERS, Layer
 from bncheck.mutants import MUTANTS, correct, mutants_for
 from bncheck.recipes import Recipe
 from bncheck.suspects import Suspect
@@ -110,7 +110,7 @@ def test_a_wrong_shape_is_wrong() -> None:
     ],
 )
 def test_cases_that_could_not_have_failed_are_told_apart(recipe: str, field: str) -> None:
-    result = Bench(LAYER).examine(Recipe.parse(recipe).build(LAYER.parameters))
+    result = Bench(LAYER).examine(Recipe.parse(recipe).build(LAYER))
     assert getattr(result, field) == 1
     assert result.failures == ()
 

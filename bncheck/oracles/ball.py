@@ -6,6 +6,7 @@ balls hold the exact gradient of the exact inputs; at 200 bits they are some 40 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from flint import arb, ctx
 
 from bncheck.case import Array, Case, Enclosure
-from bncheck.definitions import Layer
+from bncheck.layers import Layer
 
 BITS = 200
 
@@ -80,7 +81,7 @@ class Dual:
 def vjp(layer: Layer, case: Case, bits: int = BITS) -> Mapping[str, Enclosure]:
     """Enclosures of y and of every gradient of one case.
 
-    >>> from bncheck.definitions import LAYERS
+    >>> from bncheck.layers import LAYERS
     >>> case = Case(LAYERS["batch_norm"].layouts[0], x=[[0.0], [2.0]], dy=[[1.0], [0.0]], eps=1.0)
     >>> truth = vjp(LAYERS["batch_norm"], case)["dx"]
     >>> bool(truth.distance(np.array([[1], [-1]]) / 2**2.5).max() < 1e-16), bool(truth.radius.max() < 1e-55)
@@ -98,21 +99,25 @@ def _enclosure(balls: Array) -> Enclosure:
 
 def balls_of(layer: Layer, case: Case, bits: int = BITS) -> dict[str, Array]:
     """The same as object arrays of `arb`, before they are split into floats."""
-    shape = case.x.shape
-    parameter_ids = np.arange(max(int(np.prod(case.layout.parameter_shape(shape))), 1))
-    ids = np.broadcast_to(case.layout.broadcastable(parameter_ids.reshape(case.layout.parameter_shape(shape))), shape)
+    positions = {"x": np.arange(case.x.size).reshape(case.x.shape)}
+    for name, value in (*case.parameters.items(), *case.state.items()):
+        places = case.layout.broadcastable(np.arange(value.size).reshape(value.shape))
+        positions[name] = np.broadcast_to(places, case.x.shape)
+    statistics = np.arange(case.x.size // case.count).reshape(case.layout.statistic_shape(case.x.shape))
+    number = np.broadcast_to(np.expand_dims(statistics, case.layout.reduced_axes), case.x.shape)
+    shapes = {"y": case.x.shape}
+    found: dict[str, Array] = {}
     with ctx.workprec(bits):
-        y = np.empty(shape, dtype=object)
-        dx = np.empty(shape, dtype=object)
-        totals = {name: np.full(parameter_ids.size, arb(0), dtype=object) for name in case.parameters}
         for group in _groups(case):
-            results = _group(layer, case, group, ids[group])
-            y[group], dx[group] = results["y"], results["x"]
-            for name, total in totals.items():
-                for position, ball in zip(*results[name], strict=True):
-                    total[position] = total[position] + ball
-    shapes = {name: case.parameters[name].shape for name in totals}
-    return {"y": y, "dx": dx, **{f"d{name}": total.reshape(shapes[name]) for name, total in totals.items()}}
+            results = _group(
+                layer, case, group, {name: where[group] for name, where in positions.items()}, number[group]
+            )
+            for name, (places, balls) in results.items():
+                shape = shapes.setdefault(name, case.shape_of(name))
+                total = found.setdefault(name, np.full(math.prod(shape), arb(0), dtype=object))
+                for place, ball in zip(places, balls, strict=True):
+                    total[place] = total[place] + ball
+    return {name: balls.reshape(shapes[name]) for name, balls in found.items()}
 
 
 def _groups(case: Case) -> list[tuple[Array, ...]]:
@@ -123,28 +128,45 @@ def _groups(case: Case) -> list[tuple[Array, ...]]:
     return [np.unravel_index(row, case.x.shape) for row in positions]
 
 
-def _group(layer: Layer, case: Case, group: tuple[Array, ...], ids: Array) -> dict[str, Any]:
-    """One group: the tangents are one column for each element of x, then one for each parameter value it meets."""
-    count = ids.size
-    distinct, place = np.unique(ids, return_inverse=True)
-    columns = count + distinct.size * len(case.parameters)
+def _group(
+    layer: Layer, case: Case, group: tuple[Array, ...], positions: dict[str, Array], number: Array
+) -> dict[str, tuple[Array, Array]]:
+    """One group: each result as places in the array it belongs to and what is found or added there.
 
-    def seeded(values: Array, first: int, column: Array) -> Dual:
+    The tangents are one column for each element of x, then one for each parameter value that the group meets.
+    """
+    inputs = {"x": case.x, **case.parameters}
+    distinct = {name: np.unique(positions[name], return_inverse=True) for name in inputs}
+    ends = dict(zip(inputs, np.cumsum([places.size for places, _ in distinct.values()]), strict=True))
+    columns = max(ends.values())
+    count = number.size
+
+    def seeded(name: str) -> Dual:
         tangent = np.full((count, columns), arb(0), dtype=object)
-        tangent[np.arange(count), first + column] = arb(1)
-        return Dual(np.array([[arb(float(v))] for v in values], dtype=object), tangent)
+        places, column = distinct[name]
+        tangent[np.arange(count), ends[name] - places.size + column.reshape(-1)] = arb(1)
+        return Dual(_column(inputs[name].reshape(-1)[positions[name]]), tangent)
 
-    x = seeded(case.x[group], 0, np.arange(count))
-    parameters = {
-        name: seeded(value.reshape(-1)[ids], count + k * distinct.size, place.reshape(-1))
-        for k, (name, value) in enumerate(case.parameters.items())
-    }
-    y = layer.forward(x, parameters, case.eps, mean=Dual.mean, sqrt=Dual.sqrt)["y"]
-    dy = np.array([[arb(float(v))] for v in case.dy[group]], dtype=object)
-    product = np.broadcast_to(y.tangent, (count, columns)) * dy
-    gradient = product.sum(axis=0)
-    results: dict[str, Any] = {"y": np.broadcast_to(y.value, (count, 1))[:, 0], "x": gradient[:count]}
-    for k, name in enumerate(parameters):
-        start = count + k * distinct.size
-        results[name] = (distinct, gradient[start : start + distinct.size])
+    given: dict[str, Any] = {name: seeded(name) for name in case.parameters}
+    for name, value in case.state.items():
+        given[name] = Dual(_column(value.reshape(-1)[positions[name]]), np.array([[arb(0)]]))
+    settings = {name: _constant(value) for name, value in case.settings.items()}
+    named = layer.forward(
+        seeded("x"), given | settings, case.eps, mean=Dual.mean, sqrt=Dual.sqrt, count=_constant(case.count)
+    )
+    results = {name: (number[:1], named[name].value.reshape(-1)[:1]) for name in layer.returned(named) if name != "y"}
+    results["y"] = positions["x"], np.broadcast_to(named["y"].value, (count, 1))[:, 0]
+    gradient = (np.broadcast_to(named["y"].tangent, (count, columns)) * _column(case.dy[group])).sum(axis=0)
+    for name, arriving in case.upstream.items():
+        gradient = gradient + named[name].tangent[0] * arb(float(arriving.reshape(-1)[number[0]]))
+    for name, (places, _) in distinct.items():
+        results[f"d{name}"] = places, gradient[ends[name] - places.size : ends[name]]
     return results
+
+
+def _column(values: Array) -> Array:
+    return np.array([[arb(float(value))] for value in values], dtype=object)
+
+
+def _constant(value: float) -> Dual:
+    return Dual(np.array([[arb(value)]]), np.array([[arb(0)]]))

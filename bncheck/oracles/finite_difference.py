@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from bncheck.case import Array, Case, unit_roundoff
 
 Forward = Callable[[Array, Mapping[str, Array]], Array]
-"""A black box: x and the parameters, in the shapes of a `Case`, to y."""
+"""A black box: x and the parameters, in the shapes of a `Case`, to y; see `joined` for what else a layer returns."""
 
 _CHUNK = 1 << 18  # elements evaluated at once: few calls, and blocks that stay in the processor's cache
 
@@ -41,7 +41,7 @@ def vjp(forward: Forward, case: Case, noise: Array) -> dict[str, Estimate]:
         √(m (σ² + ε)), within which batch norm is analytic, or less where a third step, 4h, shows less at a few
         elements. Rounding: what `noise` can do at this h. tests/test_finite_difference.py holds the truth within it.
 
-    >>> from bncheck.definitions import LAYERS
+    >>> from bncheck.layers import LAYERS
     >>> layer = LAYERS["batch_norm"]
     >>> case = Case(layer.layouts[0], x=[[0.0], [2.0]], dy=[[1.0], [0.0]], eps=1.0)
     >>> dx = vjp(definition(layer, case), case, np.full((2, 1), 1e-15))["dx"]
@@ -64,7 +64,7 @@ def complex_step(forward: Forward, case: Case, rounding: Mapping[str, Array]) ->
         No truncation; a complex product is off by at most √5 u where a real one is by u (Brent, Percival and
         Zimmermann, 2007), so √5 times `rounding`.
 
-    >>> from bncheck.definitions import LAYERS
+    >>> from bncheck.layers import LAYERS
     >>> layer = LAYERS["batch_norm"]
     >>> case = Case(layer.layouts[0], x=[[0.0], [2.0]], dy=[[1.0], [0.0]], eps=1.0)
     >>> rounding = {name: np.full(1, 1e-15) for name in case.gradient_names}
@@ -77,7 +77,7 @@ def complex_step(forward: Forward, case: Case, rounding: Mapping[str, Array]) ->
         return None
     if not np.iscomplexobj(base):
         return None
-    box = _Box.examine(forward, case, np.full(case.x.shape, np.inf), base)
+    box = _Box.examine(forward, case, np.full(base.shape, np.inf), base)
     return {
         name: Estimate(_along_imaginary_axis(box, name.removeprefix("d")), np.sqrt(5) * rounding[name])
         for name in case.gradient_names
@@ -86,27 +86,56 @@ def complex_step(forward: Forward, case: Case, rounding: Mapping[str, Array]) ->
 
 def displaced(case: Case) -> Case:
     """The case with every element moved as far as the differences move one: rounding is bounded there, too."""
-    signs = 1 - 2.0 * _parity(case, case.layout.reduced_axes)
+    signs = 1 - 2.0 * _parity(case.x.shape, case.layout.reduced_axes)
     step = (2 * _ratio(case) * _length(case) * signs).astype(case.dtype)
-    return Case(case.layout, case.x + step, case.dy, case.parameters, case.eps, case.origin)
+    return replace(case, x=case.x + step)
 
 
 def definition(layer: Any, case: Case) -> Forward:
     """A layer's own definition as a black box on NumPy arrays."""
     axes, layout, eps = case.layout.reduced_axes, case.layout, case.eps
+    state = {name: layout.broadcastable(value) for name, value in case.state.items()}
 
     def forward(x: Array, parameters: Mapping[str, Array]) -> Array:
+        copies = [x.shape[k] // case.x.shape[k] if k in layout.affine_axes else 1 for k in range(x.ndim)]
+        given = {name: layout.broadcastable(value) for name, value in parameters.items()}
+        given |= {name: np.tile(value, copies) for name, value in state.items()}
         with np.errstate(all="ignore"):
             named = layer.forward(
                 x,
-                {name: layout.broadcastable(value) for name, value in parameters.items()},
+                {**given, **case.settings},
                 eps,
                 mean=lambda a: np.mean(a, axis=axes, keepdims=True),
                 sqrt=np.sqrt,
+                count=case.count,
             )
-        return np.asarray(named["y"])
+        return joined(case, named)
 
     return forward
+
+
+def joined(case: Case, values: Mapping[str, Array]) -> Array:
+    """y, and behind it, along the first reduced axis, what else gets an upstream gradient in this case.
+
+    Such a statistic is one number for a group; it stands on each place of the other reduced axes.
+    """
+    y, first = np.asarray(values["y"]), case.layout.reduced_axes[0]
+    alone = tuple(1 if k in case.layout.reduced_axes else size for k, size in enumerate(y.shape))
+    row = tuple(1 if k == first else size for k, size in enumerate(y.shape))
+    rows = [np.broadcast_to(np.reshape(values[name], alone), row) for name in case.upstream]
+    return np.concatenate([y, *rows], axis=first) if rows else y
+
+
+def _weights(case: Case) -> Array:
+    """The upstream gradients, joined as the outputs are; that of a statistic counts once."""
+    others = case.layout.reduced_axes[1:]
+    weights = joined(case, {"y": case.dy, **case.upstream}).astype(np.float64)
+    if case.upstream and others:
+        place = np.indices(weights.shape)
+        repeated = (place[list(others)] > 0).any(axis=0)
+        statistic = place[case.layout.reduced_axes[0]] >= case.x.shape[case.layout.reduced_axes[0]]
+        weights[repeated & statistic] = 0
+    return weights
 
 
 @dataclass(frozen=True)
@@ -115,6 +144,7 @@ class _Box:
 
     forward: Forward
     case: Case
+    weights: Array
     noise: Array
     independent: bool  # groups do not see each other
     stack_axis: int | None  # copies may stand side by side along this axis
@@ -122,42 +152,47 @@ class _Box:
     @classmethod
     def examine(cls, forward: Forward, case: Case, noise: Array, base: Array | None = None) -> _Box:
         base = np.asarray(forward(case.x, case.parameters)) if base is None else base
-        if base.shape != case.x.shape:
-            return cls(forward, case, noise, independent=False, stack_axis=None)
+        weights = _weights(case)
+        unknown = cls(forward, case, weights, noise, independent=False, stack_axis=None)
+        if base.shape != weights.shape:
+            return unknown
         slack = np.where(np.isfinite(noise), 2 * noise, unit_roundoff(case.dtype) * 8 * np.abs(base).max())
         free = [k for k in range(case.x.ndim) if k not in case.layout.reduced_axes]
-        moved, still = _half_moved(case, free)
-        if free and not _same(np.asarray(forward(moved, case.parameters)), base, slack, still):
-            return cls(forward, case, noise, independent=False, stack_axis=None)
-        box = cls(forward, case, noise, independent=True, stack_axis=free[0] if free else None)
+        moved = _half_moved(case, free)
+        if free and not _same(np.asarray(forward(moved, case.parameters)), base, slack, _parity(base.shape, free) == 0):
+            return unknown
+        box = replace(unknown, independent=True, stack_axis=free[0] if free else None)
         if box.stack_axis is not None:
             copies = np.stack([case.x, moved, case.x])
             try:
                 stacked = box.evaluate(copies, {})
             except (TypeError, ValueError, RuntimeError):
                 stacked = np.empty(0)
-            if stacked.shape != copies.shape or not all(_same(stacked[k], base, slack) for k in (0, 2)):
-                return cls(forward, case, noise, independent=True, stack_axis=None)
+            if stacked.shape != (3, *base.shape) or not all(_same(stacked[k], base, slack) for k in (0, 2)):
+                return replace(box, stack_axis=None)
         return box
+
+    def axes_of(self, name: str) -> tuple[int, ...]:
+        """The axes along which x or a parameter varies."""
+        if name == "x" or self.case.parameters[name].ndim == self.case.x.ndim:
+            return tuple(range(self.case.x.ndim))
+        return self.case.layout.affine_axes
 
     def evaluate(self, copies: Array, parameters: Mapping[str, Array]) -> Array:
         """The y of many inputs at once; `copies` is (K, *x.shape), a parameter that differs (K, *its shape)."""
-        axis, layout = self.stack_axis, self.case.layout
-        shared = axis is not None and (axis in layout.affine_axes or not parameters)
-        if axis is None or not shared:
+        axis, count = self.stack_axis, len(copies)
+        if axis is None or not all(axis in self.axes_of(name) for name in parameters):
             return np.stack(
                 [
                     self.forward(x, {**self.case.parameters, **{name: p[k] for name, p in parameters.items()}})
                     for k, x in enumerate(copies)
                 ]
             )
-        count = len(copies)
         given = dict(self.case.parameters)
-        if axis in layout.affine_axes:
-            position = layout.affine_axes.index(axis)
-            for name, value in given.items():
+        for name, value in given.items():
+            if axis in self.axes_of(name):
                 many = parameters.get(name, np.broadcast_to(value, (count, *value.shape)))
-                given[name] = _merged(many, position)
+                given[name] = _merged(many, self.axes_of(name).index(axis))
         y = np.asarray(self.forward(_merged(copies, axis), given))
         return np.moveaxis(y.reshape(*y.shape[:axis], count, -1, *y.shape[axis + 1 :]), axis, 0)
 
@@ -167,16 +202,16 @@ def _merged(copies: Array, axis: int) -> Array:
     return np.ascontiguousarray(moved).reshape(*moved.shape[:axis], -1, *moved.shape[axis + 2 :])
 
 
-def _parity(case: Case, axes: Sequence[int]) -> Array:
+def _parity(shape: tuple[int, ...], axes: Sequence[int]) -> Array:
     """A chessboard of 0 and 1 along some axes."""
-    return np.asarray(np.indices(case.x.shape)[list(axes)].sum(axis=0) % 2)
+    return np.asarray(np.indices(shape)[list(axes)].sum(axis=0) % 2)
 
 
-def _half_moved(case: Case, free: list[int]) -> tuple[Array, Array]:
-    """x with every other group shifted and spread, and a mask of the elements in the groups left alone."""
-    still = _parity(case, free) == 0
+def _half_moved(case: Case, free: list[int]) -> Array:
+    """x with every other group shifted and spread."""
+    still = _parity(case.x.shape, free) == 0
     spread = np.arange(case.x.size).reshape(case.x.shape) % 3 + 1
-    return np.where(still, case.x, case.x + _length(case) * spread).astype(case.dtype), still
+    return np.where(still, case.x, case.x + _length(case) * spread).astype(case.dtype)
 
 
 def _same(got: Array, base: Array, slack: Array, where: Array | None = None) -> bool:
@@ -201,10 +236,8 @@ def _length(case: Case) -> Array:
 
 def _moves(box: _Box, name: str) -> Iterator[tuple[Any, ...]]:
     """Index tuples into x or a parameter: each picks one element of every group, or one element alone."""
-    layout = box.case.layout
-    axes = range(box.case.x.ndim) if name == "x" else layout.affine_axes
     shape = box.case.x.shape if name == "x" else box.case.parameters[name].shape
-    single = [not box.independent or axis in layout.reduced_axes for axis in axes]
+    single = [not box.independent or axis in box.case.layout.reduced_axes for axis in box.axes_of(name)]
     ranges = [range(size) if alone else (slice(None),) for alone, size in zip(single, shape, strict=True)]
     return itertools.product(*ranges)
 
@@ -222,7 +255,7 @@ def _extrapolated(box: _Box, name: str) -> Estimate:
         slopes, width, moved = _slopes(box, name, where, inputs)
         first, second = np.moveaxis(slopes, 1, 0)
         with np.errstate(all="ignore"):
-            noise = _contracted(box, name, box.noise[None], np.abs(case.dy)).reshape(1, *width.shape[1:])
+            noise = _contracted(box, name, box.noise[None], np.abs(box.weights)).reshape(1, *width.shape[1:])
             best = (4 * first - second) / 3
             truncation = 16 * falling * (falling * moved + np.abs(best - first))
             rounding = 3 * noise / width + 4 * case.x.size * 2.0**-53 * moved
@@ -239,7 +272,7 @@ def _falling(box: _Box, name: str, moves: list[tuple[Any, ...]], step: Array) ->
         slopes, width, moved = _slopes(box, name, where, inputs)
         first, second, third = np.moveaxis(slopes, 1, 0)
         with np.errstate(all="ignore"):
-            noise = _contracted(box, name, box.noise[None], np.abs(box.case.dy)).reshape(1, *width.shape[1:])
+            noise = _contracted(box, name, box.noise[None], np.abs(box.weights)).reshape(1, *width.shape[1:])
             rounding = 3 * noise / width + 4 * box.case.x.size * 2.0**-53 * moved
             fourth, fourth_at_2h = (4 * first - second) / 3, (4 * second - third) / 3
             # 60 b h⁴ seen beyond what rounding explains, against 3 a h² and the slope itself
@@ -256,10 +289,10 @@ def _slopes(box: _Box, name: str, where: Array, inputs: tuple[Array, dict[str, A
     with np.errstate(all="ignore"):
         widths = where[:, 0::2].astype(np.float64) - where[:, 1::2]
         change = y[0::2] - y[1::2]
-        slopes = _contracted(box, name, change, box.case.dy).reshape(widths.shape) / widths
+        slopes = _contracted(box, name, change, box.weights).reshape(widths.shape) / widths
         width = np.abs(widths[:, 0])
         steps = widths.shape[1]
-        moved = _contracted(box, name, np.abs(change[0::steps]), np.abs(box.case.dy)).reshape(width.shape) / width
+        moved = _contracted(box, name, np.abs(change[0::steps]), np.abs(box.weights)).reshape(width.shape) / width
     return slopes, width, moved
 
 
@@ -270,7 +303,7 @@ def _along_imaginary_axis(box: _Box, name: str) -> Array:
     value = np.empty(target.shape)
     for move, where, moved in _batches(box, name, _moves(box, name), step, np.array([1j])):
         y = box.evaluate(*moved)
-        change = _contracted(box, name, y.imag, box.case.dy).reshape(where.shape)
+        change = _contracted(box, name, y.imag, box.weights).reshape(where.shape)
         for k, index in enumerate(move):
             value[index] = change[k, 0] / step[index]
     return value
@@ -300,13 +333,11 @@ def _batches(
 
 def _contracted(box: _Box, name: str, change: Array, weight: Array) -> Array:
     """Σ weight·change over everything that one moved element can have changed; the leading axis stays."""
-    layout = box.case.layout
+    layout, ndim = box.case.layout, box.case.x.ndim
     if not box.independent:
-        axes: tuple[int, ...] = tuple(range(box.case.x.ndim))
-    elif name == "x":
-        axes = layout.reduced_axes
+        axes = tuple(range(ndim))
     else:
-        axes = tuple(k for k in range(box.case.x.ndim) if k in layout.reduced_axes or k not in layout.affine_axes)
+        axes = tuple(k for k in range(ndim) if k in layout.reduced_axes or k not in box.axes_of(name))
     letters = "abcdefgh"[: box.case.x.ndim]
     kept = "".join(letter for k, letter in enumerate(letters) if k not in axes)
-    return np.asarray(np.einsum(f"z{letters},{letters}->z{kept}", change, weight.astype(np.float64, copy=False)))
+    return np.asarray(np.einsum(f"z{letters},{letters}->z{kept}", change, weight))

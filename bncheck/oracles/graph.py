@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bncheck.case import Array, Case, Gradients
-from bncheck.definitions import Layer
+from bncheck.layers import Layer
 from bncheck.trace import Graph, Node, trace
 
 # operation → (value of its inputs, gradients of its inputs from: upstream gradient, own value, input values)
@@ -40,7 +40,7 @@ class Sweep:
         return np.asarray(self.values[self._node(name)])
 
     def gradient(self, name: str) -> Array:
-        """The gradient of the loss Σ dy·y with respect to an input or a named result."""
+        """The gradient of the loss with respect to an input or a named result."""
         return np.asarray(self.gradients[self._node(name)])
 
     def _node(self, name: str) -> Node:
@@ -56,21 +56,21 @@ def vjp(layer: Layer, case: Case) -> Gradients:
     Error
         Within `compare.Tolerance` of the truth on the cases of tests/test_agreement.py.
 
-    >>> from bncheck.definitions import LAYERS
+    >>> from bncheck.layers import LAYERS
     >>> case = Case(LAYERS["batch_norm"].layouts[0], x=[[0.0], [2.0]], dy=[[1.0], [0.0]], eps=1.0)
     >>> vjp(LAYERS["batch_norm"], case)["dx"].ravel() * 2**1.5
     array([ 0.5, -0.5])
     """
     done = sweep(layer, case if case.dtype != np.float16 else case.astype(np.float32))
-    shape = case.layout.parameter_shape(case.x.shape)
-    gradients = {f"d{name}": done.gradient(name).reshape(shape) for name in case.parameters}
-    return {"y": done.value("y"), "dx": done.gradient("x"), **gradients}
+    values = {name: done.value(name) for name in layer.returned(done.graph.named)}
+    gradients = {f"d{name}": done.gradient(name) for name in done.graph.differentiable}
+    return {name: array.reshape(case.shape_of(name)) for name, array in (values | gradients).items()}
 
 
 def sweep(layer: Layer, case: Case) -> Sweep:
     """One forward and one reverse pass over the layer's graph.
 
-    >>> from bncheck.definitions import LAYERS
+    >>> from bncheck.layers import LAYERS
     >>> case = Case(LAYERS["batch_norm"].layouts[0], x=[[0.0], [2.0]], dy=[[1.0], [0.0]], eps=1.0)
     >>> done = sweep(LAYERS["batch_norm"], case)
     >>> done.value("var").item(), round(done.gradient("var").item() * 2**1.5, 12)
@@ -84,7 +84,7 @@ def sweep(layer: Layer, case: Case) -> Sweep:
 
 
 def _forward(graph: Graph, case: Case) -> dict[Node, Any]:
-    given: dict[str, Any] = {"x": case.x, "eps": case.eps, **case.broadcast_parameters()}
+    given: dict[str, Any] = {"x": case.x, "eps": case.eps, "count": case.count, **case.given()}
     values: dict[Node, Any] = {}
     for node in graph.nodes:
         arguments = [values[argument] for argument in node.inputs]
@@ -101,7 +101,7 @@ def _forward(graph: Graph, case: Case) -> dict[Node, Any]:
 
 def _reverse(graph: Graph, case: Case, values: Mapping[Node, Any]) -> dict[Node, Any]:
     gradients: dict[Node, Any] = {node: np.zeros_like(values[node]) for node in graph.nodes}
-    gradients[graph.named["y"]] = np.broadcast_to(case.dy, case.x.shape)
+    gradients |= {graph.named[name]: value for name, value in case.broadcast_upstream().items()}
     for node in reversed(graph.nodes):
         if not node.inputs:
             continue
@@ -113,7 +113,7 @@ def _reverse(graph: Graph, case: Case, values: Mapping[Node, Any]) -> dict[Node,
         else:
             local = _RULES[node.operation][1](upstream, values[node], *arguments)
         for argument, contribution in zip(node.inputs, local, strict=True):
-            if argument.operation != "constant" and argument.name != "eps":
+            if np.ndim(values[argument]) and (argument.inputs or argument.name in graph.differentiable):
                 gradients[argument] = gradients[argument] + _like(contribution, values[argument])
     return gradients
 

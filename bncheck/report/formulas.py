@@ -22,7 +22,7 @@ FORMS = ("chain-rule", "direct", "closed")
 def formulas(derivation: Derivation, proof: Proof, form: str, style: str, layout: Layout) -> str:
     """The text of one form of a derivation in one style, with the outcome of the proof.
 
-    >>> from bncheck.definitions import LAYERS
+    >>> from bncheck.layers import LAYERS
     >>> from bncheck.oracles.symbolic.derivation import derive
     >>> from bncheck.oracles.symbolic.proof import prove
     >>> derivation = derive(LAYERS["batch_norm"])

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 from bncheck.case import Case, Gradients
-from bncheck.definitions import LAYERS, Layer
+from bncheck.layers import LAYERS, Layer
 
 
 def _every(case: Case) -> bool:

@@ -6,17 +6,18 @@ derivation of batch norm speaks for every layout: i runs over N·H·W elements, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 
 import sympy as sp
 
-from bncheck.case import Layout
-from bncheck.definitions import Layer
+from bncheck.case import X_TANGENT, Layout
 from bncheck.errors import InvalidDefinition
+from bncheck.layers import Layer
 from bncheck.oracles.symbolic.sums import derivative, is_zero, normal, over, substitute
+from bncheck.tangents import SUFFIX
 from bncheck.trace import Node, trace
 
 EPS = sp.Symbol("eps")
@@ -41,14 +42,16 @@ class Step:
 class Derivation:
     """The gradients of one layer in three forms.
 
-    `chain_rule` has one equation for every named step and every input, each in the gradients of later steps, as the
-    paper lists them. `direct` differentiates the loss as one expression of the inputs. `closed` is what a fast backward
-    pass computes, in x̂ and `saved`, the roots it keeps from the forward pass.
+    `inputs` are differentiated, `constants`, the state, are not. `chain_rule` has one equation for every input and for
+    every named step that reaches an output, each in the gradients of later steps, as the paper lists them. `direct`
+    differentiates the loss as one expression of the inputs. `closed` is what a fast backward pass computes, in x̂ and
+    `saved`, the roots it keeps from the forward pass; that of a jvp holds y, too, folded in the same way.
     """
 
     layer: Layer
     roles: Mapping[str, str]
     inputs: Mapping[str, sp.Indexed]
+    constants: Mapping[str, sp.Indexed]
     steps: dict[str, Step]
     chain_rule: Equations
     direct: Equations
@@ -62,12 +65,17 @@ class Derivation:
 
     def symbol(self, name: str) -> sp.Indexed:
         """The indexed symbol of an input, a step or a saved value."""
-        if name in self.inputs:
-            return self.inputs[name]
-        if name in self.steps:
-            return self.steps[name].symbol
-        (owner,) = {step.symbol.indices for step in self.steps.values() if self.saved[name].has(step.symbol)}
-        return sp.IndexedBase(name)[owner]
+        known = {**self.inputs, **self.constants, **{n: step.symbol for n, step in self.steps.items()}}
+        if name not in known:
+            (owner,) = {symbol.indices for symbol in known.values() if self.saved[name].has(symbol)}
+            return sp.IndexedBase(name)[owner]
+        return known[name]
+
+    @property
+    def loss(self) -> sp.Expr:
+        """What is differentiated, in named steps: Σ dy·y, and the same for whatever else the layer hands back."""
+        outputs = [self.steps[name].symbol for name in reversed(self.layer.outputs)]
+        return sp.Add(*(over_all(upstream_symbol(symbol) * symbol, symbol) for symbol in outputs))
 
     def named_roots(self, expression: sp.Expr) -> sp.Expr:
         """The expression with the powers of statistics that `saved` names written by those names."""
@@ -80,10 +88,9 @@ class Derivation:
 
     def in_inputs(self, expression: sp.Expr) -> sp.Expr:
         """The expression with saved values and steps written out, down to x, the parameters, dy and eps."""
-        definitions = {**self.saved, **{name: step.expression for name, step in self.steps.items() if name != "y"}}
-        for name in [*self.saved, *reversed(self.steps)]:
-            if name in definitions:
-                expression = replace_indexed(expression, self.symbol(name), definitions[name])
+        definitions = {**self.saved, **{name: step.expression for name, step in reversed(self.steps.items())}}
+        for name, definition in definitions.items():
+            expression = replace_indexed(expression, self.symbol(name), definition)
         return expression
 
 
@@ -143,20 +150,22 @@ def derive(layer: Layer, layout: Layout | None = None, parameters: tuple[str, ..
             "".join(letter for letter in played if letter in "ck"),
         )
         shared = derive(layer, abstract, parameters)
-        return Derivation(**{**shared.__dict__, "roles": MappingProxyType(played)})
+        return replace(shared, roles=MappingProxyType(played))
     parameters = layer.parameters if parameters is None else parameters
-    inputs, steps = _read(layer, layout, parameters)
-    chain_rule = _chain_rule(inputs, steps)
-    unfinished = Derivation(layer, MappingProxyType(played), inputs, steps, chain_rule, {}, {}, {})
+    inputs, constants, steps = _read(layer, layout, parameters)
+    unfinished = Derivation(layer, MappingProxyType(played), inputs, constants, steps, {}, {}, {}, {})
+    chain_rule = _chain_rule(unfinished)
     direct = _direct(unfinished)
-    closed, saved = _closed(unfinished)
-    if closed["dx"] == 0:
+    closed, saved = _closed(replace(unfinished, chain_rule=chain_rule))
+    if closed["dx"] == 0 and X_TANGENT not in inputs:
         raise InvalidDefinition(f"{layer.name} returns a y that x does not change, expected one that depends on x.")
-    return Derivation(layer, MappingProxyType(played), inputs, steps, chain_rule, direct, closed, saved)
+    return replace(unfinished, chain_rule=chain_rule, direct=direct, closed=closed, saved=saved)
 
 
-def _read(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> tuple[dict[str, sp.Indexed], dict[str, Step]]:
-    """The inputs and named steps of the traced definition, as SymPy expressions."""
+def _read(
+    layer: Layer, layout: Layout, parameters: tuple[str, ...]
+) -> tuple[dict[str, sp.Indexed], dict[str, sp.Indexed], dict[str, Step]]:
+    """The inputs, the state and the named steps of the traced definition, as SymPy expressions."""
     graph = trace(layer, layout, parameters)
     names = {node: name for name, node in graph.named.items()}
     formulas: dict[Node, sp.Expr] = {}
@@ -165,7 +174,7 @@ def _read(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> tuple[di
         letters = [letter for letter in _ROLES if letter in node.axes]
         arguments = [formulas[argument] for argument in node.inputs]
         if node.operation == "input":
-            formula = EPS if node.name == "eps" else _indexed(str(node.name), letters)
+            formula = _input(str(node.name), letters, layer, layout)
         elif node.operation == "constant":
             formula = sp.nsimplify(node.value, rational=True)
         elif node.operation == "mean":
@@ -179,10 +188,18 @@ def _read(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> tuple[di
             steps[names[node]] = Step(symbol, formula)
             formula = symbol
         formulas[node] = formula
-    inputs = {name: formulas[node] for name, node in graph.inputs.items() if name != "eps"}
-    if set(inputs) & set(steps):
+    inputs = {name: formulas[graph.inputs[name]] for name in graph.differentiable}
+    constants = {name: formulas[graph.inputs[name]] for name in layer.state}
+    if {*inputs, *constants} & set(steps):
         raise InvalidDefinition(f"{layer.name} returns an input under its own name, expected named results only.")
-    return inputs, {name: steps[name] for name in graph.named}
+    return inputs, constants, {name: steps[name] for name in graph.named}
+
+
+def _input(name: str, letters: list[str], layer: Layer, layout: Layout) -> sp.Expr:
+    """An array's indexed symbol, or a number's plain one; the count is the product of the sizes reduced."""
+    if name == "count":
+        return sp.prod(SIZES[letter] for letter in layout.axes if letter in layout.reduced)
+    return sp.Symbol(name) if name in ("eps", *layer.settings) else _indexed(name, letters)
 
 
 _FORMULAS = {
@@ -204,45 +221,49 @@ def gradient_symbol(symbol: sp.Indexed) -> sp.Indexed:
     return sp.IndexedBase(f"d{symbol.base.label}")[symbol.indices]
 
 
-def _chain_rule(inputs: Mapping[str, sp.Indexed], steps: dict[str, Step]) -> dict[str, sp.Expr]:
+def upstream_symbol(symbol: sp.Indexed) -> sp.Indexed:
+    """The symbol of the gradient that arrives at an output: dy for y, dmean_out for a mean that is handed back."""
+    label = str(symbol.base.label)
+    return gradient_symbol(symbol) if label == "y" else sp.IndexedBase(f"d{label}_out")[symbol.indices]
+
+
+def _chain_rule(derivation: Derivation) -> dict[str, sp.Expr]:
     """One equation for each named value: the gradients of its consumers times their derivatives."""
     equations: dict[str, sp.Expr] = {}
-    targets = [step.symbol for name, step in reversed(steps.items()) if name != "y"] + list(inputs.values())
-    for target in targets:
-        loss = sum(
-            over_all(gradient_symbol(step.symbol) * step.expression, step.symbol)
-            for step in reversed(steps.values())
-            if any(occurrence.base == target.base for occurrence in step.expression.atoms(sp.Indexed))
-        )
-        equations[f"d{target.base.label}"] = derivative(sp.sympify(loss), target)
+    steps = [step for name, step in reversed(derivation.steps.items())]
+    reaching = [step for step in steps if step.symbol == derivation.steps["y"].symbol]
+    for target in [step.symbol for step in steps[1:]] + list(derivation.inputs.values()):
+        consumers = [step for step in reaching if step.expression.has(target.base)]
+        output = str(target.base.label) in derivation.layer.outputs
+        if not consumers and not output and target not in derivation.inputs.values():
+            continue  # a state after the step: it reaches no output
+        terms = [over_all(gradient_symbol(step.symbol) * step.expression, step.symbol) for step in consumers]
+        arriving = [over_all(upstream_symbol(target) * target, target)] if output else []
+        equations[f"d{target.base.label}"] = derivative(sp.Add(*arriving, *terms), target)
+        reaching += [step for step in steps if step.symbol == target]
     return equations
 
 
 def _direct(derivation: Derivation) -> dict[str, sp.Expr]:
-    """The derivative of Σ dy·y, with every step written out before differentiating."""
-    y = derivation.steps["y"]
-    loss = over_all(gradient_symbol(y.symbol) * derivation.in_inputs(y.expression), y.symbol)
+    """The derivative of the loss, with every step written out before differentiating."""
+    loss = derivation.in_inputs(derivation.loss)
     return {f"d{name}": derivative(loss, symbol) for name, symbol in derivation.inputs.items()}
 
 
 def _closed(derivation: Derivation) -> tuple[dict[str, sp.Expr], dict[str, sp.Expr]]:
     """The chain rule folded: x written through x̂, roots named, vanishing sums dropped, common factors in front."""
-    x, normalised = derivation.inputs["x"], _normalised_step(derivation)
     folded: dict[str, sp.Expr] = {}
     saved: dict[str, sp.Expr] = {}
-    for name in derivation.outputs:
-        gradient = derivation.chain_rule[name]
-        for step in derivation.steps.values():
-            chained = derivation.chain_rule.get(f"d{step.symbol.base.label}")
-            if chained is not None:
-                gradient = replace_indexed(gradient, gradient_symbol(step.symbol), chained)
-        if normalised is not None:
-            slope = derivative(normalised.expression, x)
-            offset = normalised.expression.xreplace({x: sp.S.Zero})
-            gradient = replace_indexed(gradient, x, (normalised.symbol - offset) / slope)
+    for name in (*derivation.outputs, *(["y"] if X_TANGENT in derivation.inputs else [])):
+        gradient = _unfolded(derivation, name)
+        rewritten = _normalised_steps(derivation, ["x"] if name == "y" else derivation.inputs)
+        for large, normalised in rewritten.items():
+            slope = derivative(normalised.expression, large)
+            offset = normalised.expression.xreplace({large: sp.S.Zero})
+            gradient = replace_indexed(gradient, large, (normalised.symbol - offset) / slope)
         folded[name] = gradient
-        saved |= _roots(derivation.steps, gradient)
-    known = Derivation(**{**derivation.__dict__, "saved": MappingProxyType(saved)})
+        saved |= _roots(derivation, gradient)
+    known = replace(derivation, saved=MappingProxyType(saved))
     closed = {}
     for name, gradient in folded.items():
         expression = normal(known.named_roots(gradient))
@@ -251,28 +272,46 @@ def _closed(derivation: Derivation) -> tuple[dict[str, sp.Expr], dict[str, sp.Ex
     return closed, saved
 
 
+def _unfolded(derivation: Derivation, name: str) -> sp.Expr:
+    """A gradient with the gradients of all steps written out; or ẏ, with the tangents of all steps written out."""
+    steps = derivation.steps
+    if name == "y":
+        written = {s.symbol: s.expression for n, s in reversed(steps.items()) if n == "y" or n.endswith(SUFFIX)}
+        expression = steps["y"].symbol
+    else:
+        chained = {gradient_symbol(step.symbol): f"d{n}" for n, step in steps.items()}
+        written = {s: derivation.chain_rule[n] for s, n in chained.items() if n in derivation.chain_rule}
+        expression = derivation.chain_rule[name]
+    for symbol, definition in written.items():
+        expression = replace_indexed(expression, symbol, definition)
+    return expression
+
+
 def _bases(expression: sp.Expr) -> set[str]:
     return {str(occurrence.base.label) for occurrence in expression.atoms(sp.Indexed)}
 
 
-def _normalised_step(derivation: Derivation) -> Step | None:
-    """The step that plays x̂: as large as x, linear in x at the same place, the statistics apart."""
-    x = derivation.inputs["x"]
-    for name, step in derivation.steps.items():
-        if name == "y" or step.symbol.indices != x.indices or step.expression.has(sp.Sum):
-            continue
-        slope = derivative(step.expression, x)
-        if slope != 0 and not slope.has(x):
-            return step
-    return None
+def _normalised_steps(derivation: Derivation, names: Iterable[str]) -> dict[sp.Indexed, Step]:
+    """For those inputs that are as large as x, the step that plays x̂: as large, and linear in it at the same place."""
+    found: dict[sp.Indexed, Step] = {}
+    inputs = [derivation.inputs[name] for name in names]
+    for large in (symbol for symbol in inputs if symbol.indices == derivation.inputs["x"].indices):
+        for name, step in derivation.steps.items():
+            if large in found or name == "y" or step.symbol.indices != large.indices or step.expression.has(sp.Sum):
+                continue
+            slope = derivative(step.expression, large)
+            if slope != 0 and not any(slope.has(symbol) for symbol in (large, *(s.symbol for s in found.values()))):
+                found[large] = step
+    return found
 
 
-_ROOT_NAMES = {"var": "inv_std", "mean_square": "inv_rms"}
+_ROOT_NAMES = {"var": "inv_std", "running_var": "inv_std", "mean_square": "inv_rms"}
 
 
-def _roots(steps: Mapping[str, Step], expression: sp.Expr) -> dict[str, sp.Expr]:
+def _roots(derivation: Derivation, expression: sp.Expr) -> dict[str, sp.Expr]:
     """The roots of statistics that an expression divides by: (σ² + ε)^(-1/2) as inv_std."""
-    statistics = {step.symbol: name for name, step in steps.items()}
+    steps = derivation.steps
+    statistics = {symbol: n for n, symbol in derivation.constants.items()} | {s.symbol: n for n, s in steps.items()}
     roots = {}
     for power in sorted(expression.atoms(sp.Pow), key=sp.default_sort_key):
         owners = [statistics[s] for s in power.base.atoms(sp.Indexed) if s in statistics]
@@ -289,7 +328,7 @@ def factored(expression: sp.Expr) -> sp.Expr:
     if len(terms) == 1:
         return expression
     shared = [f for f in sp.Mul.make_args(sp.gcd_terms(expression, clear=False)) if not isinstance(f, sp.Add)]
-    front = [f for f in shared if f.atoms(sp.Indexed)]
+    front = [f for f in shared if f.atoms(sp.Indexed) and not f.as_base_exp()[1].is_negative]
     return sp.Mul(*front, sp.Add(*(term / sp.Mul(*front) for term in terms)), evaluate=False)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import linecache
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,9 +17,9 @@ import numpy as np
 import sympy as sp
 from sympy.printing.str import StrPrinter
 
-from bncheck.case import Layout
-from bncheck.definitions import Layer
+from bncheck.case import X_TANGENT, Layout
 from bncheck.errors import InvalidDefinition
+from bncheck.layers import Layer
 from bncheck.oracles.symbolic.derivation import (
     SIZES,
     Derivation,
@@ -29,6 +29,7 @@ from bncheck.oracles.symbolic.derivation import (
     gradient_symbol,
     ordered_terms,
     replace_indexed,
+    upstream_symbol,
 )
 from bncheck.oracles.symbolic.sums import normal
 
@@ -38,7 +39,8 @@ class Lowered:
     """The compiled backward pass of one layer on one layout.
 
     `saved(*saved_arguments, eps)` computes what is kept from the forward pass; `backward(*arguments)` returns the
-    gradients in the order of `outputs`. Statistics and parameters have the shape that broadcasts against x.
+    gradients in the order of `outputs`. Of a jvp, `product(*product_arguments)` is ẏ itself, folded; other layers have
+    none. Statistics and parameters have the shape that broadcasts against x.
     """
 
     source: str
@@ -48,13 +50,15 @@ class Lowered:
     backward: Callable[..., tuple[Any, ...]]
     arguments: tuple[str, ...]
     outputs: tuple[str, ...]
+    product: Callable[..., Any] | None = None
+    product_arguments: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=64)
 def lower(layer: Layer, layout: Layout, parameters: tuple[str, ...] | None = None) -> Lowered:
     """The backward pass of `layer` on `layout`, from its derivation.
 
-    >>> from bncheck.definitions import LAYERS
+    >>> from bncheck.layers import LAYERS
     >>> lowered = lower(LAYERS["batch_norm"], Layout("NC", "N", "C"))
     >>> print(lowered.source.partition("m = x.shape[0]")[2].strip())
     centred = x - mean
@@ -67,20 +71,29 @@ def lower(layer: Layer, layout: Layout, parameters: tuple[str, ...] | None = Non
         dx *= gamma * inv_std
         return dx, dgamma, dbeta
     """
-    writer = _Writer(derive(layer, layout, parameters), layout)
-    source = writer.saved_source() + "\n\n" + writer.backward_source()
+    derivation = derive(layer, layout, parameters)
+    gradients = {name: derivation.closed[name] for name in derivation.outputs}
+    backward = _Writer(derivation, layout, gradients)
+    sources = [backward.saved_source(), backward.source(f"{layer.name}_backward")]
+    product = None
+    if "y" in derivation.closed:
+        product = _Writer(derivation, layout, {"y": derivation.closed["y"]})
+        sources.insert(1, product.source(layer.name))
+    source = "\n\n".join(sources)
     namespace: dict[str, Any] = {"np": np, "__name__": f"bncheck.lowered.{layer.name}"}
-    filename = f"<bncheck {layer.name} {layout} {','.join(writer.derivation.inputs)}>"
+    filename = f"<bncheck {layer.name} {layout} {','.join(derivation.inputs)}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(compile(source, filename, "exec"), namespace)  # the source was just written above, from the derivation
     return Lowered(
         source,
         namespace[f"{layer.name}_saved"],
-        tuple(writer.saved_arguments),
-        tuple(writer.derivation.saved),
+        tuple(backward.saved_arguments),
+        tuple(derivation.saved),
         namespace[f"{layer.name}_backward"],
-        tuple(writer.arguments),
-        writer.derivation.outputs,
+        tuple(backward.arguments),
+        derivation.outputs,
+        namespace.get(layer.name),
+        tuple(product.arguments) if product else (),
     )
 
 
@@ -107,23 +120,25 @@ class _Printer(StrPrinter):  # type: ignore[misc]  # SymPy ships no types
 
 
 class _Writer:
-    """Writes the source of one derivation on one layout.
+    """Writes the source of some of one derivation's formulas on one layout.
 
     The formulas are the closed form with x̂ = root · centred put in: the root leaves the sums, so x̂ itself is never
     stored, and `centred` is the one array that becomes dx.
     """
 
-    def __init__(self, derivation: Derivation, layout: Layout) -> None:
+    def __init__(self, derivation: Derivation, layout: Layout, formulas: Mapping[str, sp.Expr]) -> None:
         self.derivation = derivation
         self.layout = layout
         self.known: dict[sp.Sum, sp.Expr] = {}
         self.printer = _Printer()
-        x = derivation.inputs["x"]
-        self.large = {x, gradient_symbol(derivation.steps["y"].symbol)}
+        whole = derivation.inputs["x"].indices
+        self.whole = {n for n in formulas if n == "y" or derivation.symbol(n.removeprefix("d")).indices == whole}
+        self.large = {symbol for symbol in derivation.inputs.values() if symbol.indices == whole}
+        self.large.add(gradient_symbol(derivation.steps["y"].symbol))
         self.locals: dict[str, sp.Expr] = {}
-        self.formulas = dict(derivation.closed)
+        self.formulas = dict(formulas)
         for step in derivation.steps.values():
-            if step.symbol.indices == x.indices and any(e.has(step.symbol.base) for e in self.formulas.values()):
+            if step.symbol.indices == whole and any(e.has(step.symbol.base) for e in self.formulas.values()):
                 self._put_in(step)
         for formula in (*self.formulas.values(), *self.locals.values()):
             if any(power.base.has(sp.Sum) for power in formula.atoms(sp.Pow)):
@@ -133,17 +148,23 @@ class _Writer:
                 )
         used = {s for e in [*self.formulas.values(), *self.locals.values()] for s in e.atoms(sp.Indexed)}
         bases = {s.base.label.name for s in used}
-        symbols = [*derivation.steps, *derivation.saved, *(name for name in derivation.inputs if name != "x")]
-        self.arguments = ["dy", "x", *(name for name in symbols if name in bases)]
+        upstream = [upstream_symbol(derivation.symbol(name)).base.label.name for name in derivation.layer.outputs[:-1]]
+        first = [X_TANGENT, "x"] if "y" in formulas else ["dy", *upstream, "x"]
+        self.small = [*derivation.steps, *derivation.constants, *derivation.saved, *derivation.inputs]
+        self.small = [name for name in self.small if name in bases and name not in first]
+        self.arguments = [*(name for name in first if name in bases or name in ("dy", "x")), *self.small]
         roots = {s for root in derivation.saved.values() for s in root.atoms(sp.Indexed)}
-        self.saved_arguments = [name for name, step in derivation.steps.items() if step.symbol in roots]
+        owners = {**derivation.constants, **{name: step.symbol for name, step in derivation.steps.items()}}
+        self.saved_arguments = [name for name, symbol in owners.items() if symbol in roots]
 
     def _put_in(self, step: Step) -> None:
         """Replaces a step as large as x by its factors; what varies most becomes a local array of its own."""
         small, array = self.derivation.named_roots(step.expression).as_independent(*self.large, as_Add=False)
         if not isinstance(array, sp.Indexed):
-            name = "centred" if isinstance(array, sp.Add) else f"scaled_{step.symbol.base}"
-            taken = {*self.derivation.inputs, *self.derivation.steps, *self.derivation.saved, *self.locals}
+            centring = isinstance(array, sp.Add) and "centred" not in self.locals
+            name = "centred" if centring else f"scaled_{step.symbol.base}"
+            derivation = self.derivation
+            taken = {*derivation.inputs, *derivation.constants, *derivation.steps, *derivation.saved, *self.locals}
             centred = sp.IndexedBase(f"{name}_x" if name in taken else name)
             self.locals[centred.label.name] = array
             array = centred[step.symbol.indices]
@@ -159,21 +180,25 @@ class _Writer:
         returned = ", ".join(derivation.saved)
         return "\n".join([*lines, f"    return {returned}," if returned else "    return ()", ""])
 
-    def backward_source(self) -> str:
-        """The function that computes every gradient."""
-        derivation, layout = self.derivation, self.layout
-        gradients = ", ".join(derivation.outputs)
+    def source(self, function: str) -> str:
+        """The function that computes every formula; the arrays as large as x come last."""
+        layout = self.layout
+        results = ", ".join(self.formulas)
         shape, over = ", ".join(layout.axes), ", ".join(layout.reduced)
+        arrays = ", ".join(name for name in ("x", X_TANGENT, "dy") if name in self.arguments)
+        text = f"{results} for {arrays} of shape ({shape}); statistics over {over}."
+        text = text if len(text) < 100 else text.replace(" for ", "\n\n    for ", 1) + "\n    "
         body = self.sizes()
         body += [f"{name} = {self.text(array)}" for name, array in self.locals.items()]
-        for name in sorted(derivation.outputs, key="dx".__eq__):
-            body += self.gradient(name)
+        pending = sorted(self.formulas, key=lambda name: (name in self.whole, name == "dx"))
+        while pending:
+            body += self.gradient(pending.pop(0), later=pending)
         return "\n".join(
             [
-                f"def {derivation.layer.name}_backward({', '.join(self.arguments)}):",
-                f'    """{gradients} for x, dy of shape ({shape}); statistics over {over}."""',
+                f"def {function}({', '.join(self.arguments)}):",
+                f'    """{text}"""',
                 *(f"    {line}" for line in body),
-                f"    return {gradients}{',' if len(derivation.outputs) == 1 else ''}",
+                f"    return {results}{',' if self.formulas.keys() == {'dx'} else ''}",
                 "",
             ]
         )
@@ -193,13 +218,13 @@ class _Writer:
             if SIZES[letter] in mentioned
         ]
 
-    def gradient(self, name: str) -> list[str]:
-        """Assignments that leave the gradient in a variable of its name."""
+    def gradient(self, name: str, later: list[str]) -> list[str]:
+        """Assignments that leave the gradient in a variable of its name; `later` names those still to come."""
         formula = self.formulas[name]
         sums = sorted(
             formula.atoms(sp.Sum) - set(self.known), key=lambda s: (len(s.atoms(sp.Sum)), sp.default_sort_key(s))
         )  # a sum within a sum comes first
-        if name != "dx" and len(sums) == 1 and not (formula / sums[0]).has(sp.Sum):
+        if name not in self.whole and len(sums) == 1 and not (formula / sums[0]).has(sp.Sum):
             (total,) = sums
             small = formula / total
             self.known[total] = sp.Symbol(name) / small
@@ -211,10 +236,14 @@ class _Writer:
             lines.append(f"{label} = {self.sum_text(total)}")
             self.known[total] = sp.Symbol(label)
         formula = formula.xreplace(self.known)
-        if name != "dx":
+        if name not in self.whole:
             return [*lines, f"{name} = {self.text(formula)}"]
+        if formula == 0:
+            return [f"{name} = 0 * dy"]
         front, terms = _split(formula)
-        return [*lines, *self.in_place(terms), *([f"dx *= {self.text(front)}"] if front != 1 else [])]
+        wanted = [self.formulas[other] for other in later]
+        lines += self.in_place(name, terms, wanted)
+        return [*lines, *([f"{name} *= {self.text(front)}"] if front != 1 else [])]
 
     def sum_text(self, total: sp.Sum) -> str:
         """A sum over axes that keeps them with size 1; a product of two arrays needs no temporary."""
@@ -225,7 +254,7 @@ class _Writer:
         axes = [k for k, axis in enumerate(self.layout.axes) if axis in summed]
         kept = "".join(axis for axis in self.layout.axes if axis not in summed)
         large = {symbol.base for symbol in self.large}
-        like = next((name for name in self.arguments[2:] if self.varies_along(name) == kept), None)
+        like = next((name for name in self.small if self.varies_along(name) == kept), None)
         if len(factors) == 2 and all(isinstance(f, sp.Indexed) and f.base in large for f in factors) and like:
             every = self.layout.axes.lower()
             return f'np.einsum("{every},{every}->{kept.lower()}", {", ".join(labels)}).reshape({like}.shape)'
@@ -239,21 +268,24 @@ class _Writer:
         varying = "".join(self.derivation.roles.get(index.name, "") for index in indices)
         return "".join(axis for axis in self.layout.axes if axis in varying)
 
-    def in_place(self, terms: list[sp.Expr]) -> list[str]:
-        """dx as a running total: first the term whose array can be overwritten, last those that are constant."""
+    def in_place(self, name: str, terms: list[sp.Expr], later: list[sp.Expr]) -> list[str]:
+        """A running total: first the term whose array can be overwritten, last those that are constant."""
         parts = sorted((t.as_independent(*self.large, as_Add=False) for t in terms), key=lambda part: part[1] == 1)
+        wanted = [*later, *self.locals.values()]
         owned = [part for part in parts if self.text(part[1]) in self.locals]
+        owned = [part for part in owned if not any(formula.has(part[1].base) for formula in wanted)]
         if owned and sum(array.has(owned[0][1]) for _, array in parts) == 1:
             first = owned[0]
-            lines = [f"dx = {self.text(first[1])}  # not needed any more: its memory becomes dx"]
-            lines += [f"dx *= {self.text(first[0])}"] if first[0] != 1 else []
+            lines = [f"{name} = {self.text(first[1])}  # not needed any more: its memory becomes {name}"]
+            lines += [f"{name} *= {self.text(first[0])}"] if first[0] != 1 else []
         else:
             first = parts[0]
             fresh = self.text(sp.Mul(*first))
-            lines = [f"dx = {fresh}{'.copy()' if fresh.isidentifier() else ''}"]
+            lines = [f"{name} = {fresh}{'.copy()' if fresh.isidentifier() else ''}"]
         for small, array in (part for part in parts if part is not first):
             negative = small.could_extract_minus_sign()
-            lines.append(f"dx {'-' if negative else '+'}= {self.text(sp.Mul(-small if negative else small, array))}")
+            amount = self.text(sp.Mul(-small if negative else small, array))
+            lines.append(f"{name} {'-' if negative else '+'}= {amount}")
         return lines
 
 

@@ -28,7 +28,7 @@ class Theorem:
 def theorems(derivation: Derivation) -> tuple[Theorem, ...]:
     """The theorems that can be stated about a layer, each proved or refuted.
 
-    >>> from bncheck.definitions import LAYERS
+    >>> from bncheck.layers import LAYERS
     >>> from bncheck.oracles.symbolic.derivation import derive
     >>> [theorem.name for theorem in theorems(derive(LAYERS["batch_norm"])) if theorem.holds]
     ['gradient-sum', 'gradient-projection', 'shift', 'scale', 'identity']
