@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
-from bncheck.case import Case, Enclosure
+from bncheck.case import Case, Enclosure, Layout
 from bncheck.compare import Comparison, Verdict, Vjp, compare, tolerance, wrong_or_unstable
+from bncheck.evaluation import shares
 from bncheck.layers import Layer
 from bncheck.mutants import correct, mutants_for, unseen
 from bncheck.oracles import ball, finite_difference, graph, symbolic
+from bncheck.oracles.symbolic.derivation import derive
+from bncheck.oracles.symbolic.theorems import Coincidence, Theorem, theorems
 from bncheck.suspects import Suspect
 from bncheck.trace import is_centred
 
@@ -61,7 +64,8 @@ class Result:
     """The outcome of some cases: what every subject did, and what went wrong first.
 
     `revealed` counts, for each planted bug, the cases that would have caught it; `known` counts, for each suspect, the
-    cases on which it failed in a way that is known already and that its tally therefore leaves out.
+    cases on which it failed in a way that is known already and that its tally therefore leaves out. `theorems` tells,
+    for each theorem, whether the numbers of all cases bear it out.
     """
 
     cases: int = 0
@@ -71,19 +75,24 @@ class Result:
     revealed: Mapping[str, int] = field(default_factory=dict)
     failures: tuple[Counterexample, ...] = ()
     known: Mapping[str, int] = field(default_factory=dict)
+    theorems: Mapping[str, Tally] = field(default_factory=dict)
 
     def and_also(self, other: Result) -> Result:
         """Both results as one."""
-        names = [*self.tallies, *(name for name in other.tallies if name not in self.tallies)]
         return Result(
             self.cases + other.cases,
             self.vacuous + other.vacuous,
             self.inconclusive + other.inconclusive,
-            {n: self.tallies.get(n, Tally()).and_also(other.tallies.get(n, Tally())) for n in names},
+            _together(self.tallies, other.tallies),
             _added(self.revealed, other.revealed),
             self.failures + other.failures,
             _added(self.known, other.known),
+            _together(self.theorems, other.theorems),
         )
+
+
+def _together(left: Mapping[str, Tally], right: Mapping[str, Tally]) -> dict[str, Tally]:
+    return {name: left.get(name, Tally()).and_also(right.get(name, Tally())) for name in {**left, **right}}
 
 
 def _added(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
@@ -129,6 +138,7 @@ class Bench:
             revealed=_revealed(self.layer, case, truth, allowed[case.dtype]),
             failures=tuple(self._failures(case, findings, crashes)),
             known=dict.fromkeys(known, 1),
+            theorems={name: _instance(used) for name, used in shares(_stated(self.layer, case), case).items()},
         )
 
     def _told_apart(self, vjp: Vjp, case: Case, found: Mapping[str, Comparison]) -> dict[str, Comparison]:
@@ -147,6 +157,20 @@ class Bench:
         nothing = Comparison(Verdict.CRASHED, (), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         for subject, detail in crashes.items():
             yield Counterexample(self.layer.address, subject, "dx", case.origin, nothing, detail, arrays)
+
+
+def _stated(layer: Layer, case: Case) -> tuple[Theorem | Coincidence, ...]:
+    return _theorems(layer, case.layout, tuple(case.parameters))
+
+
+@lru_cache(maxsize=256)
+def _theorems(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> tuple[Theorem | Coincidence, ...]:
+    return theorems(derive(layer, layout, parameters))
+
+
+def _instance(used: float) -> Tally:
+    """What one case says of a theorem, from the share of the rounding bound that its two sides differ by."""
+    return Tally(Verdict.CORRECT if used <= 1 else Verdict.WRONG, 0.0, 0.0, used, 1)
 
 
 def _fails(found: Mapping[str, Comparison]) -> bool:

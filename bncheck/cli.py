@@ -75,7 +75,12 @@ def verify(
     case: Annotated[str | None, typer.Option(help="One case only, as a failing report names it.")] = None,
     format: Annotated[str, typer.Option(help="text, json or junit.")] = "text",  # noqa: A002  # the option's name
     output: Annotated[Path | None, typer.Option(help="A file to write the report to.")] = None,
-    jobs: Annotated[int, typer.Option(help="How many processes work; the report does not depend on it.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="How many processes work; the report does not depend on it.", show_default="one for each CPU"
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the cases, and no real data.")] = False,
     color: Annotated[str, typer.Option(help="When to colour the text: auto, always or never.")] = "auto",
 ) -> None:
@@ -86,7 +91,7 @@ def verify(
     _one_of("format", format, ("text", "json", "junit"))
     _one_of("color", color, ("auto", "always", "never"))
     for name, value, least in (("cases", cases, 1), ("jobs", jobs, 1), ("seed", seed, 0)):
-        if value < least:
+        if value is not None and value < least:
             raise InvalidInput(name, value, f"a whole number of at least {least}", "Leave it out for the default.")
     with _destination(output) as write:
         from bncheck import verify as campaign
@@ -97,7 +102,7 @@ def verify(
 
         for name in dtype or ():
             _one_of("dtype", name, tuple(DTYPES))
-        layers = tuple(LAYERS.values()) if layer is None else (find_layer(layer),)
+        layers = tuple(LAYERS.values()) if layer is None else _with_its_jvp(find_layer(layer), case)
         for found in layers:
             trace(found, found.layouts[0], found.parameters)  # tells what is wrong with a definition before any work
         with _progress(color) as progress:
@@ -106,7 +111,7 @@ def verify(
                 cases=max(1, cases // 10) if quick else cases,
                 seed=seed,
                 dtypes=tuple(dtype) if dtype else tuple(DTYPES),
-                jobs=jobs,
+                jobs=jobs or _processors(),
                 real_data=not quick,
                 only=None if case is None else Recipe.parse(case),
                 progress=progress,
@@ -125,6 +130,17 @@ def verify(
             coloured = color == "always" if output else _coloured(color, sys.stdout)
             write(text.verification(report, colour=coloured))
     raise typer.Exit(_STATUS[report.verdict.value])
+
+
+def _with_its_jvp(layer: Any, case: str | None) -> tuple[Any, ...]:
+    """A layer and its second order, unless one case is asked for."""
+    again = case is None and layer.primal is None and len(layer.outputs) == 1 and not layer.settings
+    return (layer, layer.forward_mode()) if again else (layer,)
+
+
+def _processors() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 INTERRUPTED = 130

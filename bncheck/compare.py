@@ -72,22 +72,23 @@ def tolerance(layer: Layer, case: Case, dtype: Any = None) -> dict[str, Radius]:
         tests/test_tolerance.py: never exceeded by the compiled gradient in a thousand cases of each dtype, wider than
         Arb's own radius, and within 100 roundoffs of the gradient's scale on well-conditioned data with m ≤ 64.
     """
+    known = enclosed(layer, case, dtype)
+    answered = (*layer.returned(known), *case.gradient_names)
+    return {name: known[name].reshape(case.shape_of(name)) for name in answered}
+
+
+def enclosed(layer: Layer, case: Case, dtype: Any = None, **instead: Any) -> dict[str, Any]:
+    """Every named value and gradient on midpoint-radius arrays; `instead` names inputs that are intervals already."""
     fmt = Format.of(dtype or case.dtype)
     axes = case.layout.reduced_axes
 
     def exact(values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: Radius.exact(v, fmt) if isinstance(v, np.ndarray) else v for name, v in values.items()}
 
-    results = symbolic.run(
-        layer,
-        case,
-        Radius.exact(case.x, fmt),
-        exact(case.broadcast_upstream()),
-        exact(case.given()),
-        mean=lambda a: a.mean(axes),
-        sqrt=np.sqrt,
-    )
-    return {name: radius.reshape(case.shape_of(name)) for name, radius in results.items()}
+    given = exact(case.given()) | {name: value for name, value in instead.items() if name != "x"}
+    x = instead.get("x", Radius.exact(case.x, fmt))
+    upstream = exact(case.broadcast_upstream())
+    return symbolic.run(layer, case, x, upstream, given, mean=lambda a: a.mean(axes), sqrt=np.sqrt)
 
 
 def computed_truth(layer: Layer, case: Case) -> dict[str, Enclosure]:

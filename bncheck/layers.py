@@ -42,11 +42,12 @@ class Layer:
     title: str = ""
     source: str = ""  # where `find_layer` found it, for other processes to find it again
     outputs: tuple[str, ...] = ("y",)
+    primal: Layer | None = None  # of a jvp, the layer it is the jvp of
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.source or LAYERS.get(self.name) == self:
             return (find_layer, (self.address,))
-        return (Layer, (self.definition, self.layouts, self.title, "", self.outputs))
+        return (Layer, (self.definition, self.layouts, self.title, "", self.outputs, self.primal))
 
     def __post_init__(self) -> None:
         if not self.layouts:
@@ -141,7 +142,7 @@ class Layer:
     def forward_mode(self) -> Layer:
         """The layer of its Jacobian-vector product."""
         source = f"{self.source}{_JVP}" if self.source else ""
-        return Layer(forward_mode(self.definition), self.layouts, f"{self.name}{_JVP}", source)
+        return Layer(forward_mode(self.definition), self.layouts, f"{self.name}{_JVP}", source, primal=self)
 
 
 _JVP = "_jvp"

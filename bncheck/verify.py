@@ -18,14 +18,15 @@ from typing import Any
 import numpy as np
 
 from bncheck import __version__
-from bncheck.bench import Bench, Counterexample, Result
+from bncheck.bench import Bench, Counterexample, Result, Tally
 from bncheck.case import DTYPES
 from bncheck.compare import Verdict, Vjp
 from bncheck.errors import InvalidInput
 from bncheck.layers import LAYERS, Layer
 from bncheck.minibatches import minibatches
-from bncheck.oracles.symbolic.derivation import SIZES, derive
+from bncheck.oracles.symbolic.derivation import SIZES, Derivation, derive
 from bncheck.oracles.symbolic.proof import Proof, prove
+from bncheck.oracles.symbolic.theorems import theorems
 from bncheck.recipes import Recipe
 from bncheck.suspects import Suspect, installed_for
 
@@ -34,14 +35,31 @@ UNIT = 20
 
 
 @dataclass(frozen=True)
+class Statement:
+    """A theorem about a layer, and whether it is proved for every way in which the layer's layouts use their axes."""
+
+    name: str
+    statement: str
+    words: str
+    proved: bool
+
+
+@dataclass(frozen=True)
 class LayerReport:
-    """One layer of a campaign: its proof and the result of its cases."""
+    """One layer of a campaign: its proof, its theorems and the result of its cases."""
 
     layer: str
     proof: Proof
     sizes: Mapping[str, str]
     result: Result
     suspects: tuple[str, ...]
+    theorems: tuple[Statement, ...] = ()
+
+    @property
+    def refuted(self) -> tuple[str, ...]:
+        """The theorems that are proved, and that the numbers of some case contradict."""
+        instances = self.result.theorems
+        return tuple(t.name for t in self.theorems if t.proved and instances.get(t.name, Tally()).verdict.failed)
 
 
 @dataclass(frozen=True)
@@ -58,7 +76,7 @@ class Report:
 
         Where no case of a layer could have told right from wrong, nothing is concluded.
         """
-        if not all(report.proof.proved for report in self.layers):
+        if any(report.refuted or not report.proof.proved for report in self.layers):
             return Verdict.WRONG
         told = Verdict.worst([tally.verdict for report in self.layers for tally in report.result.tallies.values()])
         for result in (report.result for report in self.layers):
@@ -114,16 +132,21 @@ def verify(
     reports = []
     for layer, result in zip(layers, results, strict=True):
         names = tuple(s.name for s in installed_for(layer)) + tuple(suspects or ())
-        reports.append(LayerReport(layer.name, *_proved(layer), result, names))
+        derivations = list({tuple(d.roles): d for d in (derive(layer, layout) for layout in layer.layouts)}.values())
+        proof = Proof(layer.name, tuple(step for derivation in derivations for step in prove(derivation).steps))
+        played = {letter: axes for derivation in derivations for letter, axes in derivation.roles.items()}
+        sizes = {letter: played[letter] for letter in SIZES if letter in played}
+        reports.append(LayerReport(layer.name, proof, sizes, result, names, _stated(derivations)))
     return Report(__version__, seed, tuple(reports))
 
 
-def _proved(layer: Layer) -> tuple[Proof, dict[str, str]]:
-    """The proof for every way in which the layer's layouts use their axes, and what each index runs over."""
-    derivations = {tuple(d.roles): d for d in (derive(layer, layout) for layout in layer.layouts)}
-    steps = tuple(step for derivation in derivations.values() for step in prove(derivation).steps)
-    played = {letter: axes for d in derivations.values() for letter, axes in d.roles.items()}
-    return Proof(layer.name, steps), {letter: played[letter] for letter in SIZES if letter in played}
+def _stated(derivations: list[Derivation]) -> tuple[Statement, ...]:
+    """The theorems of a layer, proved where they are for every way in which its layouts use their axes."""
+    stated: dict[str, Statement] = {}
+    for theorem in (theorem for derivation in derivations for theorem in theorems(derivation)):
+        known = stated.get(theorem.name, Statement(theorem.name, theorem.statement, theorem.words, True))
+        stated[theorem.name] = replace(known, proved=known.proved and theorem.holds)
+    return tuple(stated.values())
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ FLOORS = [
     ["suspects.torch"],
     ["suspects"],
     ["compare", "mutants"],
+    ["evaluation"],
     ["checks", "bench"],
     ["verify"],
     ["report", "report.writer", "report.text"],

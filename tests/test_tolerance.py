@@ -93,7 +93,7 @@ def arb_radius(case: Case) -> dict[str, Array]:
             sqrt=np.sqrt,
         )
         radius = np.vectorize(lambda b: float(b.rad()) if b.is_finite() else 0.0, otypes=[float])
-        return {name: radius(value) for name, value in results.items()}
+        return {name: radius(results[name]) for name in ("y", *case.gradient_names)}
 
 
 @pytest.mark.parametrize("dtype", list(DTYPES))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from itertools import chain
 from types import MappingProxyType
@@ -14,6 +13,7 @@ from bncheck.oracles.symbolic.lowering import lower
 from bncheck.oracles.symbolic.proof import Proof
 from bncheck.oracles.symbolic.theorems import theorems as statements
 from bncheck.report.notations import FIXED, WIDTH, Latex, MathML, Unicode
+from bncheck.report.text import columns
 from bncheck.report.writer import Writer
 
 FORMS = ("chain-rule", "direct", "closed")
@@ -71,20 +71,15 @@ def _unicode(derivation: Derivation, proof: Proof, form: str, layout: Layout) ->
 def _wrapped(left: str, right: str) -> str:
     """An equation in one line if it fits; else a line for each term, broken before · where that is too long."""
     lines = [left]
-    margin = " " * _columns(left)
-    for term in [right] if _columns(left + right) <= WIDTH else re.split(r"(?= [+−] )", right):
+    margin = " " * columns(left)
+    for term in [right] if columns(left + right) <= WIDTH else re.split(r"(?= [+−] )", right):
         if lines != [left]:
             lines.append(margin[:-1])
         for part in re.split(r"(?= · )", term):
-            if lines[-1] not in (left, margin[:-1]) and _columns(lines[-1] + part) > WIDTH:
+            if lines[-1] not in (left, margin[:-1]) and columns(lines[-1] + part) > WIDTH:
                 lines.append(margin[:-1])
             lines[-1] += part
     return "\n".join(lines).replace(FIXED, " ")
-
-
-def _columns(text: str) -> int:
-    """How many columns a text takes up: a combining accent takes none."""
-    return sum(not unicodedata.combining(character) for character in text)
 
 
 def _latex(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bncheck.bench import Counterexample, Tally
 from bncheck.report.text import known, reproduce
-from bncheck.verify import LayerReport, Report
+from bncheck.verify import LayerReport, Report, Statement
 
 
 def verification(report: Report) -> str:
@@ -43,8 +43,20 @@ def _layer(report: LayerReport) -> dict[str, Any]:
         "inconclusive": report.result.inconclusive,
         "oracles": {name: tally for name, tally in tallies.items() if name not in report.suspects},
         "suspects": {name: tally for name, tally in tallies.items() if name in report.suspects},
+        "theorems": {theorem.name: _theorem(theorem, report) for theorem in report.theorems},
         "mutants": dict(report.result.revealed),
         "known": {name: {"cases": count, "words": known(name)} for name, count in report.result.known.items()},
+    }
+
+
+def _theorem(theorem: Statement, report: LayerReport) -> dict[str, Any]:
+    found = report.result.theorems.get(theorem.name, Tally())
+    return {
+        "statement": theorem.statement,
+        "proved": theorem.proved,
+        "refuted": theorem.name in report.refuted,
+        "cases": found.cases,
+        "worst_radius_fraction": found.worst_radius_fraction,
     }
 
 

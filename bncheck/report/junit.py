@@ -12,7 +12,7 @@ from bncheck.verify import LayerReport, Report
 
 
 def verification(report: Report) -> str:
-    """One test suite for each layer; one test case for its proof and for each oracle and suspect."""
+    """One test suite for each layer; one test case for its proof, each theorem, oracle and suspect."""
     root = ElementTree.Element("testsuites", name="bncheck verify")
     for layer in report.layers:
         root.append(_suite(layer))
@@ -26,6 +26,12 @@ def _suite(report: LayerReport) -> ElementTree.Element:
     if report.proof.failure is not None:
         message = f"{report.proof.failure.claim} fails for {report.proof.failure.gradient}"
         ElementTree.SubElement(proof, "failure", message=message)
+    for theorem in report.theorems:
+        case = ElementTree.SubElement(suite, "testcase", classname=report.layer, name=f"theorem {theorem.name}")
+        if theorem.name in report.refuted:
+            ElementTree.SubElement(case, "failure", message=f"the numbers contradict {theorem.statement}")
+        elif not theorem.proved:
+            ElementTree.SubElement(case, "skipped", message=f"does not hold: {theorem.statement}")
     for name, tally in report.result.tallies.items():
         case = ElementTree.SubElement(suite, "testcase", classname=report.layer, name=_xml(name))
         found = next((failure for failure in report.result.failures if failure.subject == name), None)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import sympy as sp
 
-from bncheck.report.writer import Notation, Piece
+from bncheck.report.writer import Notation, Piece, Shown
 
 WIDTH = 80
 """How many columns of a terminal a unicode formula takes up at most, where it can be broken."""
@@ -49,8 +49,10 @@ class Unicode(Notation):
     def size(self, name: str) -> str:
         return name
 
-    def value(self, name: str, indices: list[str]) -> str:
-        return f"{_GLYPHS.get(name, name)}[{','.join(indices)}]" if indices else _GLYPHS.get(name, name)
+    def value(self, shown: Shown, indices: list[str]) -> str:
+        glyph = _GLYPHS.get(shown.name, shown.name) + (f"_{shown.mark}" if shown.mark else "")
+        glyph = f"{'δ' if shown.tangent else ''}{glyph}{'′' if shown.after else ''}"
+        return f"{glyph}[{','.join(indices)}]" if indices else glyph
 
     def gradient(self, of: str) -> str:
         return f"∂ℓ/∂{of}"
@@ -111,11 +113,14 @@ class Latex(Notation):
     def size(self, name: str) -> str:
         return r"\varepsilon" if name == "ε" else name
 
-    def value(self, name: str, indices: list[str]) -> str:
-        plain = name if len(name) == 1 else rf"\mathrm{{{name}}}".replace("_", r"\_")
-        symbol, exponent = _SYMBOLS.get(name, (plain, ""))
-        subscript = " ".join(indices).replace("′", "'")
-        return symbol + (f"_{{{subscript}}}" if indices else "") + (f"^{{{exponent}}}" if exponent else "")
+    def value(self, shown: Shown, indices: list[str]) -> str:
+        plain = shown.name if len(shown.name) == 1 else rf"\mathrm{{{shown.name}}}".replace("_", r"\_")
+        symbol, exponent = _SYMBOLS.get(shown.name, (plain, ""))
+        marks = [rf"\mathrm{{{shown.mark}}},"] if shown.mark else []
+        subscript = " ".join([*marks, *indices]).replace("′", "'").rstrip(",")
+        exponent = " ".join([*([r"\prime"] if shown.after else []), *([exponent] if exponent else [])])
+        symbol = rf"\delta {symbol}" if shown.tangent else symbol
+        return symbol + (f"_{{{subscript}}}" if subscript else "") + (f"^{{{exponent}}}" if exponent else "")
 
     def gradient(self, of: str) -> str:
         return rf"\frac{{\partial \ell}}{{\partial {of}}}"
@@ -156,14 +161,20 @@ class MathML(Notation):
     def size(self, name: str) -> str:
         return f"<mi>{name}</mi>"
 
-    def value(self, name: str, indices: list[str]) -> str:
-        glyph = _GLYPHS.get(name, name)
-        symbol = '<mover accent="true"><mi>x</mi><mo>^</mo></mover>' if name == "xhat" else f"<mi>{glyph[:1]}</mi>"
-        symbol = f"<mi>{glyph}</mi>" if name not in ("xhat", "var") else symbol
-        subscript = f"<mrow>{''.join(map(self.size, indices))}</mrow>"
-        if name == "var":
-            return f"<msubsup>{symbol}{subscript}<mn>2</mn></msubsup>"
-        return f"<msub>{symbol}{subscript}</msub>" if indices else symbol
+    def value(self, shown: Shown, indices: list[str]) -> str:
+        glyph = _GLYPHS.get(shown.name, shown.name)
+        symbol = f"<mi>{glyph.removesuffix('²')}</mi>"
+        if shown.name == "xhat":
+            symbol = '<mover accent="true"><mi>x</mi><mo>^</mo></mover>'
+        marks = [f"<mtext>{shown.mark}</mtext>"] if shown.mark else []
+        subscript = f"<mrow>{''.join([*marks, *map(self.size, indices)])}</mrow>"
+        above = ("<mo>′</mo>" if shown.after else "") + ("<mn>2</mn>" if glyph.endswith("²") else "")
+        above = f"<mrow>{above}</mrow>" if shown.after else above
+        if marks or indices:
+            symbol = f"<msubsup>{symbol}{subscript}{above}</msubsup>" if above else f"<msub>{symbol}{subscript}</msub>"
+        elif above:
+            symbol = f"<msup>{symbol}{above}</msup>"
+        return f"<mrow><mi>δ</mi>{symbol}</mrow>" if shown.tangent else symbol
 
     def gradient(self, of: str) -> str:
         return f"<mfrac><mrow><mi>∂</mi><mi>ℓ</mi></mrow><mrow><mi>∂</mi>{of}</mrow></mfrac>"

@@ -7,7 +7,8 @@ import platform
 import re
 import shlex
 import textwrap
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 
 import numpy as np
@@ -43,14 +44,18 @@ _WORDS = {
 
 
 def verification(report: Report, *, colour: bool = False) -> str:
-    """The report of a campaign; where something fails, in one screen: the other layers take a line each."""
+    """The report of a campaign: a layer in detail, several in a table; where something fails, in one screen."""
     lines: list[Text] = []
     failing = next((layer for layer in report.layers if _fails(report, layer)), None)
-    brief = [layer for layer in report.layers if failing is not None and layer is not failing]
-    width = max((len(layer.layer) for layer in brief), default=0)
-    lines += [_brief(layer, width) for layer in brief] + [Text()] * bool(brief)
-    for layer in report.layers if failing is None else [failing]:
-        lines += [*_layer(layer), Text()]
+    if failing is not None:
+        others = [layer for layer in report.layers if layer is not failing]
+        lines += [*_overview(others), Text()] if others else []
+        lines += [*_layer(failing), Text()]
+    elif len(report.layers) > _DETAILED:
+        lines += [*_overview(report.layers), Text(), *_suspects(report.layers), *_theorems(report.layers), Text()]
+    else:
+        for layer in report.layers:
+            lines += [*_layer(layer), *([Text(), *_theorems([layer])] if layer.theorems else []), Text()]
     if report.counterexample is not None:
         lines += [*_counterexample(report.counterexample), Text()]
     lines += [Text(f"{word:<12}  {_WORDS[word]}", "dim") for word in _used(report)]
@@ -64,6 +69,10 @@ def verification(report: Report, *, colour: bool = False) -> str:
     return stream.getvalue()
 
 
+_DETAILED = 2
+"""How many layers are shown in detail; more are shown in a table."""
+
+
 def _used(report: Report) -> list[str]:
     """The words in a report that want an explanation."""
     results = [layer.result for layer in report.layers]
@@ -73,23 +82,72 @@ def _used(report: Report) -> list[str]:
     return [word for word in _WORDS if word in used]
 
 
+def columns(text: str) -> int:
+    """How many columns a text takes up: a combining accent takes none."""
+    return sum(not unicodedata.combining(character) for character in text)
+
+
 def _fails(report: Report, layer: LayerReport) -> bool:
     """Whether a layer is the one to look at: that of the counterexample, or one whose proof fails."""
     found = report.counterexample
     if found is None:
-        return not layer.proof.proved
+        return bool(layer.refuted) or not layer.proof.proved
     return any((f.case, f.subject, f.layer) == (found.case, found.subject, found.layer) for f in layer.result.failures)
 
 
-def _brief(report: LayerReport, width: int) -> Text:
-    """A layer in one line."""
-    tallies, verdict = report.result.tallies, Report(__version__, 0, (report,)).verdict
-    failed = [name for name, tally in tallies.items() if tally.verdict.failed]
-    worst = max((tally.worst_radius_fraction for tally in tallies.values()), default=0.0)
-    told = ", ".join(failed) if failed else f"{report.result.cases} cases, at most {worst:.3g} of tolerance"
-    told = told if report.proof.proved else "not proved"
-    line = textwrap.shorten(told, WIDTH - width - 16, placeholder=" …")
-    return Text.assemble(f"{report.layer:<{width}}  ", (f"{verdict.value:<12}", _COLOURS[verdict]), f"  {line}")
+def _overview(layers: Sequence[LayerReport]) -> Iterator[Text]:
+    """A line for each layer: its proof, its cases, what they would have caught, and the worst of its oracles."""
+    verdicts = [Report(__version__, 0, (layer,)).verdict for layer in layers]
+    width = max(len(layer.layer) for layer in layers)
+    room = max(len("verdict"), *map(len, verdicts))
+    yield Text(f"{'layer':<{width}}  {'verdict':<{room}}  proved  conclusive  planted bugs  of tolerance", "dim")
+    for layer, verdict in zip(layers, verdicts, strict=True):
+        result = layer.result
+        conclusive = f"{result.cases - result.vacuous - result.inconclusive} of {result.cases}"
+        caught = f"{sum(map(bool, result.revealed.values()))} of {len(result.revealed)}" if result.revealed else "-"
+        worst = max((tally.worst_radius_fraction for tally in result.tallies.values()), default=0.0)
+        yield Text.assemble(
+            f"{layer.layer:<{width}}  ",
+            (f"{verdict.value:<{room}}", _COLOURS[verdict]),
+            f"  {'yes' if layer.proof.proved else 'no':<6}  {conclusive:>10}  {caught:>12}  {worst:>12.3g}",
+        )
+
+
+def _suspects(layers: Sequence[LayerReport]) -> Iterator[Text]:
+    """A line for each suspect, and what is known to be amiss with it."""
+    named = [(layer, name) for layer in layers for name in layer.suspects if name in layer.result.tallies]
+    if not named:
+        return
+    verdict = max(len("verdict"), *(len(layer.result.tallies[name].verdict) for layer, name in named))
+    width = min(WIDTH - verdict - 38, max(len("suspect"), *(len(name) for _, name in named)))
+    yield Text(f"{'suspect':<{width}}  {'verdict':<{verdict}}  cases  worst error  of tolerance", "dim")
+    for layer, name in named:
+        yield _row(name, width, layer.result.tallies[name], verdict, margin="")
+    yield Text()
+    for layer in layers:
+        for name, count in layer.result.known.items():
+            yield from _entry("known", f"{name}, on {count} of the cases: {known(name)}")
+            yield Text()
+
+
+def _theorems(layers: Sequence[LayerReport]) -> Iterator[Text]:
+    """A line for each theorem: on how many cases the numbers bear it out, and how closely."""
+    stated = {theorem.name: theorem for layer in reversed(layers) for theorem in layer.theorems}
+    stated = {theorem.name: stated[theorem.name] for layer in layers for theorem in layer.theorems}
+    width = max((len(name) for name in stated), default=0)
+    room = WIDTH - width - 24
+    yield Text(f"{'theorem':<{width}}  {'proved':<{room}}  cases  of tolerance", "dim")
+    for name, theorem in stated.items():
+        proved = [layer for layer in layers if any(t.name == name and t.proved for t in layer.theorems)]
+        tally = Tally()
+        for layer in proved:
+            tally = tally.and_also(layer.result.theorems.get(name, Tally()))
+        refuted = any(name in layer.refuted for layer in layers)
+        words = theorem.statement if proved else f"does not hold: {theorem.statement}"
+        words = words if len(words) <= room else f"{words[: room - 1]}…"
+        words += " " * (room - columns(words))
+        told = f"{tally.cases:>5}  {tally.worst_radius_fraction:>12.3g}" if proved else f"{'-':>5}  {'-':>12}"
+        yield Text(f"{name:<{width}}  {words}  {told}", "bold red" if refuted else "")
 
 
 def _layer(report: LayerReport) -> Iterator[Text]:
@@ -101,6 +159,8 @@ def _layer(report: LayerReport) -> Iterator[Text]:
         yield from _entry("proof", f"for every {sizes}: chain rule = derivative = closed form")
     else:
         yield from _entry("not proved", f"{proof.failure.claim} fails for {proof.failure.gradient}", "bold red")
+    for name in report.refuted:
+        yield from _entry("refuted", f"the theorem {name} fails on numbers", "bold red")
     conclusive = result.cases - result.vacuous - result.inconclusive
     yield from _entry(
         "cases",
@@ -136,7 +196,7 @@ def _planted(result: Result) -> str:
     return told if result.cases == 1 else f"{told}, the rarest ({rarest}) {result.revealed[rarest]} times"
 
 
-def _row(name: str, width: int, tally: Tally, verdict: int) -> Text:
+def _row(name: str, width: int, tally: Tally, verdict: int, margin: str = "  ") -> Text:
     shown = name if len(name) <= width else "…" + name[1 - width :]
     error, fraction = f"{tally.worst_relative_error:.1e}", f"{tally.worst_radius_fraction:.3g}"
     if name == "ball":
@@ -144,7 +204,7 @@ def _row(name: str, width: int, tally: Tally, verdict: int) -> Text:
     if tally.verdict is Verdict.CRASHED:
         error = fraction = "-"
     told = (f"{tally.verdict.value:<{verdict}}", _COLOURS[tally.verdict])
-    return Text.assemble(f"  {shown:<{width}}  ", told, f"  {tally.cases:>5}  {error:>11}  {fraction:>12}")
+    return Text.assemble(f"{margin}{shown:<{width}}  ", told, f"  {tally.cases:>5}  {error:>11}  {fraction:>12}")
 
 
 def _counterexample(found: Counterexample) -> Iterator[Text]:

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 import sympy as sp
 
+from bncheck.case import X_TANGENT
 from bncheck.oracles.symbolic.derivation import ALONE, EPS, Derivation, Equations
 from bncheck.oracles.symbolic.sums import contract, substitute
+from bncheck.tangents import SUFFIX, tangent_of
 
 
 def _equations(derivation: Derivation, form: str) -> Equations:
@@ -60,6 +62,29 @@ class Piece(NamedTuple):
     loose: bool = False
 
 
+class Shown(NamedTuple):
+    """A name taken apart: ``new_running_var`` is the variance, marked as running, after the step."""
+
+    name: str
+    tangent: bool = False
+    mark: str = ""
+    after: bool = False
+
+    @classmethod
+    def of(cls, name: str) -> Shown:
+        """The parts of a value's name.
+
+        >>> Shown.of("new_running_var")
+        Shown(name='var', tangent=False, mark='run', after=True)
+        """
+        plain = name.removesuffix(SUFFIX)
+        after = plain.startswith("new_running_")
+        running = plain.removeprefix("new_").startswith("running_")
+        mark = "run" if running else "out" if plain.endswith("_out") else ""
+        base = plain.removeprefix("new_").removeprefix("running_") if running else plain.removesuffix("_out")
+        return cls(base, plain != name, mark, after)
+
+
 class Notation(ABC):
     """How the parts of a formula are written; every method takes and returns text."""
 
@@ -72,8 +97,8 @@ class Notation(ABC):
         """A size, such as m, or ε."""
 
     @abstractmethod
-    def value(self, name: str, indices: list[str]) -> str:
-        """A named value with its indices: x, γ, μ, σ²."""
+    def value(self, shown: Shown, indices: list[str]) -> str:
+        """A named value with its indices: x, γ, μ, σ²; δx is the tangent of x."""
 
     @abstractmethod
     def gradient(self, of: str) -> str:
@@ -116,6 +141,9 @@ class Notation(ABC):
         return self.brackets(piece.text) if piece.loose else piece.text
 
 
+_NUMBERS = MappingProxyType({"eps": "ε", "new_weight": "w", "ddof": "d"})
+"""How plain numbers are written."""
+
 _BOUND = MappingProxyType({"n": "np", "i": "ij", "c": "cd", "k": "kl"})
 """The names of each role's index, in the order in which nested sums take them."""
 
@@ -131,7 +159,8 @@ class Writer:
         self.notation = notation
         self.names: dict[str, set[str]] = {letter: {letter} for letter in derivation.roles}
         self.gradients = {f"d{name}": k for k, name in enumerate([*reversed(derivation.steps), *derivation.inputs])}
-        taken = {*derivation.inputs, *derivation.steps}
+        self.gradients |= {f"{name}_out": 0 for name in self.gradients}
+        taken = {*derivation.inputs, *derivation.constants, *derivation.steps}
         self.roots = {}
         for name in derivation.saved:
             root = name.removeprefix("inv_")
@@ -140,7 +169,8 @@ class Writer:
     def equations(self, form: str) -> tuple[list[tuple[str, list[tuple[bool, str]]]], ...]:
         """The forward and the backward equations, each as its left side and the signed terms of its right side."""
         derivation, gradients = self.derivation, _equations(self.derivation, form)
-        forward = [(step.symbol, step.expression) for step in derivation.steps.values()]
+        folded = {name: gradients[name] for name in derivation.steps if name in gradients}
+        forward = [(step.symbol, folded.get(name, step.expression)) for name, step in derivation.steps.items()]
         for name, root in derivation.saved.items():
             symbol = derivation.symbol(name)
             if any(expression.has(symbol.base) for expression in gradients.values()):
@@ -148,6 +178,7 @@ class Writer:
         backward = [
             (sp.IndexedBase(name)[derivation.symbol(name[1:]).indices], expression)
             for name, expression in gradients.items()
+            if name not in folded
         ]
         return [self.equation(*sides) for sides in forward], [self.equation(*sides) for sides in backward]
 
@@ -182,7 +213,7 @@ class Writer:
         later = [self.gradients[_label(s)] for s in term.atoms(sp.Indexed) if _label(s) in self.gradients]
         return (
             min(later, default=0),
-            isinstance(term, sp.Symbol),
+            term == EPS,
             sum(isinstance(f, sp.Sum) for f in factors),
             _negative(term),
             not any(s.indices == whole and _label(s) not in self.gradients for s in outside),
@@ -231,7 +262,7 @@ class Writer:
         if isinstance(expression, sp.Indexed):
             return self.indexed(expression, scope)
         if expression.is_Symbol:
-            return self.notation.size("ε" if expression == EPS else expression.name)
+            return self.notation.size(_NUMBERS.get(expression.name, expression.name))
         return self.expression(expression, scope)
 
     def sum_over(self, total: sp.Sum, scope: Mapping[sp.Symbol, str]) -> str:
@@ -253,8 +284,13 @@ class Writer:
         """A named value or a gradient."""
         label, indices = _label(symbol), [scope[index] for index in symbol.indices if index != ALONE]
         if label in self.gradients:
-            return self.notation.gradient(self.notation.value(label[1:], indices))
-        return self.notation.value(label, indices)
+            return self.notation.gradient(self.notation.value(self.shown(label[1:]), indices))
+        return self.notation.value(self.shown(label), indices)
+
+    def shown(self, name: str) -> Shown:
+        """How a value's name is built: of a jvp, y is itself a tangent."""
+        jvp = X_TANGENT in self.derivation.inputs
+        return Shown.of(tangent_of(name) if jvp and name == "y" else name)
 
     def holds_gradient(self, expression: sp.Expr) -> bool:
         """Whether a gradient occurs in an expression."""

@@ -27,8 +27,9 @@ def vjp(layer: Layer, case: Case) -> Gradients:
     upstream = case.broadcast_upstream()
     mean, sqrt = (lambda a: np.mean(a, axis=axes, keepdims=True)), np.sqrt
     with np.errstate(all="ignore"):
-        results = run(layer, case, case.x, upstream, case.given(), mean=mean, sqrt=sqrt)
-    return {name: np.asarray(value).reshape(case.shape_of(name)) for name, value in results.items()}
+        known = run(layer, case, case.x, upstream, case.given(), mean=mean, sqrt=sqrt)
+    answered = (*layer.returned(known), *case.gradient_names)
+    return {name: np.asarray(known[name]).reshape(case.shape_of(name)) for name in answered}
 
 
 def run(
@@ -36,18 +37,18 @@ def run(
 ) -> dict[str, Any]:
     """The forward definition and the compiled backward on any kind of array: floats, midpoint-radius, Arb balls.
 
-    What is given, what arrives from upstream and what is returned have the shape that broadcasts against x.
+    Returns
+        Everything by name: inputs, named results, what is saved, gradients; in shapes that broadcast against x.
     """
     lowered = lower(layer, case.layout, tuple(case.parameters))
     known = layer.forward(x, given, case.eps, mean=mean, sqrt=sqrt, count=case.count)
-    returned = layer.returned(known)
     known |= {"x": x, **given, **{_arriving(name): value for name, value in upstream.items()}}
     saved = lowered.saved(*(known[name] for name in lowered.saved_arguments), case.eps)
     known |= zip(lowered.saved_outputs, saved, strict=True)
     if lowered.product is not None:
         known["y"] = lowered.product(*(known[name] for name in lowered.product_arguments))
     gradients = lowered.backward(*(known[name] for name in lowered.arguments))
-    return {**{name: known[name] for name in returned}, **dict(zip(lowered.outputs, gradients, strict=True))}
+    return {**known, **dict(zip(lowered.outputs, gradients, strict=True))}
 
 
 def _arriving(name: str) -> str:

@@ -107,6 +107,16 @@ def roles(layout: Layout) -> dict[str, str]:
     return {letter: played[letter] for letter in _ROLES if letter in played}
 
 
+def abstract(played: Mapping[str, str]) -> Layout:
+    """The layout with one axis for each role, under the name of its index.
+
+    >>> str(abstract({"i": "NHW", "c": "C"}))
+    'ic:i:c'
+    """
+    letters = "".join(played)
+    return Layout(letters, "".join(a for a in letters if a in "ik"), "".join(a for a in letters if a in "ck"))
+
+
 def index(letter: str) -> sp.Symbol:
     """The free index of a role."""
     return sp.Symbol(letter)
@@ -144,12 +154,7 @@ def derive(layer: Layer, layout: Layout | None = None, parameters: tuple[str, ..
     layout = layout or layer.layouts[0]
     played = roles(layout)
     if layout.axes != "".join(played):
-        abstract = Layout(
-            "".join(played),
-            "".join(letter for letter in played if letter in "ik"),
-            "".join(letter for letter in played if letter in "ck"),
-        )
-        shared = derive(layer, abstract, parameters)
+        shared = derive(layer, abstract(played), parameters)
         return replace(shared, roles=MappingProxyType(played))
     parameters = layer.parameters if parameters is None else parameters
     inputs, constants, steps = _read(layer, layout, parameters)
