@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bncheck.radius import Format, Radius
+from bncheck.formats import Format
+from bncheck.radius import Radius
 
 HALF = Format.of("float16")
 DOUBLE = Format.of("float64")
