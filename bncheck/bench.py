@@ -111,7 +111,10 @@ class Bench:
         crashes: dict[str, str] = {}
         for name, vjp in vjps.items():
             try:
-                findings[name] = compare(vjp(case), truth, allowed[name])
+                got = vjp(case)
+                if not got:
+                    raise TypeError("it returned no gradient")  # noqa: TRY301  # as much a crash as any other
+                findings[name] = compare(got, truth, allowed[name])
             except Exception as error:  # whatever somebody's code does is a finding about that code
                 crashes[name] = f"{type(error).__name__}: {error}"
         known = [s.name for s in self.suspects if s.known and s.known.shows(case) and _fails(findings.get(s.name, {}))]

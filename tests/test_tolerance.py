@@ -43,7 +43,7 @@ def in_another_order(case: Case) -> Case:
 
 @dataclass(frozen=True, eq=False)
 class Rounded(NDArrayOperatorsMixin):
-    """An array whose every operation rounds to its dtype; NumPy itself adds up half types in float32, or widens them."""
+    """An array whose every operation rounds to its dtype, where NumPy itself widens half types or adds in float32."""
 
     value: Array
     step: int  # 1 adds up from the first to the last, -1 backwards
@@ -104,7 +104,6 @@ def test_the_compiled_gradient_never_leaves_its_radius(dtype: str, compiled: Cal
                     fraction = np.where(np.isinf(limit), 0.0, truth[name].distance(value) / limit)
                 worst = max(worst, float(fraction.max()))
                 assert fraction.max() <= 1, (str(recipe), name, float(fraction.max()))
-    print(dtype, compiled, worst, finite, reordered)
     assert finite > CASES  # most radii are finite, or the test would prove little
     stored_wide = DTYPES[dtype] == working(DTYPES[dtype])  # or else the one rounding at the end hides the order
     if stored_wide or compiled is rounded_at_every_step:
@@ -155,12 +154,15 @@ def arb_radius(case: Case) -> dict[str, Array]:
 def test_on_well_conditioned_data_the_radius_stays_within_100_roundoffs_of_the_gradients_scale(dtype: str) -> None:
     """Well-conditioned: each group of x and of dy has mean 0 and variance 1, and they correlate by at most 0.1.
 
-    The scale of a gradient is the largest sum of the absolute values of its terms.
+    The scale of a gradient is the largest sum of the absolute values of its terms. A sum of 64 numbers, each step of
+    it rounded to bfloat16, may be off by a quarter already: groups are smaller there. What is rounded once is within
+    little more than that one rounding of its own size.
     """
     rng = np.random.default_rng(3)
-    widest = 0.0
+    largest = 16 if dtype == "bfloat16" else 64
+    widest = once = 0.0
     for k in range(400):
-        count = 64 if k % 2 else int(rng.integers(4, 65))
+        count = largest if k % 2 else int(rng.integers(4, largest + 1))
         x = standardised(rng.normal(size=(count, 3)))
         rest = rng.normal(size=(count, 3))
         along = rng.uniform(-0.1, 0.1, size=3)
@@ -174,9 +176,11 @@ def test_on_well_conditioned_data_the_radius_stays_within_100_roundoffs_of_the_g
             "dgamma": abs(dy * x).sum(axis=0),
             "dbeta": abs(dy).sum(axis=0),
         }
-        for name, radius in tolerance(LAYER, case).items():
-            widest = max(widest, float(radius.radius.max() / terms[name].max() / Format.of(case.dtype).roundoff))
+        scale = {name: float(term.max()) * Format.of(dtype).roundoff for name, term in terms.items()}
+        widest = max(widest, *(float(r.radius.max()) / scale[n] for n, r in tolerance(LAYER, case).items()))
+        once = max(once, *(float(r.radius.max()) / scale[n] for n, r in tolerance(LAYER, case, terms).items()))
     assert widest <= 100
+    assert once <= (1.1 if Format.of(dtype).roundoff > 2**-24 else 100)
 
 
 def standardised(x: Array) -> Array:
