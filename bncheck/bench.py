@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from bncheck.case import Case, Enclosure, Layout
 from bncheck.compare import Comparison, Verdict, Vjp, compare, tolerance, wrong_or_unstable
 from bncheck.evaluation import shares
+from bncheck.formats import Format
 from bncheck.layers import Layer
 from bncheck.mutants import correct, mutants_for, unseen
 from bncheck.oracles import ball, finite_difference, graph, symbolic
@@ -109,15 +110,20 @@ class Bench:
     def examine(self, case: Case) -> Result:
         """Holds every oracle and suspect against the ball truth on one case."""
         truth = ball.vjp(self.layer, case)
-        allowed = {d: _radii(self.layer, case, d) for d in {case.dtype, np.result_type(case.dtype, np.float32)}}
+        limits = _radii(self.layer, case, truth)
         vjps: dict[str, Vjp] = {"symbolic": partial(symbolic.vjp, self.layer), "graph": partial(graph.vjp, self.layer)}
-        vjps |= {suspect.name: suspect.vjp for suspect in self.suspects if suspect.takes(case)}
+        allowed = dict.fromkeys(vjps, limits)
+        for suspect in (suspect for suspect in self.suspects if suspect.takes(case)):
+            vjps[suspect.name] = suspect.vjp
+            allowed[suspect.name] = _radii(self.layer, case, suspect.rounds_once)
         findings: dict[str, dict[str, Comparison]] = {}
         crashes: dict[str, str] = {}
         for name, vjp in vjps.items():
             try:
                 got = vjp(case)
-                findings[name] = compare(got, truth, allowed.get(got["dx"].dtype, allowed[case.dtype]))
+                if not got:
+                    raise TypeError("it returned no gradient")  # noqa: TRY301  # as much a crash as any other
+                findings[name] = compare(got, truth, allowed[name])
             except Exception as error:  # whatever somebody's code does is a finding about that code
                 crashes[name] = f"{type(error).__name__}: {error}"
         known = [s.name for s in self.suspects if s.known and s.known.shows(case) and _fails(findings.get(s.name, {}))]
@@ -127,7 +133,7 @@ class Bench:
             findings[name] = self._told_apart(vjps[name], case, findings[name])
         tallies = {"ball": _own_width(truth)} | {name: _tally(found) for name, found in findings.items()}
         tallies |= dict.fromkeys(crashes, Tally(Verdict.CRASHED, cases=1))
-        limit = allowed[case.dtype]["dx"] + truth["dx"].radius
+        limit = limits["dx"] + truth["dx"].radius
         blind = unseen(case, truth["dx"], limit, centred=is_centred(self.layer, case))
         verdict = findings["symbolic"]["dx"].verdict if "symbolic" in findings else Verdict.VACUOUS
         return Result(
@@ -135,7 +141,7 @@ class Bench:
             vacuous=int(verdict is Verdict.VACUOUS or (verdict is Verdict.CORRECT and bool(blind))),
             inconclusive=int(verdict is Verdict.INCONCLUSIVE),
             tallies=tallies,
-            revealed=_revealed(self.layer, case, truth, allowed[case.dtype]),
+            revealed=_revealed(self.layer, case, truth, limits),
             failures=tuple(self._failures(case, findings, crashes)),
             known=dict.fromkeys(known, 1),
             theorems={name: _instance(used) for name, used in shares(_stated(self.layer, case), case).items()},
@@ -177,16 +183,16 @@ def _fails(found: Mapping[str, Comparison]) -> bool:
     return any(comparison.verdict.failed for comparison in found.values())
 
 
-def _radii(layer: Layer, case: Case, dtype: Any) -> dict[str, Any]:
-    return {name: r.radius for name, r in tolerance(layer, case, dtype).items()}
+def _radii(layer: Layer, case: Case, rounds_once: Collection[str] = ()) -> dict[str, Any]:
+    return {name: r.radius for name, r in tolerance(layer, case, rounds_once).items()}
 
 
 def _differences(layer: Layer, case: Case, truth: Mapping[str, Enclosure]) -> dict[str, dict[str, Comparison]]:
     """The finite-difference and the complex-step oracle, in float64, each within the error it claims itself."""
     exact = case.astype(np.float64)
-    rounding = _radii(layer, exact, exact.dtype)
+    rounding = _radii(layer, exact)
     forward = finite_difference.definition(layer, exact)
-    there = _radii(layer, finite_difference.displaced(exact), exact.dtype)
+    there = _radii(layer, finite_difference.displaced(exact))
     noise = np.maximum(finite_difference.joined(exact, rounding), finite_difference.joined(exact, there))
     estimates = finite_difference.vjp(forward, exact, noise)
     found = {"finite_difference": _within_own_error(estimates, truth)}
@@ -225,7 +231,7 @@ def _tally(found: Mapping[str, Comparison]) -> Tally:
 
 
 def _largest(numbers: Iterable[float]) -> float:
-    limit = float(np.finfo(np.float64).max)  # JSON has no infinity
+    limit = Format.of(np.float64).largest  # JSON has no infinity
     return max((min(n, limit) if n == n else limit for n in numbers), default=0.0)
 
 

@@ -14,24 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bncheck.errors import InvalidInput
+from bncheck.formats import DTYPES, working
 
 Array = NDArray[Any]
 
 Gradients = Mapping[str, Array]
 """What an oracle or a suspect answers: ``y`` and whatever else the layer returns, and ``dx``, ``dgamma``, ``dbeta``."""
-
-DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
-    {name: np.dtype(name) for name in ("float64", "float32", "float16")}
-)
-
-
-def unit_roundoff(dtype: np.dtype[Any]) -> float:
-    """Half the distance from 1 to the next number: 2⁻⁵³, 2⁻²⁴ or 2⁻¹¹.
-
-    >>> unit_roundoff(np.dtype("float32")) == 2.0**-24
-    True
-    """
-    return float(np.finfo(dtype).eps) / 2
 
 
 @dataclass(frozen=True)
@@ -228,6 +216,19 @@ class Case:
             state=rounded(self.state),
             upstream=rounded(self.upstream),
         )
+
+    def widened(self) -> Case:
+        """The same numbers in the dtype to compute in: a half type becomes float32, as in the frameworks."""
+        wide = working(self.dtype)
+        return self if wide == self.dtype else self.astype(wide)
+
+    def answered(self, results: Mapping[str, Any]) -> dict[str, Array]:
+        """Results as an oracle returns them: in the case's shapes, and rounded once to its dtype."""
+        with np.errstate(all="ignore"):
+            return {
+                name: np.asarray(value).reshape(self.shape_of(name)).astype(self.dtype, copy=False)
+                for name, value in results.items()
+            }
 
 
 X_TANGENT = "x_tangent"

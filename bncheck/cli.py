@@ -70,7 +70,7 @@ def verify(
     cases: Annotated[int, typer.Option(help="How many cases to generate for each layer.")] = 120,
     seed: Annotated[int, typer.Option(help="The same seed gives the same report, byte for byte.")] = 0,
     dtype: Annotated[
-        list[str] | None, typer.Option(help="float64, float32 or float16; may be given more than once.")
+        list[str] | None, typer.Option(help="float64, float32, float16 or bfloat16; may be given more than once.")
     ] = None,
     case: Annotated[str | None, typer.Option(help="One case only, as a failing report names it.")] = None,
     format: Annotated[str, typer.Option(help="text, json or junit.")] = "text",  # noqa: A002  # the option's name
@@ -95,7 +95,7 @@ def verify(
             raise InvalidInput(name, value, f"a whole number of at least {least}", "Leave it out for the default.")
     with _destination(output) as write:
         from bncheck import verify as campaign
-        from bncheck.case import DTYPES
+        from bncheck.formats import DTYPES
         from bncheck.layers import LAYERS, find_layer
         from bncheck.recipes import Recipe
         from bncheck.trace import trace

@@ -15,10 +15,12 @@ import sympy as sp
 
 from bncheck.case import X_TANGENT, Array, Case, Layout
 from bncheck.compare import enclosed
+from bncheck.formats import Format
 from bncheck.oracles.symbolic.derivation import ALONE, SIZES, roles
 from bncheck.oracles.symbolic.theorems import FEATURE, OWN, PRIME, SCALE, TWICE, Coincidence, Theorem
-from bncheck.radius import Format, Radius
+from bncheck.radius import Radius
 
+_FORMAT = Format.of(np.float64)
 _FEATURES = 3
 _SCALE = 3.0
 
@@ -70,7 +72,7 @@ def _differences(theorem: Coincidence, case: Case) -> list[Radius]:
     layout = Layout(axes, reduced, affine)
     parameters = {name: p.reshape(layout.parameter_shape(shape)) for name, p in first.parameters.items()}
     other = Case(layout, first.x.reshape(shape), first.dy.reshape(shape), parameters, case.eps)
-    whole, single = enclosed(theorem.derivation.layer, first), enclosed(theorem.other, other)
+    whole, single = enclosed(theorem.derivation.layer, first, _FORMAT), enclosed(theorem.other, other, _FORMAT)
     return [whole[name].reshape(shape) - single[name].reshape(shape) for name in ("y", "dx")]
 
 
@@ -140,7 +142,7 @@ class _Room:
         axes = [k for index in symbol.indices if index != ALONE for k in self._axes(index.name.rstrip("'"))]
         shape = [size if k in axes else 1 for k, size in enumerate(self._whole)]
         drawn = np.random.default_rng(list(str(symbol.base.label).encode())).normal(size=shape)
-        return Radius.exact(drawn, Format.of(np.float64))
+        return Radius.exact(drawn, _FORMAT)
 
     def _at(self, changes: Mapping[str, sp.Expr]) -> dict[str, Any]:
         """The values of the layer at other inputs."""
@@ -149,9 +151,9 @@ class _Room:
         instead = {}
         for name, value in stands.items():
             shape = case.x.shape if name in ("x", X_TANGENT) else (1,) * case.x.ndim
-            whole = Radius.exact(np.zeros(shape), Format.of(np.float64))
+            whole = Radius.exact(np.zeros(shape), _FORMAT)
             instead[name] = whole + (value.reshape(*value.shape[:-1]) if isinstance(value, Radius) else value)
-        return enclosed(self.theorem.derivation.layer, case, **instead)
+        return enclosed(self.theorem.derivation.layer, case, _FORMAT, **instead)
 
     def _own(self) -> dict[str, Any]:
         """The values of the layer of which this one is the jvp."""
@@ -160,7 +162,7 @@ class _Room:
         parameters = {name: np.asarray(value) for name, value in self.case.parameters.items()}
         given = {name: parameters.get(name, parameters.get(f"{name}_tangent")) for name in self.theorem.own.inputs}
         present: dict[str, Array] = {n: v for n, v in given.items() if v is not None and n != "x"}
-        return enclosed(layer, replace(self.case, parameters=present))
+        return enclosed(layer, replace(self.case, parameters=present), _FORMAT)
 
 
 def _power(base: Any, exponent: sp.Rational) -> Any:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bncheck.case import DTYPES, Array, Case
+from bncheck.case import Array, Case
+from bncheck.formats import DTYPES
 from bncheck.layers import Layer
 from bncheck.recipes import completed
 

@@ -40,7 +40,8 @@ class Mutant:
     one_element: float = 0
 
     def vjp(self, case: Case, *, centred: bool = True) -> Gradients:
-        """dx, dγ and dβ of a normalization layer with this bug, in the case's dtype; RMS norm is not centred."""
+        """dx, dγ and dβ of a normalization layer with this bug, rounded as an oracle's; RMS norm is not centred."""
+        given, case = case, case.widened()
         axes, layout = case.layout.reduced_axes, case.layout
         parameters = case.broadcast_parameters()
         gamma = parameters.get("gamma", np.ones((), case.dtype))
@@ -65,7 +66,7 @@ class Mutant:
                 found["dgamma"] = average(case.dy * factor, axis=layout.shared_axes)
             if "beta" in parameters:
                 found["dbeta"] = average(case.dy, axis=layout.shared_axes)
-        return found
+        return given.answered(found)
 
 
 _GAMMA, _CENTRING, _IN_GROUP = (frozenset({need}) for need in ("gamma", "centring", "gamma-in-group"))

@@ -14,27 +14,9 @@ from typing import Any
 import numpy as np
 
 from bncheck.case import Array
+from bncheck.formats import Format
 
 _SLACK = 1 + 2.0**-40  # float64 rounds the radius too: each operation widens it by far more than that
-
-
-@dataclass(frozen=True)
-class Format:
-    """A floating-point format: its unit roundoff u, its smallest and its largest positive number.
-
-    >>> Format.of("float16").largest
-    65504.0
-    """
-
-    roundoff: float
-    smallest: float
-    largest: float
-
-    @classmethod
-    def of(cls, dtype: Any) -> Format:
-        """The format of a NumPy dtype."""
-        info = np.finfo(dtype)
-        return cls(float(info.eps) / 2, float(info.smallest_subnormal), float(info.max))
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +148,10 @@ class Radius:
         """The mean over axes, kept with size 1."""
         total = self.sum(axis)
         return total / (self.midpoint.size // total.midpoint.size)
+
+    def rounded_to(self, fmt: Format) -> Radius:
+        """The same intervals, with one rounding to another format: what was computed in a wider one is stored."""
+        return Radius(self.midpoint, self.radius, fmt)._rounded(self.midpoint, self.radius)
 
     def copy(self) -> Radius:
         """The same intervals; nothing here is ever changed in place."""

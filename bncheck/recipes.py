@@ -13,8 +13,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bncheck.case import DTYPES, X_TANGENT, Array, Case, Layout, checked_eps
+from bncheck.case import X_TANGENT, Array, Case, Layout, checked_eps
 from bncheck.errors import InvalidInput
+from bncheck.formats import DTYPES, Format
 from bncheck.layers import Layer
 
 Regime = Callable[[np.random.Generator, tuple[int, ...], Layout, str], Array]
@@ -44,11 +45,11 @@ def _constant_group(rng: np.random.Generator, shape: tuple[int, ...], layout: La
 
 
 def _huge(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
-    return _normal(rng, shape) * float(np.power(float(np.finfo(dtype).max), rng.uniform(0.2, 0.4)))
+    return _normal(rng, shape) * float(np.power(Format.of(dtype).largest, rng.uniform(0.2, 0.4)))
 
 
 def _tiny(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
-    return _normal(rng, shape) * float(np.power(float(np.finfo(dtype).tiny), rng.uniform(0.2, 0.4)))
+    return _normal(rng, shape) * float(np.power(Format.of(dtype).normal, rng.uniform(0.2, 0.4)))
 
 
 def _outliers(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
@@ -146,7 +147,7 @@ class Recipe:
     def build(self, layer: Layer) -> Case:
         """The case, with random values for the layer's parameters, where the recipe has any, and its state."""
         rng = np.random.default_rng(self.seed)
-        limit = float(np.finfo(DTYPES[self.dtype]).max)
+        limit = Format.of(self.dtype).largest
         x = np.clip(REGIMES[self.regime](rng, self.shape, self.layout, self.dtype), -limit, limit)
         constant = self.upstream == "constant"
         return completed(
@@ -190,7 +191,7 @@ def completed(
     arriving = {name: rng.normal(size=statistic) for name in layer.outputs if name != "y"}
 
     def rounded(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        limit = float(np.finfo(x.dtype).max)
+        limit = Format.of(x.dtype).largest
         return {name: np.clip(array, -limit, limit).astype(x.dtype) for name, array in arrays.items()}
 
     return Case(

@@ -16,8 +16,9 @@ import math
 
 from hypothesis import strategies as st
 
-from bncheck.case import DTYPES, Case, Layout
+from bncheck.case import Case, Layout
 from bncheck.errors import InvalidInput
+from bncheck.formats import DTYPES
 from bncheck.layers import LAYERS, Layer
 from bncheck.recipes import REGIMES, Recipe
 

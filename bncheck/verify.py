@@ -19,9 +19,9 @@ import numpy as np
 
 from bncheck import __version__
 from bncheck.bench import Bench, Counterexample, Result, Tally
-from bncheck.case import DTYPES
 from bncheck.compare import Verdict, Vjp
 from bncheck.errors import InvalidInput
+from bncheck.formats import DTYPES
 from bncheck.layers import LAYERS, Layer
 from bncheck.minibatches import minibatches
 from bncheck.oracles.symbolic.derivation import SIZES, Derivation, derive

@@ -113,7 +113,8 @@ def test_no_correct_implementation_is_called_wrong_in_any_dtype_or_regime(case: 
         if case.dtype == np.float16 and name == "textbook class":
             continue  # its division by std² leaves the range of half precision; see the test below
         got = implementation(case)
-        allowed = {k: r.radius for k, r in tolerance(LAYER, case, got["dx"].dtype).items()}
+        once = () if name == "textbook class" else truth  # it rounds to half precision at every step
+        allowed = {k: r.radius for k, r in tolerance(LAYER, case, once).items()}
         for gradient, comparison in compare(got, truth, allowed).items():
             assert comparison.verdict is not Verdict.WRONG, (name, gradient, comparison)
 

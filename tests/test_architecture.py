@@ -12,7 +12,7 @@ import bncheck
 ROOT = Path(bncheck.__file__).parent
 
 FLOORS = [
-    ["errors"],
+    ["errors", "formats"],
     ["case"],
     ["definitions"],
     ["tangents"],

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
-from bncheck.case import DTYPES, Case, Layout
+from bncheck.case import Case, Layout
+from bncheck.formats import DTYPES
 from bncheck.layers import LAYERS
 from bncheck.minibatches import minibatches
 from bncheck.recipes import REGIMES, Recipe

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from conftest import IMAGES, random_case
 
-from bncheck.case import DTYPES, Case, Layout
+from bncheck.case import Case, Layout
 from bncheck.checks import check
 from bncheck.compare import Verdict
+from bncheck.formats import DTYPES
 from bncheck.layers import LAYERS
 from bncheck.oracles import ball
 from bncheck.suspects import SUSPECTS, installed_for

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from conftest import random_case
 
-from bncheck.case import DTYPES, Layout
+from bncheck.case import Layout
+from bncheck.formats import DTYPES
 from bncheck.layers import Layer
 from bncheck.oracles import symbolic
 from bncheck.oracles.symbolic.lowering import lower

@@ -15,9 +15,11 @@ import pytest
 
 import bncheck
 from bncheck.case import Case, Layout
+from bncheck.checks import check
 from bncheck.cli import run
 from bncheck.errors import BncheckError, InvalidDefinition, InvalidInput, MissingPackage
 from bncheck.layers import LAYERS, Layer, find_layer
+from bncheck.mutants import correct
 from bncheck.recipes import Recipe
 from bncheck.strategies import recipes
 from bncheck.trace import trace
@@ -86,7 +88,7 @@ COMMANDS: dict[str, tuple[list[str], str, str]] = {
     "format": (["verify", "--format", "xml"], "format=xml, expected one of text, json, junit", HELP),
     "format of derive": (["derive", "batch_norm", "--format", "text"], "one of unicode, latex, mathml, numpy", r"Did you mean latex\?$"),
     "form": (["derive", "batch_norm", "--form", "chain"], "one of chain-rule, direct, closed", "Did you mean chain-rule"),
-    "dtype": (["verify", "--dtype", "int8"], "dtype=int8, expected one of float64, float32, float16", HELP),
+    "dtype": (["verify", "--dtype", "int8"], "dtype=int8, expected one of float64, float32, float16, bfloat16", HELP),
     "misspelt dtype": (["verify", "--dtype", "flaot32"], "expected one of float64", r"Did you mean float32\?$"),
     "color": (["verify", "--color", "yes"], "color=yes, expected one of auto, always, never", HELP),
     "layout": (["derive", "batch_norm", "--layout", "NCHW"], "layout=NCHW, expected axes:reduced:affine", "For example"),
@@ -258,6 +260,7 @@ LIBRARY: dict[str, tuple[Callable[[], object], str, str]] = {
     "recipe's shape": (lambda: Recipe(FLAT, (3,)), r"shape=\(3,\), expected a size of at least 1", "for example"),
     "recipe's eps": (lambda: Recipe(FLAT, (3, 2), eps=-1), "eps=-1, expected a finite number above 0", "1e-5 is usual"),
     "layer": (lambda: find_layer("batchnorm"), "layer=batchnorm, expected one of batch_norm", "Did you mean batch_norm"),
+    "rounds once": (lambda: check(correct, case()(), rounds_once=("dz",)), "rounds_once=dz, expected names among y, ", "Leave it out"),
     "package": (lambda: _raise(MissingPackage("jax", "jax", "the comparison with JAX")), "jax is not installed, expected", "pip install"),
 }  # fmt: skip
 """What is wrong → a call, what the message says was expected, what it says to do next."""

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bncheck.radius import Format, Radius
+from bncheck.formats import DTYPES, Format
+from bncheck.radius import Radius
 
 HALF = Format.of("float16")
+BRAIN = Format.of("bfloat16")
 DOUBLE = Format.of("float64")
 
 
@@ -17,10 +19,21 @@ def contains(radius: Radius, exact: Fraction, at: tuple[int, ...] = ()) -> bool:
     return abs(Fraction(float(radius.midpoint[at])) - exact) <= Fraction(float(radius.radius[at]))
 
 
-@pytest.mark.parametrize("fmt", [HALF, DOUBLE], ids=["float16", "float64"])
-def test_each_operation_encloses_the_exact_result_and_every_rounding_of_it(fmt: Format) -> None:
+@pytest.mark.parametrize("name", list(DTYPES))
+def test_a_format_is_what_its_dtype_does(name: str) -> None:
+    dtype, fmt = DTYPES[name], Format.of(name)
+    one, zero = np.ones((), dtype), np.zeros((), dtype)
+    assert float(np.spacing(one)) == 2 * fmt.roundoff
+    assert float(np.nextafter(zero, one)) == fmt.smallest
+    assert float(np.spacing(np.asarray(fmt.normal, dtype))) == fmt.smallest == 2 * fmt.roundoff * fmt.normal
+    with np.errstate(over="ignore"):
+        assert np.isinf(np.nextafter(np.asarray(fmt.largest, dtype), np.asarray(np.inf, dtype)))
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float64"])
+def test_each_operation_encloses_the_exact_result_and_every_rounding_of_it(name: str) -> None:
     rng = np.random.default_rng(0)
-    dtype = np.float16 if fmt == HALF else np.float64
+    fmt, dtype = Format.of(name), DTYPES[name].type
     for a, b in rng.normal(size=(200, 2)).astype(dtype):
         left, right = Radius.exact(a, fmt), Radius.exact(b, fmt)
         p, q = Fraction(float(a)), Fraction(float(b))
@@ -59,6 +72,16 @@ def test_pairwise_sums_are_enclosed_too() -> None:
     while level.size > 1:
         level = level[::2] + level[1::2]
     assert abs(float(level[0]) - float(bound.midpoint[0])) <= bound.radius[0]
+
+
+def test_storing_in_a_narrower_format_is_one_rounding_of_it() -> None:
+    values = np.random.default_rng(3).normal(size=1000)
+    stored = Radius.exact(values, DOUBLE).rounded_to(BRAIN)
+    rounded = values.astype(DTYPES["bfloat16"]).astype(np.float64)
+    fraction = np.abs(rounded - values) / stored.radius
+    assert 0.95 < fraction.max() <= 1
+    assert stored.format == BRAIN
+    assert np.isinf(Radius.exact(1e39, DOUBLE).rounded_to(BRAIN).radius)
 
 
 def test_what_may_leave_the_range_is_unbounded() -> None:

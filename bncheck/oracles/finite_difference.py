@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from bncheck.case import Array, Case, unit_roundoff
+from bncheck.case import Array, Case
+from bncheck.formats import Format
 
 Forward = Callable[[Array, Mapping[str, Array]], Array]
 """A black box: x and the parameters, in the shapes of a `Case`, to y; see `joined` for what else a layer returns."""
@@ -156,7 +157,7 @@ class _Box:
         unknown = cls(forward, case, weights, noise, independent=False, stack_axis=None)
         if base.shape != weights.shape:
             return unknown
-        slack = np.where(np.isfinite(noise), 2 * noise, unit_roundoff(case.dtype) * 8 * np.abs(base).max())
+        slack = np.where(np.isfinite(noise), 2 * noise, Format.of(case.dtype).roundoff * 8 * np.abs(base).max())
         free = [k for k in range(case.x.ndim) if k not in case.layout.reduced_axes]
         moved = _half_moved(case, free)
         if free and not _same(np.asarray(forward(moved, case.parameters)), base, slack, _parity(base.shape, free) == 0):
@@ -224,7 +225,7 @@ def _same(got: Array, base: Array, slack: Array, where: Array | None = None) -> 
 
 def _ratio(case: Case) -> float:
     """h over the length: truncation and rounding in balance."""
-    return float(unit_roundoff(case.dtype) ** (1 / 6))
+    return float(Format.of(case.dtype).roundoff ** (1 / 6))
 
 
 def _length(case: Case) -> Array:

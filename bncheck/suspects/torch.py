@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
-from bncheck.case import Case, Gradients
+from bncheck.case import Array, Case, Gradients
+from bncheck.formats import DTYPES
 
 Call = Callable[[Any, Any, Any, Case], Any]
 """x, weight and bias as torch wants them (a missing one is None), and the case, to y."""
@@ -72,13 +74,27 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def _tensor(array: Array) -> Any:
+    """A copy as a tensor. torch and NumPy name bfloat16 differently; its bits are the same."""
+    if array.dtype == DTYPES["bfloat16"]:
+        return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16)
+    return torch.from_numpy(array.copy())
+
+
+def _array(tensor: Any) -> Array:
+    """What `_tensor` takes."""
+    if tensor.dtype == torch.bfloat16:
+        return np.asarray(tensor.contiguous().view(torch.int16).numpy()).view(DTYPES["bfloat16"])
+    return np.asarray(tensor.numpy())
+
+
 @_one_thread()
 def _run(call: Call, case: Case, parameter_shape: tuple[int, ...]) -> Gradients:
     """Forward and backward of one call, on copies of the case's arrays."""
-    leaves = {name: torch.from_numpy(value.copy()).requires_grad_() for name, value in case.parameters.items()}
-    x = torch.from_numpy(case.x.copy()).requires_grad_()
+    leaves = {name: _tensor(value).requires_grad_() for name, value in case.parameters.items()}
+    x = _tensor(case.x).requires_grad_()
     weight, bias = (leaves[n].reshape(parameter_shape) if n in leaves else None for n in ("gamma", "beta"))
     y = call(x, weight, bias, case)
-    y.backward(torch.from_numpy(case.dy.copy()))
-    gradients = {f"d{name}": leaf.grad.numpy() for name, leaf in leaves.items()}
-    return {"y": y.detach().numpy(), "dx": x.grad.numpy(), **gradients}
+    y.backward(_tensor(case.dy))
+    gradients = {f"d{name}": _array(leaf.grad) for name, leaf in leaves.items()}
+    return {"y": _array(y.detach()), "dx": _array(x.grad), **gradients}

@@ -14,6 +14,8 @@ from bncheck.oracles.symbolic.lowering import lower
 def vjp(layer: Layer, case: Case) -> Gradients:
     """y and every gradient of one case, by the compiled closed form, in the case's dtype.
 
+    Half types are computed in float32, and every result is rounded once.
+
     Error
         Within `compare.Tolerance` of the truth; tests/test_tolerance.py holds it there.
 
@@ -23,13 +25,12 @@ def vjp(layer: Layer, case: Case) -> Gradients:
     >>> vjp(LAYERS["batch_norm"], case)["dx"].ravel() * 2**1.5
     array([ 0.5, -0.5])
     """
-    axes = case.layout.reduced_axes
-    upstream = case.broadcast_upstream()
+    axes, wide = case.layout.reduced_axes, case.widened()
     mean, sqrt = (lambda a: np.mean(a, axis=axes, keepdims=True)), np.sqrt
     with np.errstate(all="ignore"):
-        known = run(layer, case, case.x, upstream, case.given(), mean=mean, sqrt=sqrt)
+        known = run(layer, wide, wide.x, wide.broadcast_upstream(), wide.given(), mean=mean, sqrt=sqrt)
     answered = (*layer.returned(known), *case.gradient_names)
-    return {name: np.asarray(known[name]).reshape(case.shape_of(name)) for name in answered}
+    return case.answered({name: known[name] for name in answered})
 
 
 def run(
