@@ -11,10 +11,9 @@ from bncheck.case import Array, Case, Enclosure
 from bncheck.compare import Comparison, Verdict, Vjp, compare, computed_truth, tolerance, truth_of, wrong_or_unstable
 from bncheck.errors import InvalidInput
 from bncheck.layers import LAYERS, Layer
-from bncheck.mutants import unseen
+from bncheck.mutants import ESSENTIAL, shown, unseen
 from bncheck.oracles import finite_difference
 from bncheck.oracles.finite_difference import Forward
-from bncheck.trace import is_centred
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def check(vjp: Vjp, case: Case, *, forward: Forward | None = None, layer: Layer 
     radii = {name: radius.radius for name, radius in allowed.items()}
     truth = truth_of(allowed) if case.dtype == np.float64 else computed_truth(layer, case)
     conforms = compare(got, truth, radii)
-    blind = unseen(case, truth["dx"], radii["dx"] + truth["dx"].radius, centred=is_centred(layer, case))
+    blind = unseen(shown(layer, case, truth, radii, ESSENTIAL))
     for name, comparison in conforms.items():
         if comparison.verdict is Verdict.WRONG:
             told = wrong_or_unstable(vjp, layer, case, name)
