@@ -13,7 +13,6 @@ import numpy as np
 from bncheck.case import Array, Case, Gradients, Layout
 from bncheck.compare import Vjp
 from bncheck.errors import MissingPackage
-from bncheck.mutants import Mutant
 
 try:
     import torch
@@ -44,7 +43,7 @@ def forward(x: Array, parameters: Mapping[str, Array]) -> Array:
     return np.asarray(y.numpy())
 
 
-def planted(mutant: Mutant) -> Function:
+def planted(mutant: Vjp) -> Function:
     """The layer with torch's forward pass and the backward pass of a mutant."""
 
     class Planted(torch.autograd.Function):  # type: ignore[misc]  # torch's types are not looked at
@@ -57,7 +56,7 @@ def planted(mutant: Mutant) -> Function:
         def backward(context: Any, dy: Any) -> tuple[Any, ...]:
             x, gamma, beta = (saved.detach().numpy() for saved in context.saved_tensors)
             case = Case(LAYOUTS[x.ndim], x, dy.numpy(), {"gamma": gamma, "beta": beta}, EPS)
-            found = mutant.vjp(case)
+            found = mutant(case)
             return tuple(torch.from_numpy(found[name]) for name in ("dx", "dgamma", "dbeta"))
 
     return Planted.apply  # type: ignore[no-any-return]  # likewise

@@ -14,12 +14,11 @@ from bncheck.compare import Comparison, Verdict, Vjp, compare, tolerance, wrong_
 from bncheck.evaluation import shares
 from bncheck.formats import Format
 from bncheck.layers import Layer
-from bncheck.mutants import correct, mutants_for, unseen
+from bncheck.mutants import shown, unseen
 from bncheck.oracles import ball, finite_difference, graph, symbolic
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.theorems import Coincidence, Theorem, theorems
 from bncheck.suspects import Suspect
-from bncheck.trace import is_centred
 
 Findings = Mapping[str, Mapping[str, Comparison]]
 """Oracle or suspect → gradient → comparison."""
@@ -133,15 +132,14 @@ class Bench:
             findings[name] = self._told_apart(vjps[name], case, findings[name])
         tallies = {"ball": _own_width(truth)} | {name: _tally(found) for name, found in findings.items()}
         tallies |= dict.fromkeys(crashes, Tally(Verdict.CRASHED, cases=1))
-        limit = limits["dx"] + truth["dx"].radius
-        blind = unseen(case, truth["dx"], limit, centred=is_centred(self.layer, case))
+        planted = shown(self.layer, case, truth, limits)
         verdict = findings["symbolic"]["dx"].verdict if "symbolic" in findings else Verdict.VACUOUS
         return Result(
             cases=1,
-            vacuous=int(verdict is Verdict.VACUOUS or (verdict is Verdict.CORRECT and bool(blind))),
+            vacuous=int(verdict is Verdict.VACUOUS or (verdict is Verdict.CORRECT and bool(unseen(planted)))),
             inconclusive=int(verdict is Verdict.INCONCLUSIVE),
             tallies=tallies,
-            revealed=_revealed(self.layer, case, truth, limits),
+            revealed={bug: int(bool(names)) for bug, names in planted.items()},
             failures=tuple(self._failures(case, findings, crashes)),
             known=dict.fromkeys(known, 1),
             theorems={name: _instance(used) for name, used in shares(_stated(self.layer, case), case).items()},
@@ -207,16 +205,6 @@ def _within_own_error(
 ) -> dict[str, Comparison]:
     values = {name: e.value for name, e in estimates.items()}
     return compare(values, truth, {name: e.error for name, e in estimates.items()})
-
-
-def _revealed(layer: Layer, case: Case, truth: Mapping[str, Enclosure], allowed: Mapping[str, Any]) -> dict[str, int]:
-    """Which mutants this case reveals; of a layer of one's own whose gradient is another one they say nothing."""
-    centred = is_centred(layer, case)
-    right = correct(case, centred=centred)
-    if set(right) != set(case.gradient_names) or _fails(compare(right, truth, allowed)):
-        return {}
-    mutants = mutants_for(case, centred=centred)
-    return {n: int(_fails(compare(m.vjp(case, centred=centred), truth, allowed))) for n, m in mutants.items()}
 
 
 def _tally(found: Mapping[str, Comparison]) -> Tally:

@@ -12,10 +12,9 @@ from bncheck.compare import Comparison, Verdict, Vjp, compare, computed_truth, t
 from bncheck.errors import InvalidInput
 from bncheck.formats import is_float
 from bncheck.layers import LAYERS, Layer
-from bncheck.mutants import unseen
+from bncheck.mutants import ESSENTIAL, shown, unseen
 from bncheck.oracles import finite_difference
 from bncheck.oracles.finite_difference import Forward
-from bncheck.trace import is_centred
 
 
 @dataclass(frozen=True)
@@ -74,15 +73,15 @@ def check(
     >>> str(check(backward, case).verdict)
     'wrong'
     """
-    got = _arrays(vjp(case), case)
     allowed = tolerance(layer, case, rounds_once)
+    got = _arrays(vjp(case), tuple(allowed))
     for name in rounds_once:
         if name not in allowed:
             raise InvalidInput("rounds_once", name, f"names among {', '.join(allowed)}", "Leave it out for none.")
     radii = {name: radius.radius for name, radius in allowed.items()}
     truth = truth_of(allowed) if case.dtype == np.float64 else computed_truth(layer, case)
     conforms = compare(got, truth, radii)
-    blind = unseen(case, truth["dx"], radii["dx"] + truth["dx"].radius, centred=is_centred(layer, case))
+    blind = unseen(shown(layer, case, truth, radii, ESSENTIAL))
     for name, comparison in conforms.items():
         if comparison.verdict is Verdict.WRONG:
             told = wrong_or_unstable(vjp, layer, case, name)
@@ -95,9 +94,8 @@ def check(
     return Check(conforms, compare(gradients, own, radii), blind)
 
 
-def _arrays(answer: object, case: Case) -> dict[str, Array]:
+def _arrays(answer: object, known: tuple[str, ...]) -> dict[str, Array]:
     """What a suspect returned, if it keeps to the contract."""
-    known = ("y", *case.gradient_names)
     if not isinstance(answer, Mapping) or not answer or not set(answer) <= set(known):
         told = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else type(answer).__name__
         raise InvalidInput("vjp(case)", told or "{}", f"a dict with some of {', '.join(known)}", "Return {'dx': dx}.")

@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from bncheck.case import X_TANGENT, Case, Layout
+from bncheck.case import X_TANGENT, Layout
 from bncheck.errors import InvalidDefinition
 from bncheck.layers import RESERVED, Layer
 
@@ -198,6 +198,6 @@ def _behind(*nodes: Node) -> set[Node]:
     return found
 
 
-def is_centred(layer: Layer, case: Case) -> bool:
+def is_centred(layer: Layer) -> bool:
     """Whether the layer subtracts a mean: whether one is among its named results."""
-    return "mean" in trace(layer, case.layout, tuple(case.parameters)).named
+    return "mean" in trace(layer, layer.layouts[0], layer.parameters).named

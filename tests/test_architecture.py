@@ -18,6 +18,7 @@ FLOORS = [
     ["tangents"],
     ["layers"],
     ["trace", "radius"],
+    ["staged"],
     ["oracles.symbolic.sums"],
     ["oracles.symbolic.derivation"],
     ["oracles.symbolic.published"],

@@ -10,7 +10,7 @@ from bncheck.checks import check
 from bncheck.compare import Verdict
 from bncheck.errors import InvalidInput
 from bncheck.layers import LAYERS
-from bncheck.mutants import correct, mutants_for
+from bncheck.mutants import BATCH_NORM, correct, mutants_for
 from bncheck.oracles import finite_difference
 
 
@@ -21,7 +21,9 @@ def test_every_planted_bug_is_caught_by_both_questions_and_correct_code_by_neith
     found = check(correct, case, forward=forward)
     assert found
     assert set(found.consistent) == {"dx", "dgamma", "dbeta"}
-    for name, mutant in mutants_for(case).items():
+    for name, mutant in mutants_for(BATCH_NORM, case).items():
+        if "y" in mutant.shows:
+            continue  # its backward is right for its own forward
         found = check(mutant.vjp, case, forward=forward)
         assert Verdict.worst([c.verdict for c in found.conforms.values()]) is Verdict.WRONG, name
         assert Verdict.worst([c.verdict for c in found.consistent.values()]) is Verdict.WRONG, name

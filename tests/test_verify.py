@@ -17,7 +17,7 @@ from bncheck.suspects import Suspect
 from bncheck.verify import Report, verify
 
 LAYER = LAYERS["batch_norm"]
-BUGS = mutants_for(random_case())
+BUGS = mutants_for(LAYER, random_case())
 
 
 def campaign(**options: Any) -> Report:
@@ -33,11 +33,25 @@ def test_batch_norm_is_correct_and_most_cases_decide() -> None:
     assert layer.result.cases == 200 + 5 * len(DTYPES)
     assert layer.result.cases - layer.result.vacuous - layer.result.inconclusive > 120
     assert {"ball", "symbolic", "graph", "finite_difference", "complex_step"} <= set(layer.result.tallies)
-    assert min(layer.result.revealed.values()) > 50
-    assert set(layer.result.revealed) == set(BUGS)
+    assert min(layer.result.revealed.values()) > 0
+    assert min(layer.result.revealed[name] for name in BUGS) > 50
 
 
-@pytest.mark.parametrize("name", [name for name in BUGS if name != "one-element"])
+SMALL = (
+    "zero",
+    "mean-path-missing",
+    "variance-path-missing",
+    "gamma-missing",
+    "ddof",
+    "eps-mismatch",
+    "eps-outside-sqrt",
+    "axis-wrong",
+    "dgamma-not-xhat",
+    "reduced-by-mean",
+)
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_a_wrong_suspect_is_found_and_its_case_is_small(name: str) -> None:
     report = campaign(suspects={"mine": MUTANTS[name].vjp})
     found = report.counterexample
