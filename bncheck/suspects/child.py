@@ -132,7 +132,7 @@ class _Session:
                 results |= {f"{name} {k}": _checked(k, v) for k, v in kept.items()}
             with contextlib.suppress(Exception):  # without an evaluation mode there is nothing to observe in it
                 results["evaluated y"] = _checked("y", run.evaluate(family.array(arrays["x"].copy())))
-        return {"changed": self.surroundings.restored()}, results
+        return {"momentum": run.momentum, "changed": self.surroundings.restored()}, results
 
     def _begin(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> tuple[Run, dict[str, Array]]:
         """A fresh instance, and the arrays that were handed to it."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from bncheck.suspects.families import NumPy
 from bncheck.suspects.roles import arguments, role
-from bncheck.suspects.styles import PARAMETERS, Given, Run, Style, fixed_sizes, made, running_in, set_eps
+from bncheck.suspects.styles import PARAMETERS, Given, Run, Style, fixed_sizes, made, momentum_in, running_in, set_eps
 
 
 class TorchModule(Style):
@@ -57,6 +57,10 @@ class _TorchModuleRun(Run):
 
     def running(self) -> Mapping[str, Any]:
         return {k: v for inner in self.module.modules() for k, v in running_in(inner).items()}
+
+    @property
+    def momentum(self) -> float | None:
+        return next((m for inner in self.module.modules() if (m := momentum_in(inner)) is not None), None)
 
 
 class FlaxModule(Style):
@@ -113,8 +117,12 @@ class _FlaxModuleRun(Run):
         import jax
 
         leaves, _ = jax.tree_util.tree_flatten_with_path(self.held)
-        names = {"mean": "running_mean", "var": "running_var"}
+        names = {"mean": "running_mean", "var": "running_var"}  # Flax's own names
         return {names[key]: v for path, v in leaves if (key := getattr(path[-1], "key", "")) in names}
+
+    @property
+    def momentum(self) -> float | None:
+        return getattr(self.module, "momentum", None)
 
 
 class KerasLayer(Style):
@@ -159,6 +167,10 @@ class _KerasLayerRun(Run):
     def running(self) -> Mapping[str, Any]:
         names = [role(v.name, ("running_mean", "running_var")) for v in self.layer.non_trainable_variables]
         return {name: value for name, value in zip(names, self.held, strict=True) if name}
+
+    @property
+    def momentum(self) -> float | None:
+        return momentum_in(self.layer)
 
 
 class OnnxModel(Style):

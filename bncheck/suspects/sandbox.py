@@ -103,19 +103,19 @@ class _Child:
                 with contextlib.suppress(OSError):
                     stream.close()  # type: ignore[union-attr]
 
-    def death(self) -> TargetFailed:
-        """Why it gives no answer any more."""
+    def death(self) -> tuple[str, str]:
+        """Why it gives no answer any more: the reason, and what it did."""
         try:
             status = self.process.wait(timeout=1)
         except subprocess.TimeoutExpired:
-            return TargetFailed("died", "The process closed or disturbed the channel that its answers come through.")
+            return "died", "closed or disturbed the channel that its answers come through"
         printed = b"".join(self.printed)
         if any(sign in printed for sign in (b"bad_alloc", b"MemoryError", b"Cannot allocate")):
-            return TargetFailed("memory", "The process ran out of memory and ended.")
+            return "memory", "ran out of memory, and its process ended"
         if status >= 0:
-            return TargetFailed("exited", f"The process ended with exit status {status} in the middle of a call.")
+            return "exited", f"ended its process with exit status {status} in the middle of a call"
         name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
-        return TargetFailed("died", f"The process was ended by {name} in the middle of a call.")
+        return "died", f"crashed its process ({name}) in the middle of a call"
 
 
 class Sandbox:
@@ -124,7 +124,7 @@ class Sandbox:
     >>> with Sandbox("nowhere.py") as sandbox:
     ...     sandbox.call({"op": "call"})
     Traceback (most recent call last):
-    bncheck.errors.TargetFailed: Loading nowhere.py raised FileNotFoundError: ...
+    bncheck.errors.TargetFailed: nowhere.py raised FileNotFoundError: ...
     """
 
     def __init__(
@@ -169,10 +169,9 @@ class Sandbox:
             self._ask({"op": "start", "frameworks": self.frameworks}, {}, STARTUP_LIMIT)
             try:
                 self.loaded, _ = self._ask({"op": "load", "address": self.address, "wanted": self.wanted}, {})
-            except TargetFailed as failure:
+            except TargetFailed:
                 self.close()
-                words = failure.text[0].lower() + failure.text[1:]
-                raise TargetFailed(failure.reason, f"Loading {self.address} {words}") from None
+                raise
         return self.loaded
 
     def call(self, header: Mapping[str, Any], arrays: Mapping[str, Array] | None = None) -> Frame:
@@ -189,24 +188,30 @@ class Sandbox:
         assert child is not None
         self._next += 1
         limit = self.time_limit if limit is None else limit
+        frame: Frame | None = None
+        failure: tuple[object, object] | None = None
         try:
             child.requests.put(({**header, "id": self._next}, arrays))
             frame = child.answers.get(timeout=limit)
+            if frame is None or frame[0].get("id") != self._next:
+                failure = child.death()
         except queue.Empty:
-            self.close()
-            raise TargetFailed("timeout", f"It gave no answer within {limit:g} s.") from None
-        except BaseException:  # interrupted: the answer that is still to come must not be taken for the next one
-            self.close()
-            raise
-        if frame is None or frame[0].get("id") != self._next:
-            failure = child.death()
-            self.close()
-            raise failure
-        answer, results = frame
-        if "failed" in answer:
-            words = _one_line(answer.get("words"))
-            raise TargetFailed(_one_line(answer["failed"]), f"{words[:1].upper()}{words[1:]}.")
-        return answer, results
+            failure = "timeout", f"gave no answer within {limit:g} s"
+        finally:  # also when interrupted: an answer that is still to come must not be taken for the next one
+            if frame is None or failure:
+                self.close()
+        if frame and "failed" in frame[0]:
+            failure = frame[0]["failed"], frame[0].get("words")
+        if failure or not frame:
+            reason, words = failure or ("died", "gave no answer")
+            raise TargetFailed(_one_line(reason), f"{self._who(header)} {_one_line(words)}.")
+        return frame
+
+    def _who(self, header: Mapping[str, Any]) -> str:
+        """What is being called, as the person who wrote it knows it."""
+        if "candidate" not in header:
+            return Path(self.address).name if self.address.endswith((".py", ".onnx")) else self.address
+        return _one_line(self.loaded["candidates"][header["candidate"]]["name"])
 
 
 def _one_line(text: object) -> str:

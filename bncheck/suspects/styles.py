@@ -73,6 +73,11 @@ class Run:
         """The running statistics it keeps."""
         return {}
 
+    @property
+    def momentum(self) -> float | None:
+        """The momentum that it was given or keeps."""
+        return None
+
 
 class Style:
     """A way of calling; `words` describe it to a person."""
@@ -151,6 +156,10 @@ class _FunctionsRun(Run):
         if not used & {"training", "mode", "options"}:
             raise NotImplementedError
         return answer[0] if isinstance(answer, tuple) else answer
+
+    @property
+    def momentum(self) -> float | None:
+        return self.given["momentum"] if "momentum" in self.used else default_of(self.style.call_forward, "momentum")
 
     def running(self) -> Mapping[str, Any]:
         found = {role(k, ("running_mean", "running_var")): v for k, v in self.given["options"].items()}
@@ -309,6 +318,22 @@ class _ObjectsRun(Run):
 
     def running(self) -> Mapping[str, Any]:
         return running_in(self.thing)
+
+    @property
+    def momentum(self) -> float | None:
+        return momentum_in(self.thing)
+
+
+def default_of(function: Callable[..., Any], name: str) -> float | None:
+    """The default of the argument that plays a role."""
+    defaults = [a.default for a in arguments(function) if role(a.name, (name,)) and isinstance(a.default, float)]
+    return defaults[0] if defaults else None
+
+
+def momentum_in(thing: Any) -> float | None:
+    """The momentum among an instance's attributes."""
+    kept = [v for name, v in _attributes(thing).items() if role(name, ("momentum",)) and isinstance(v, float)]
+    return kept[0] if kept else None
 
 
 def running_in(thing: Any) -> dict[str, Any]:
