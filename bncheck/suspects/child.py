@@ -44,6 +44,7 @@ class _Surroundings:
     def __init__(self) -> None:
         self.names = [dict(vars(module)) for module in self._modules]
         self.errors = np.geterr()
+        np.random.random()  # else the first number that anybody draws would change the state's key
         self.random = np.random.get_state(legacy=False)
 
     def restored(self) -> list[str]:
@@ -57,7 +58,7 @@ class _Surroundings:
         if np.geterr() != self.errors:
             changed.append("numpy.seterr")
             np.seterr(**self.errors)
-        if repr(np.random.get_state(legacy=False)["state"]) != repr(self.random["state"]):
+        if not np.array_equal(np.random.get_state(legacy=False)["state"]["key"], self.random["state"]["key"]):
             changed.append("numpy.random.seed")
             np.random.set_state(self.random)
         return changed
@@ -77,6 +78,7 @@ class _Session:
             if importlib.util.find_spec(name) is not None:
                 with contextlib.suppress(Exception):  # then the target's own import says what is amiss
                     importlib.import_module(name)
+        self.surroundings = _Surroundings()
         return {}, {}
 
     def load(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
@@ -107,18 +109,18 @@ class _Session:
         with family.precision(x.dtype):
             run, handed = self._begin(header, arrays)
             y = run.forward(run.given["x"])
+            returned, results = family_of(y), {"y": _checked("y", y)}
             if "between" in arrays:  # another forward must not disturb this one's backward
                 saved = run.saved
                 run.forward(family.array(arrays["between"].copy()))
                 run.saved = saved
-            values = {"y": y}
             if "dy" in arrays:
                 handed["dy"] = arrays["dy"].copy()
-                values |= run.backward(family.array(handed["dy"]))
-            kept = {name: value for name, value in values.items() if value is not None or name in ("y", "dx")}
-            results = {name: _checked(name, value) for name, value in kept.items()}
+                gradients = run.backward(family.array(handed["dy"]))
+                kept = {name: value for name, value in gradients.items() if value is not None or name == "dx"}
+                results |= {name: _checked(name, value) for name, value in kept.items()}
         mutated = [name for name, value in handed.items() if value.tobytes() != arrays[name].tobytes()]
-        notes = {"used": sorted(run.used), "mutated": mutated, "returned": family_of(y)}
+        notes = {"used": sorted(run.used), "mutated": mutated, "returned": returned}
         return {**notes, "changed": self.surroundings.restored()}, results
 
     def train(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
@@ -143,14 +145,14 @@ class _Session:
 
 
 def _checked(name: str, value: Any) -> Array:
-    """An answer as a plain array that can cross."""
+    """An answer as a plain array that can cross, and that later calls cannot change."""
     array = plain(value)
     if array is None:
         raise _NoAnswer(f"returned {name} as {type(value).__name__}, expected an array")
     if not frames.transportable(array):
         kind = f"{array.dtype.name} of shape {array.shape}" if array.dtype.kind != "O" else "an array of objects"
         raise _NoAnswer(f"returned {name} as {kind}, expected an array of floats of at most 256 MiB")
-    return array
+    return array.copy()
 
 
 def _failure(error: BaseException, address: str) -> dict[str, Any]:

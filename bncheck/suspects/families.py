@@ -114,4 +114,4 @@ def plain(value: Any) -> Array | None:
         return None
     if family_of(value) == "torch":
         value = value.detach().cpu().numpy()
-    return np.array(value, subok=False)
+    return np.asarray(value)

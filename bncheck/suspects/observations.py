@@ -5,7 +5,7 @@ The names, and what they can say:
 eps             a number that it keeps to, "as given", or "unknown"
 eps_place       "inside the root", "outside the root", "max(var, eps)", "max(std, eps)", "none"
 variance        "biased" or "unbiased"
-statistics      "per channel", "per activation" or "per sample"
+statistics      "per feature" of flat data, "per channel" or "per activation" of images, or "per sample"
 new_weight      the weight of the new batch in the running statistics
 momentum        "weight of the old" or "weight of the new"
 running_variance  "biased" or "unbiased"
@@ -42,7 +42,7 @@ _SIZES = {"N": 4, "C": 2, "L": 4, "D": 4, "H": 2, "W": 2, "G": 2, "K": 2}
 
 def observed(target: Target, *, pair: bool) -> Target:
     """The target together with what could be observed about it; a failure of its own leaves out what is left."""
-    notes: dict[str, Any] = {"statistics": _statistics(target.layout)}
+    notes: dict[str, Any] = {"statistics": _statistics(target.layouts)}
     taken = bool(target.observations.get("eps_is_taken"))
     dtype = target.dtypes[0] if target.dtypes else "float64"
     eps = None
@@ -67,10 +67,14 @@ def _as_far_as_it_goes(target: Target) -> Iterator[None]:
             raise
 
 
-def _statistics(layout: Layout) -> str:
-    if layout.axes[0] == "N" and "N" not in layout.reduced:
+def _statistics(layouts: tuple[Layout, ...]) -> str:
+    """What shares its statistics, told by the layout with the most axes."""
+    layout = max(layouts, key=lambda one: len(one.axes))
+    if "N" not in layout.reduced:
         return "per sample"
-    return "per activation" if len(layout.affine) > 1 else "per channel"
+    if len(layout.axes) == 2:
+        return "per feature"
+    return "per activation" if layout.reduced == "N" else "per channel"
 
 
 def _ones(target: Target, x: Array) -> dict[str, Array]:

@@ -20,7 +20,7 @@ _FORWARD = re.compile(r"(?<![a-z])(forward|fwd|fprop)(?![a-z])", re.IGNORECASE)
 _BACKWARD = re.compile(r"(?<![a-z])(backward|bwd|backprop|bprop|back|grad|grads|gradient|gradients|vjp)(?![a-z])", re.I)
 _VARIANT = re.compile(r"_?((alt|alternative|simple|simplified|naive|fast|slow|direct|closed|graph|final|v?\d+)_?)*")
 _NORM = re.compile(r"norm|(?<![a-z])([blgir]n|rms)(?![a-z])", re.IGNORECASE)
-_OF_A_NORM = {"gamma", "beta", "eps", "options"}
+_OF_A_NORM = {"gamma", "eps", "options"}
 
 
 @dataclass(frozen=True)

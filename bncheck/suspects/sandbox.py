@@ -209,9 +209,10 @@ class Sandbox:
 
     def _who(self, header: Mapping[str, Any]) -> str:
         """What is being called, as the person who wrote it knows it."""
+        title = Path(self.address).name if self.address.endswith((".py", ".onnx")) else self.address
         if "candidate" not in header:
-            return Path(self.address).name if self.address.endswith((".py", ".onnx")) else self.address
-        return _one_line(self.loaded["candidates"][header["candidate"]]["name"])
+            return title
+        return f"{title}:{_one_line(self.loaded['candidates'][header['candidate']]['name'])}"
 
 
 def _one_line(text: object) -> str:
