@@ -33,7 +33,7 @@ class Target:
     `layouts` are those that it was seen to take, the one it is checked in first. `eps` is the one that it keeps to
     whatever a case says; None where it takes the case's, or where that could not be told. `failure` is set where it was
     recognised but no trial call succeeded; every call then raises it. `observations` are its conventions by name, see
-    `bncheck.suspects.observations`.
+    `bncheck.suspects.observations`. `likeness` is the correlation of its first y with the layer's.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Target:
     failure: TargetFailed | None = None
     features: tuple[int, ...] = ()
     groups: int = 0
+    likeness: float = 0.0
 
     @property
     def layout(self) -> Layout:
@@ -129,9 +130,7 @@ class Target:
         notes, arrays = self.sandbox.call({"op": "train", "sequence": list(batches), **header}, shown)
         return {k: v.reshape(first.shape) if v.size == first.size else v for k, v in arrays.items()}, notes
 
-    def _shown(
-        self, given: Mapping[str, Array], layout: Layout, eps: float
-    ) -> tuple[dict[str, Any], dict[str, Array]]:
+    def _shown(self, given: Mapping[str, Array], layout: Layout, eps: float) -> tuple[dict[str, Any], dict[str, Array]]:
         """A call as the target is to see it."""
         shape = given["x"].shape
         kind = self.plan.shapes[layout]

@@ -92,6 +92,7 @@ class _Session:
                 "hint": one.hint,
                 "sizes": one.style.sizes(),
                 "family": one.style.family,
+                "dtypes": one.style.dtypes,
                 "has_backward": one.style.has_backward,
                 "pair": isinstance(one.style, Functions) and one.style.has_backward,
                 "layout": str(getattr(getattr(one.style, "module", None), "LAYOUT", "")),

@@ -86,7 +86,7 @@ class _FlaxModuleRun(Run):
         self.module = module.clone(**wanted)
         self.flags = {"train": {}, "test": {}}
         for argument in arguments(self.module.__call__):
-            if argument.name == "use_running_average":
+            if argument.name == "use_running_average" and getattr(self.module, argument.name, None) is None:
                 self.flags = {"train": {argument.name: False}, "test": {argument.name: True}}
             elif role(argument.name, ("training",)):
                 self.flags = {"train": {argument.name: True}, "test": {argument.name: False}}
@@ -126,7 +126,9 @@ class _FlaxModuleRun(Run):
 
 
 class KerasLayer(Style):
-    """A Keras 3 layer on its torch or JAX backend."""
+    """A Keras 3 layer on its torch or JAX backend; Keras itself computes float64 in float32."""
+
+    dtypes = ("float32", "float16")
 
     def __init__(self, thing: Any, words: str) -> None:
         import keras
@@ -184,6 +186,12 @@ class OnnxModel(Style):
         import onnx
 
         self.model = onnx.load(path)
+        elem = self.model.graph.input[0].type.tensor_type.elem_type
+        self.dtypes = (onnx.helper.tensor_dtype_to_np_dtype(elem).name,)
+        for node in self.model.graph.node:
+            trains = any(a.name == "training_mode" and a.i for a in node.attribute)
+            if node.op_type == "BatchNormalization" and not trains:
+                raise ValueError("it normalizes with stored statistics; export it in training mode")
 
     def sizes(self) -> Mapping[str, Any]:
         places = self.places()

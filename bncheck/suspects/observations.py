@@ -168,11 +168,14 @@ def _running(target: Target, dtype: str, eps: float) -> dict[str, Any]:
     first, second = (_drawn(target, dtype, seed)["x"] for seed in (0, 1))
     answers, notes = target.train({"first": first, "second": second, "third": first}, _ones(target, first), eps)
     axes = target.layout.reduced_axes
-    found: dict[str, Any] = {"stateless": agree(answers["third y"], answers["first y"])}
+    y = [{"y": answers[f"{batch} y"]} for batch in ("first", "third")]
+    found: dict[str, Any] = {"stateless": agree(y[0]["y"], y[1]["y"]) or _same(*y)}
     kept = {name: [answers.get(f"{batch} {name}") for batch in ("first", "second")] for name in _STATISTICS}
     rule = Running(None, UNKNOWN, UNKNOWN)
     sizes = {np.size(value) for values in kept.values() for value in values if value is not None}
-    if sizes == {second.size // target.layout.count(second.shape)} and all(v is not None for v in sum(kept.values(), [])):
+    if sizes == {second.size // target.layout.count(second.shape)} and all(
+        v is not None for v in sum(kept.values(), [])
+    ):
         means, variances = (
             Steps(np.ravel(one), np.ravel(two), np.ravel(_STATISTICS[name](second.astype(np.float64), axis=axes)))
             for name, (one, two) in kept.items()

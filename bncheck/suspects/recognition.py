@@ -103,14 +103,14 @@ def _style(thing: Any, kind: type) -> Style | None:
     """How a class or an instance is called, by what it descends from."""
     which = "class" if isinstance(thing, type) else "instance"
     torch, linen, keras = (sys.modules.get(name) for name in ("torch", "flax.linen", "keras"))
+    if keras is not None and issubclass(kind, keras.Layer):  # before torch, on which it may be built
+        return KerasLayer(thing, f"a Keras layer ({which}) on {keras.backend.backend()}")
     if torch is not None and issubclass(kind, torch.nn.Module):
         return TorchModule(thing, f"a torch nn.Module ({which}), differentiated by autograd")
     if torch is not None and issubclass(kind, torch.autograd.Function):
         return Functions(_applied(kind), None, "a torch.autograd.Function") if which == "class" else None
     if linen is not None and issubclass(kind, linen.Module):
         return FlaxModule(thing, f"a Flax module ({which}), differentiated by JAX")
-    if keras is not None and issubclass(kind, keras.Layer):
-        return KerasLayer(thing, f"a Keras layer ({which}) on {keras.backend.backend()}")
     return Objects(thing, f"a class with forward and backward ({which})") if Objects.fits(kind) else None
 
 

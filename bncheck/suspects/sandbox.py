@@ -5,9 +5,10 @@ JSON and the bytes of plain arrays come back (`bncheck.suspects.frames`): nothin
 
 Limits
     `TIME_LIMIT` for each call, counted without the import of frameworks, which has `STARTUP_LIMIT`; `MEMORY_LIMIT` of
-    address space, where the system enforces RLIMIT_AS (Linux does; macOS and Windows do not). torch and JAX together
-    occupy 2 GiB of addresses before they do anything, so a smaller memory limit is for NumPy code only. Both are
-    arguments of `Sandbox` and of `bncheck.suspects.open_target`.
+    address space, where the system enforces RLIMIT_AS (Linux does; macOS and Windows do not), to which is added what
+    the frameworks that a file imports reserve for themselves: 2 GiB for torch, 12 GiB for JAX, which compiles each
+    shape anew. Both are arguments of `Sandbox` and of `bncheck.suspects.targets.open_target`; a memory limit of 0 is
+    none.
 
 What this does not protect from
     It is no jail. The code runs as the user who starts it: it can read and write their files, use the network, start
@@ -27,7 +28,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from bncheck.case import Array
@@ -40,8 +41,11 @@ TIME_LIMIT = 10.0
 STARTUP_LIMIT = 120.0
 """Seconds for a fresh interpreter with its frameworks."""
 
-MEMORY_LIMIT = 4 << 30
-"""Bytes of address space: 4 GiB."""
+MEMORY_LIMIT = 2 << 30
+"""Bytes of address space for a target and its arrays: 2 GiB."""
+
+_RESERVED = MappingProxyType({"torch": 2 << 30, "jax": 12 << 30, "flax": 12 << 30, "keras": 12 << 30})
+"""The address space that frameworks reserve for themselves on top; little of it is ever filled."""
 
 Frame = tuple[dict[str, Any], dict[str, Array]]
 
@@ -165,7 +169,8 @@ class Sandbox:
         """
         if self._child is None:
             self.starts += 1
-            self._child = _Child(self.memory_limit)
+            reserved = max((_RESERVED.get(name, 0) for name in self.frameworks), default=0)
+            self._child = _Child(self.memory_limit and self.memory_limit + reserved)
             self._ask({"op": "start", "frameworks": self.frameworks}, {}, STARTUP_LIMIT)
             try:
                 self.loaded, _ = self._ask({"op": "load", "address": self.address, "wanted": self.wanted}, {})

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bncheck.case import Array, Case, Layout
+from bncheck.case import DTYPES, Array, Case, Layout
 from bncheck.suspects.families import NumPy, Pull
 from bncheck.suspects.roles import (
     BACKWARD,
@@ -84,6 +84,7 @@ class Style:
 
     words = ""
     family = ""  # whose arrays it takes, where that is known beforehand
+    dtypes: tuple[str, ...] = tuple(DTYPES)  # those in which it may be tried
 
     @property
     def has_backward(self) -> bool:
@@ -296,9 +297,7 @@ class _ObjectsRun(Run):
         return (answer[0], used) if isinstance(answer, tuple) else (answer, used)
 
     def forward(self, x: Any) -> Any:
-        answer, used = call(
-            self.call_forward, {**self.given, "x": x, "training": True, "mode": "train"}, FORWARD, "x"
-        )
+        answer, used = call(self.call_forward, {**self.given, "x": x, "training": True, "mode": "train"}, FORWARD, "x")
         self.used |= used
         y, *self.saved = answer if isinstance(answer, tuple) else (answer,)
         return y

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bncheck.case import DTYPES, Array, Layout
+from bncheck.case import Array, Layout
 from bncheck.definitions import LAYERS, Layer
 from bncheck.errors import InvalidInput, MissingPackage, TargetFailed
 from bncheck.suspects.calls import TRIAL_EPS, Plan, Target, fixed_sizes, parameter_shapes
@@ -56,6 +56,10 @@ _ALIKE = 0.95
 """The correlation from which on a layout is believed: most bugs in a formula leave more, another layout less."""
 
 
+_HARDLY = 0.5
+"""The correlation below which code whose name speaks of no layer is not taken for one."""
+
+
 @dataclass(frozen=True)
 class Address:
     """Where a target is: a file or a module, and perhaps a name in it.
@@ -81,7 +85,9 @@ class Address:
             if not Path(place).is_file():
                 raise InvalidInput("target", text, "a file that exists", f"Is {place} the right path?")
         elif not all(part.isidentifier() for part in place.split(".")):
-            raise InvalidInput("target", text, "FILE.py, FILE.py:NAME, FILE.onnx, package.module or package.module:NAME")
+            raise InvalidInput(
+                "target", text, "FILE.py, FILE.py:NAME, FILE.onnx, package.module or package.module:NAME"
+            )
         return cls(place, name)
 
     @property
@@ -135,8 +141,18 @@ def open_target(
         if not candidates:
             raise _nothing_found(text, loaded["remarks"])
         found = [_recognised(sandbox, k, one, address, layer, layout) for k, one in candidates]
-        works = any(target.failure is None for target in found)
-        yield [t for t in found if not (works and t.failure and not t.has_backward and t.failure.reason not in _HARD)]
+        kept = found if address.name or style or layer else _without_bystanders(found)
+        if not kept:
+            raise _nothing_found(text, [f"{target.name} does not normalize" for target in found])
+        yield kept
+
+
+def _without_bystanders(found: list[Target]) -> list[Target]:
+    """Leaves out functions that only look like layers: nameless and unlike any, or a forward that fails beside others."""
+    unlike = [t for t in found if t.likeness < _HARDLY and t.failure is None and len(_hinted(t.name, "")) > 1]
+    works = any(target.failure is None for target in found if target not in unlike)
+    idle = [t for t in found if t.failure and not t.has_backward and t.failure.reason not in _HARD]
+    return [t for t in found if not ((t in unlike and (works or not t.has_backward)) or (t in idle and works))]
 
 
 def adapter(text: str) -> str:
@@ -170,7 +186,12 @@ class _Trial:
 
 
 def _recognised(
-    sandbox: Sandbox, number: int, described: Mapping[str, Any], address: Address, layer: str | None, layout: Layout | None
+    sandbox: Sandbox,
+    number: int,
+    described: Mapping[str, Any],
+    address: Address,
+    layer: str | None,
+    layout: Layout | None,
 ) -> Target:
     """One candidate, tried out as every layer and in every layout that it may be."""
     layout = layout or (Layout.parse(described["layout"]) if described["layout"] else None)
@@ -181,7 +202,7 @@ def _recognised(
         recognised_as=described["words"],
         layer=layers[0],
         layouts=(layout or LAYERS[layers[0]].layouts[0],),
-        dtypes=(),
+        dtypes=tuple(described["dtypes"]),
         has_backward=described["has_backward"],
         parameters=LAYERS[layers[0]].parameters,
         sandbox=sandbox,
@@ -194,7 +215,7 @@ def _recognised(
         trials = _trials(untried, layers, layout, families, bool(_SPATIAL.search(described["hint"])))
         best = max(trials, key=lambda trial: (trial.gradients, round(trial.likeness, 2)))  # the first of equals
         target = _accepted(best, trials, described)
-        dtypes = tuple(name for name in DTYPES if _answers_in(target, name))
+        dtypes = tuple(name for name in target.dtypes if _answers_in(target, name))
         return observed(replace(target, dtypes=dtypes), pair=described["pair"])
     except TargetFailed as failure:
         return replace(untried, failure=failure)
@@ -227,6 +248,7 @@ def _accepted(best: _Trial, trials: list[_Trial], described: Mapping[str, Any]) 
         layouts=layouts,
         plan=replace(target.plan, shapes=shapes),
         has_backward=target.has_backward or differentiates,
+        likeness=best.likeness,
         recognised_as=f"{described['words']}{by}; {target.layer} on {target.layout}",
     )
 
@@ -248,7 +270,7 @@ def _trials(
             sizes = fixed_sizes(one, target.features, target.groups)
             if sizes is None:
                 continue
-            given = _trial_input(one, sizes)
+            given = _trial_input(one, sizes, target.dtypes[0])
             here = replace(target, layer=name, layouts=(one,))
             for trial in _in_one_layout(here, given, families, failures):
                 found.append(trial)
@@ -294,7 +316,7 @@ def _in_one_layout(
                 break
 
 
-def _trial_input(layout: Layout, sizes: Mapping[str, int]) -> dict[str, Array]:
+def _trial_input(layout: Layout, sizes: Mapping[str, int], dtype: str) -> dict[str, Array]:
     """Input that tells layouts apart: no two axes are alike, and every group has a mean and a spread of its own."""
     shape = tuple({**_SIZES, **sizes}[axis] for axis in layout.axes)
     stored = layout.parameter_shape(shape)
@@ -303,13 +325,15 @@ def _trial_input(layout: Layout, sizes: Mapping[str, int]) -> dict[str, Array]:
     spread = np.exp(sum(np.sin((k + 2) * place + k) for k, place in enumerate(places)) / 2)
     offset = sum(np.cos((k + 3) * place + k) for k, place in enumerate(places))
     drawn = {"gamma": rng.uniform(1, 2, stored), "beta": rng.normal(size=stored)}
-    return {"x": spread * rng.normal(size=shape) + offset, "dy": rng.normal(size=shape), **drawn}
+    drawn |= {"x": spread * rng.normal(size=shape) + offset, "dy": rng.normal(size=shape)}
+    return {name: value.astype(dtype) for name, value in drawn.items()}
 
 
 def _expected(layer: Layer, layout: Layout, given: Mapping[str, Array], parameters: tuple[str, ...]) -> Array:
+    wide = {name: value.astype(np.float64) for name, value in given.items()}
     named = layer.forward(
-        given["x"],
-        {name: layout.broadcastable(given[name]) for name in parameters},
+        wide["x"],
+        {name: layout.broadcastable(wide[name]) for name in parameters},
         TRIAL_EPS,
         mean=lambda a: a.mean(layout.reduced_axes, keepdims=True),
         sqrt=np.sqrt,
@@ -321,13 +345,13 @@ def _likeness(got: Array, expected: Array) -> float:
     """The correlation of two outputs; 0 where there is none to speak of."""
     if not np.isfinite(got).all() or not np.ptp(got):
         return 0.0
-    return float(np.corrcoef(got.ravel(), expected.ravel())[0, 1])
+    return float(np.corrcoef(got.ravel().astype(np.float64), expected.ravel())[0, 1])
 
 
 def _answers_in(target: Target, dtype: str) -> bool:
     """Whether the target answers numbers of at least that precision."""
-    given = _trial_input(target.layout, target.fixed_sizes())
-    kept = {name: given[name].astype(dtype) for name in ("x", *target.parameters)}
+    given = _trial_input(target.layout, target.fixed_sizes(), dtype)
+    kept = {name: given[name] for name in ("x", *target.parameters)}
     try:
         y = target.forward(kept.pop("x"), kept)
     except TargetFailed as failure:
