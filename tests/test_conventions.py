@@ -12,7 +12,6 @@ PLACES: dict[str, Callable[[float, float], float]] = {
     "inside the root": lambda std, eps: math.sqrt(std * std + eps),
     "outside the root": lambda std, eps: std + eps,
     "max(var, eps)": lambda std, eps: math.sqrt(max(std * std, eps)),
-    "max(std, eps)": max,
 }
 
 

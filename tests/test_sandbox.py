@@ -6,12 +6,13 @@ import math
 import os
 import struct
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bncheck.case import Case, Layout
+from bncheck.case import Array, Case, Layout
 from bncheck.errors import InvalidInput, TargetFailed
 from bncheck.suspects import frames
 from bncheck.suspects.calls import Target
@@ -19,7 +20,7 @@ from bncheck.suspects.sandbox import Sandbox
 from bncheck.suspects.targets import open_target
 
 HOSTILE = Path(__file__).parent / "targets" / "hostile"
-LIMITS = {"time_limit": 2.0, "memory_limit": 1 << 30}
+limited = partial(open_target, time_limit=2.0, memory_limit=1 << 30)
 
 
 def case_of(target: Target) -> Case:
@@ -59,7 +60,7 @@ OUTCOMES = {
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_a_target_that_cannot_be_asked_fails_with_a_reason_and_one_line(name: str) -> None:
     reason, words = OUTCOMES[name]
-    with pytest.raises(TargetFailed) as caught, open_target(str(HOSTILE / f"{name}.py"), **LIMITS) as targets:  # type: ignore[arg-type]
+    with pytest.raises(TargetFailed) as caught, limited(str(HOSTILE / f"{name}.py")) as targets:
         targets[0].vjp(case_of(targets[0]))
     assert caught.value.reason == reason
     assert words in str(caught.value)
@@ -68,7 +69,7 @@ def test_a_target_that_cannot_be_asked_fails_with_a_reason_and_one_line(name: st
     assert len(str(caught.value)) < 500
 
 
-NOTICED = {
+NOTICED: dict[str, dict[str, object]] = {
     "honest": {},
     "prints": {},
     "forks": {},
@@ -83,7 +84,7 @@ GOOD = {"surroundings": [], "mutates": [], "repeatable": True, "interleaved": Tr
 @pytest.mark.parametrize("name", NOTICED)
 def test_a_bad_habit_is_noticed_and_the_target_still_answers(name: str) -> None:
     path = HOSTILE / f"{name}.py" if name != "honest" else HOSTILE.parent / "honest.py"
-    with open_target(str(path), **LIMITS) as (target,):  # type: ignore[arg-type]
+    with limited(str(path)) as (target,):
         noticed = {key: target.observations[key] for key in GOOD}
         answer = target.vjp(case_of(target))
     assert noticed == {**GOOD, **NOTICED[name]}
@@ -98,18 +99,17 @@ def test_wrong_arrays_are_handed_on_for_the_comparison_to_judge() -> None:
         assert np.isnan(target.vjp(case_of(target))["y"]).all()
 
 
+def shared_state() -> tuple[object, ...]:
+    files = sorted(Path("/proc/self/fd").iterdir())
+    return np.geterr(), np.random.get_state(legacy=False)["state"]["pos"], np.mean, len(files), dict(os.environ)
+
+
 def test_this_process_stays_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:
-    before = (
-        np.geterr(),
-        np.random.get_state(legacy=False)["state"]["pos"],
-        np.mean,
-        sorted(os.listdir("/proc/self/fd")),
-    )
+    before = shared_state()
     for name in ("changes_numpy", "prints", "closes_files", "exits_hard", "forges_answers"):
-        with open_target(str(HOSTILE / f"{name}.py"), **LIMITS) as targets:  # type: ignore[arg-type]
+        with limited(str(HOSTILE / f"{name}.py")) as targets:
             assert targets
-    after = np.geterr(), np.random.get_state(legacy=False)["state"]["pos"], np.mean, sorted(os.listdir("/proc/self/fd"))
-    assert after == before
+    assert shared_state() == before
     assert capfd.readouterr() == ("", "")
 
 
@@ -118,7 +118,8 @@ def test_no_process_and_no_bytecode_are_left_behind(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         f"import os, subprocess\nfrom besides import eps\nopen({str(tmp_path / 'pid')!r}, 'w').write("
         "f\"{os.getpid()} {subprocess.Popen(['sleep', '60']).pid}\")\n"
-        "def batch_norm(x, gamma, beta, eps=eps):\n    return gamma * (x - x.mean(0)) / (x.var(0) + eps) ** 0.5 + beta\n"
+        "def batch_norm(x, gamma, beta, eps=eps):\n"
+        "    return gamma * (x - x.mean(0)) / (x.var(0) + eps) ** 0.5 + beta\n"
     )
     with open_target(str(tmp_path / "mine.py")) as (target,):
         assert not target.has_backward
@@ -176,6 +177,9 @@ def test_an_interrupted_call_does_not_leave_its_answer_to_the_next(monkeypatch: 
             def get(self, timeout: float) -> None:
                 raise KeyboardInterrupt
 
+            def put(self, answer: object) -> None:
+                pass  # it comes too late
+
         monkeypatch.setattr(child, "answers", Interrupted())
         with pytest.raises(KeyboardInterrupt):
             target.vjp(case)
@@ -189,7 +193,7 @@ def framed(header: object, rest: bytes = b"") -> io.BytesIO:
 
 
 def test_frames_carry_arrays_of_every_plain_dtype_bit_by_bit() -> None:
-    arrays = {
+    arrays: dict[str, Array] = {
         "a": np.array([[1.5, np.nan], [-0.0, np.inf]], np.float32),
         "b": np.arange(3),
         "c": np.array(2j),

@@ -1,4 +1,4 @@
-"""The process in which somebody's code runs: ``python -m bncheck.suspects.child``, spoken to by `bncheck.suspects.sandbox`.
+"""The process in which somebody's code runs, ``python -m bncheck.suspects.child``; `sandbox` speaks with it.
 
 It answers one request after another. Whatever the code raises becomes an answer; whatever it prints goes to the error
 stream, for the answers travel on a stream of their own.
@@ -22,7 +22,6 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bncheck.case import Array
-from bncheck.errors import BncheckError
 from bncheck.suspects import frames
 from bncheck.suspects.families import FAMILIES, family_of, plain
 from bncheck.suspects.recognition import Candidate, candidates

@@ -28,7 +28,6 @@ _EPS_PLACES: Mapping[str, tuple[Callable[[float, float], float], Callable[[float
         "inside the root": (lambda s, e: math.sqrt(s * s + e), lambda d: d * d),
         "outside the root": (lambda s, e: s + e, lambda d: d),
         "max(var, eps)": (lambda s, e: math.sqrt(max(s * s, e)), lambda d: d * d),
-        "max(std, eps)": (max, lambda d: d),
     }
 )
 """Where eps can stand: the divisor from σ and ε, and ε from the divisor where σ is next to nothing."""

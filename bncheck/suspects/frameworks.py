@@ -1,4 +1,4 @@
-"""How to call the layers of frameworks: torch and Flax modules, Keras layers, ONNX files; see `bncheck.suspects.styles`."""
+"""How to call the layers of frameworks, each a style: torch and Flax modules, Keras layers, ONNX files."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class _FlaxModuleRun(Run):
         wanted = {name: given["eps"] for name in ("epsilon", "eps") if hasattr(module, name)}
         self.used = {"eps"} if wanted else set()
         self.module = module.clone(**wanted)
-        self.flags = {"train": {}, "test": {}}
+        self.flags: dict[str, dict[str, bool]] = {"train": {}, "test": {}}
         for argument in arguments(self.module.__call__):
             if argument.name == "use_running_average" and getattr(self.module, argument.name, None) is None:
                 self.flags = {"train": {argument.name: False}, "test": {argument.name: True}}
@@ -142,9 +142,8 @@ class KerasLayer(Style):
 class _KerasLayerRun(Run):
     def __init__(self, thing: Any, family: NumPy, given: Given) -> None:
         super().__init__(family, given)
-        kind, settings = (thing, {}) if isinstance(thing, type) else (type(thing), thing.get_config())
-        settings = {**settings, "dtype": given["x"].dtype.name}
-        self.layer = kind.from_config(settings)
+        original = thing() if isinstance(thing, type) else thing
+        self.layer = original.from_config({**original.get_config(), "dtype": given["x"].dtype.name})
         self.used = set_eps(self.layer, given)
         self.layer.build(given["x"].shape)
         weights = self.layer.trainable_variables
@@ -200,7 +199,7 @@ class OnnxModel(Style):
 
     def places(self) -> dict[str, str]:
         """The names of γ and β in the graph, to their roles: by the normalization node, else by their own names."""
-        found = {}
+        found: dict[str, str] = {}
         for node in self.model.graph.node:
             if "Normalization" in node.op_type:
                 found |= dict(zip(node.input[1:3], PARAMETERS, strict=False))

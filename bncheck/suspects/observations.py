@@ -3,7 +3,7 @@
 The names, and what they can say:
 
 eps             a number that it keeps to, "as given", or "unknown"
-eps_place       "inside the root", "outside the root", "max(var, eps)", "max(std, eps)", "none"
+eps_place       "inside the root", "outside the root", "max(var, eps)", "none"
 variance        "biased" or "unbiased"
 statistics      "per feature" of flat data, "per channel" or "per activation" of images, or "per sample"
 new_weight      the weight of the new batch in the running statistics
@@ -34,7 +34,7 @@ import numpy as np
 from bncheck.case import Array, Layout
 from bncheck.errors import TargetFailed
 from bncheck.suspects.calls import TRIAL_EPS, Target
-from bncheck.suspects.conventions import UNKNOWN, Divided, Running, Steps, agree, divided, running
+from bncheck.suspects.conventions import UNKNOWN, Divided, Steps, agree, divided, running
 
 _OTHER_EPS = 1e-3
 _SIZES = {"N": 4, "C": 2, "L": 4, "D": 4, "H": 2, "W": 2, "G": 2, "K": 2}
@@ -170,23 +170,21 @@ def _running(target: Target, dtype: str, eps: float) -> dict[str, Any]:
     axes = target.layout.reduced_axes
     y = [{"y": answers[f"{batch} y"]} for batch in ("first", "third")]
     found: dict[str, Any] = {"stateless": agree(y[0]["y"], y[1]["y"]) or _same(*y)}
-    kept = {name: [answers.get(f"{batch} {name}") for batch in ("first", "second")] for name in _STATISTICS}
-    rule = Running(None, UNKNOWN, UNKNOWN)
-    sizes = {np.size(value) for values in kept.values() for value in values if value is not None}
-    if sizes == {second.size // target.layout.count(second.shape)} and all(
-        v is not None for v in sum(kept.values(), [])
-    ):
-        means, variances = (
-            Steps(np.ravel(one), np.ravel(two), np.ravel(_STATISTICS[name](second.astype(np.float64), axis=axes)))
-            for name, (one, two) in kept.items()
-        )
+    groups = second.size // target.layout.count(second.shape)
+    means, variances = (
+        Steps(answers[f"first {name}"].ravel(), answers[f"second {name}"].ravel(), statistic(second, axis=axes).ravel())
+        if np.size(answers.get(f"second {name}", ())) == np.size(answers.get(f"first {name}", ())) == groups
+        else None
+        for name, statistic in _STATISTICS.items()
+    )
+    if means and variances:
         rule = running(means, variances, target.layout.count(second.shape), notes["momentum"])
         found |= {"new_weight": rule.new_weight, "momentum": rule.momentum, "running_variance": rule.variance}
     found["evaluation"] = _evaluation(target, first, answers, eps)
     return found
 
 
-_STATISTICS = {"running_mean": np.mean, "running_var": np.var}
+_STATISTICS: Mapping[str, Any] = {"running_mean": np.mean, "running_var": np.var}
 
 
 def _evaluation(target: Target, x: Array, answers: Mapping[str, Array], eps: float) -> str:

@@ -29,7 +29,7 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from bncheck.case import Array
 from bncheck.errors import TargetFailed
@@ -74,12 +74,11 @@ class _Child:
 
     def _converse(self) -> None:
         """Sends requests and receives answers; None when that is no longer possible."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
+        sent, received = cast(BinaryIO, self.process.stdin), cast(BinaryIO, self.process.stdout)
         while (request := self.requests.get()) is not None:
             try:
-                frames.write(self.process.stdin, *request)
-                self.answers.put(frames.read(self.process.stdout))
+                frames.write(sent, *request)
+                self.answers.put(frames.read(received))
             except (frames.Garbled, OSError, ValueError):
                 self.answers.put(None)
                 return

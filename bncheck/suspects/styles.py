@@ -342,7 +342,7 @@ def running_in(thing: Any) -> dict[str, Any]:
 
 
 class Adapter(Style):
-    """Two functions in bncheck's own form: `vjp(case)`, and perhaps `forward(x, parameters)`."""
+    """Functions in bncheck's own form: `vjp(case)`, and perhaps a `forward(x, parameters, eps)` that spares it."""
 
     words = "an adapter in bncheck's own form, vjp(case)"
     family = "numpy"
@@ -368,7 +368,9 @@ class _AdapterRun(Run):
     def forward(self, x: Any) -> Any:
         self.saved = x
         forward = getattr(self.module, "forward", None)
-        return forward(x, self.parameters) if forward else self._vjp(x, np.zeros_like(x)).get("y")
+        if getattr(forward, "__module__", "") == self.module.__name__:  # not one that it imports
+            return forward(x, self.parameters, self.given["eps"])
+        return self._vjp(x, np.zeros_like(x)).get("y")
 
     def backward(self, dy: Any) -> Mapping[str, Any]:
         return {name: value for name, value in self._vjp(self.saved, dy).items() if name != "y"}

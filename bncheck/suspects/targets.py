@@ -148,7 +148,7 @@ def open_target(
 
 
 def _without_bystanders(found: list[Target]) -> list[Target]:
-    """Leaves out functions that only look like layers: nameless and unlike any, or a forward that fails beside others."""
+    """Leaves out what only looks like a layer: nameless and unlike any, or a forward that fails beside others."""
     unlike = [t for t in found if t.likeness < _HARDLY and t.failure is None and len(_hinted(t.name, "")) > 1]
     works = any(target.failure is None for target in found if target not in unlike)
     idle = [t for t in found if t.failure and not t.has_backward and t.failure.reason not in _HARD]
