@@ -157,7 +157,10 @@ def test_torch_batch_norm_on_images_of_the_usual_size() -> None:
         x, dy = rng.normal(size=(2, 32, 3, 64, 64)).astype(np.float32)
         gamma, beta = rng.normal(size=(2, 3)).astype(np.float32)
         case = Case(target.layout, x, dy, {"gamma": gamma, "beta": beta})
-        assert check(target.vjp, case).verdict is Verdict.CORRECT
+        found = check(target.vjp, case).conforms
+        assert {name: one.verdict for name, one in found.items()} == dict.fromkeys(
+            ("y", "dx", "dgamma", "dbeta"), Verdict.CORRECT
+        )
         assert not target.takes(random_case(target, Layout("NC", "N", "C")))
 
 
@@ -216,13 +219,9 @@ def test_flags_override_what_was_recognised() -> None:
 
 
 def test_what_is_not_recognised_is_refused_with_the_way_to_an_adapter(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="write an adapter"), open_target(str(ZOO / "odd.py")):
-        pass
-    with (
-        pytest.raises(InvalidInput, match="write an adapter"),
-        open_target(str(ZOO / "hostile" / "nothing_to_call.py")),
-    ):
-        pass
+    for path in (ZOO / "odd.py", ZOO / "hostile" / "nothing_to_call.py"):
+        with pytest.raises(InvalidInput, match="write an adapter"), open_target(str(path)):
+            pass
     (tmp_path / "strange.py").write_text("def batchnorm_forward(x, gamma, beta, wibble):\n    return x\n")
     with pytest.raises(InvalidInput, match="asks for wibble"), open_target(str(tmp_path / "strange.py")):
         pass
@@ -239,9 +238,9 @@ def test_the_adapter_to_start_from_works_as_it_stands_for_the_usual_pair(tmp_pat
 
 def test_a_file_that_does_not_parse_says_where(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("def forward(x, gamma)\n    return x\n")
-    with pytest.raises(TargetFailed, match=r"broken\.py raised SyntaxError: .*line 1"):
-        with open_target(str(tmp_path / "broken.py")):
-            pass
+    told = r"broken\.py raised SyntaxError: .*line 1"
+    with pytest.raises(TargetFailed, match=told), open_target(str(tmp_path / "broken.py")):
+        pass
 
 
 def test_a_target_that_fails_its_trial_is_reported_with_its_reason(tmp_path: Path) -> None:
@@ -267,7 +266,7 @@ def test_a_silent_change_of_dtype_is_observed(tmp_path: Path) -> None:
         assert "float64" in target.observations["dtype_changed"] or "float64" in target.dtypes
 
 
-@pytest.mark.parametrize("text", ["", "a b", "no/such/file.py", "file.txt", ":name", "pack-age.module"])
+@pytest.mark.parametrize("text", ["", "a b", "no/such/file.py", ":name", "pack-age.module"])
 def test_an_address_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="target="):
         Address.parse(text)
@@ -304,7 +303,7 @@ def test_an_onnx_model_is_a_forward_alone(tmp_path: Path) -> None:
 
 
 FRAMEWORK_FILES = {
-    "flax": "import flax.linen as nn\n\nlayer = nn.BatchNorm(use_running_average=False)\n",
+    "flax": "import flax.linen as nn\n\nlayer = nn.BatchNorm()\n",
     "keras": "import keras\n\nlayer = keras.layers.BatchNormalization()\n",
 }
 

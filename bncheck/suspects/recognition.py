@@ -63,8 +63,7 @@ def candidates(address: str, wanted: str) -> tuple[list[Candidate], list[str]]:
         return [one for one in found if wanted in _names(one)], remarks
     order = list(named)
     found.sort(key=lambda one: order.index(one.name.partition("+")[0]))
-    able = [one for one in found if one.style.has_backward]
-    return able or found, remarks
+    return found, remarks
 
 
 def _is_adapter(module: ModuleType) -> bool:

@@ -129,9 +129,9 @@ def open_target(
         TargetFailed: the file cannot be run, and why.
         MissingPackage: an ONNX file, and onnx is not installed.
     """
-    address = Address.parse(text)
     if layer is not None and layer not in LAYERS:
         raise InvalidInput.unknown("layer", layer, LAYERS)
+    address = Address.parse(text)
     if address.place.endswith(".onnx") and importlib.util.find_spec("onnx") is None:
         raise MissingPackage("onnx", "onnx", "reading an ONNX file")
     limits = {"time_limit": time_limit, "memory_limit": int(memory_limit)}
@@ -148,11 +148,13 @@ def open_target(
 
 
 def _without_bystanders(found: list[Target]) -> list[Target]:
-    """Leaves out what only looks like a layer: nameless and unlike any, or a forward that fails beside others."""
-    unlike = [t for t in found if t.likeness < _HARDLY and t.failure is None and len(_hinted(t.name, "")) > 1]
-    works = any(target.failure is None for target in found if target not in unlike)
-    idle = [t for t in found if t.failure and not t.has_backward and t.failure.reason not in _HARD]
-    return [t for t in found if not ((t in unlike and (works or not t.has_backward)) or (t in idle and works))]
+    """Leaves out what only looks like a layer: unlike any and named after none, or a forward alone beside others."""
+    unlike = [t for t in found if t.failure is None and t.likeness < _HARDLY and len(_hinted(t.name, "")) > 1]
+    works = [t for t in found if t.failure is None and t not in unlike]
+    able = [t for t in works if t.has_backward] or works
+    if not able:
+        return [t for t in found if t not in unlike or t.has_backward]
+    return [t for t in found if t in able or (t.failure and (t.has_backward or t.failure.reason in _HARD))]
 
 
 def adapter(text: str) -> str:
