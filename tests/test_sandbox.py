@@ -5,6 +5,8 @@ import json
 import math
 import os
 import struct
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -129,6 +131,27 @@ def test_no_process_and_no_bytecode_are_left_behind(tmp_path: Path) -> None:
             time.sleep(0.05)
         assert not _alive(int(number))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["besides.py", "mine.py", "pid"]
+
+
+def test_a_child_ends_when_the_process_that_asks_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "hangs.py").write_text(
+        f"import os, time\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n"
+    )
+    code = (
+        f"from bncheck.suspects.targets import open_target\nopen_target({str(tmp_path / 'hangs.py')!r}, time_limit=60)"
+    )
+    asking = subprocess.Popen([sys.executable, "-c", f"{code}.__enter__()"])
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    pid = int((tmp_path / "pid").read_text())
+    assert _alive(pid)
+    asking.kill()
+    asking.wait()
+    while _alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _alive(pid: int) -> bool:

@@ -154,13 +154,10 @@ def test_torch_batch_norm_on_images_of_the_usual_size() -> None:
     with open_target(str(ZOO / "torch_module.py")) as (target,):
         assert target.fixed_sizes() == {"C": 3}
         rng = np.random.default_rng(0)
-        x, dy = rng.normal(size=(2, 32, 3, 64, 64)).astype(np.float32)
-        gamma, beta = rng.normal(size=(2, 3)).astype(np.float32)
+        x, dy = rng.normal(size=(2, 32, 3, 64, 64))
+        gamma, beta = rng.normal(size=(2, 3))
         case = Case(target.layout, x, dy, {"gamma": gamma, "beta": beta})
-        found = check(target.vjp, case).conforms
-        assert {name: one.verdict for name, one in found.items()} == dict.fromkeys(
-            ("y", "dx", "dgamma", "dbeta"), Verdict.CORRECT
-        )
+        assert check(target.vjp, case).verdict is Verdict.CORRECT
         assert not target.takes(random_case(target, Layout("NC", "N", "C")))
 
 
@@ -310,10 +307,10 @@ FRAMEWORK_FILES = {
 
 @pytest.mark.parametrize("package", FRAMEWORK_FILES)
 def test_a_layer_of_a_framework_is_recognised(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip(package)
-    if package == "keras":
-        pytest.importorskip("torch")
-        monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    for name in (package, "torch" if package == "keras" else "jax"):
+        if importlib.util.find_spec(name) is None:  # the child alone imports it
+            pytest.skip(f"{name} is not installed")
     (tmp_path / "mine.py").write_text(FRAMEWORK_FILES[package])
     with open_target(str(tmp_path / "mine.py")) as (target,):
         assert (target.layer, target.parameters) == ("batch_norm", ("gamma", "beta"))

@@ -19,11 +19,16 @@ MOMENTUM = 0.9  # what a target is given where it asks for one
 
 @dataclass(frozen=True)
 class Plan:
-    """Which candidate of a sandbox is called, with whose arrays, and with γ and β in which shape; see `SHAPES`."""
+    """Which candidate of a sandbox is called, with whose arrays, and γ and β in which of the `parameter_shapes`.
+
+    `gradients` says whether a backward answered when it was tried, `takes_eps` whether eps found a place.
+    """
 
     candidate: int
     family: str
     shapes: Mapping[Layout, str]
+    gradients: bool = False
+    takes_eps: bool = False
 
 
 @dataclass(frozen=True, eq=False)

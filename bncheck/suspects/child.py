@@ -92,6 +92,7 @@ class _Session:
                 "sizes": one.style.sizes(),
                 "family": one.style.family,
                 "dtypes": one.style.dtypes,
+                "as_in_case": one.style.as_in_case,
                 "has_backward": one.style.has_backward,
                 "pair": isinstance(one.style, Functions) and one.style.has_backward,
                 "layout": str(getattr(getattr(one.style, "module", None), "LAYOUT", "")),

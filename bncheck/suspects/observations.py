@@ -43,11 +43,10 @@ _SIZES = {"N": 4, "C": 2, "L": 4, "D": 4, "H": 2, "W": 2, "G": 2, "K": 2}
 def observed(target: Target, *, pair: bool) -> Target:
     """The target together with what could be observed about it; a failure of its own leaves out what is left."""
     notes: dict[str, Any] = {"statistics": _statistics(target.layouts)}
-    taken = bool(target.observations.get("eps_is_taken"))
     dtype = target.dtypes[0] if target.dtypes else "float64"
     eps = None
     with _as_far_as_it_goes(target):
-        found, eps = _eps(target, dtype, taken=taken)
+        found, eps = _eps(target, dtype)
         notes |= found
     with _as_far_as_it_goes(target):
         notes |= _habits(target, dtype, pair=pair)
@@ -84,7 +83,7 @@ def _ones(target: Target, x: Array) -> dict[str, Array]:
     return {name: made[name] for name in target.parameters}
 
 
-def _eps(target: Target, dtype: str, *, taken: bool) -> tuple[dict[str, Any], float | None]:
+def _eps(target: Target, dtype: str) -> tuple[dict[str, Any], float | None]:
     """Eps, its place and the divisor of the variance; and eps as a number if the target keeps to it."""
     layout = target.layout
     shape = tuple({**_SIZES, **target.fixed_sizes()}[axis] for axis in layout.axes)
@@ -110,7 +109,7 @@ def _eps(target: Target, dtype: str, *, taken: bool) -> tuple[dict[str, Any], fl
 
     found = measured(TRIAL_EPS)
     notes: dict[str, Any] = {"eps_place": found.place, "variance": found.variance}
-    if not taken:
+    if not target.plan.takes_eps:
         return {"eps": UNKNOWN if found.eps is None else found.eps, **notes}, found.eps or None
     other = measured(_OTHER_EPS)
     if (found.eps, other.eps) == (TRIAL_EPS, _OTHER_EPS):
@@ -126,7 +125,7 @@ def _drawn(target: Target, dtype: str, seed: int) -> dict[str, Array]:
     stored = target.layout.parameter_shape(shape)
     x = rng.normal(size=shape) + np.indices(shape)[list(target.layout.affine_axes)].sum(axis=0)
     drawn = {"x": x, "gamma": rng.uniform(1, 2, stored), "beta": rng.normal(size=stored)}
-    drawn |= {"dy": rng.normal(size=shape)} if target.has_backward else {}
+    drawn |= {"dy": rng.normal(size=shape)} if target.plan.gradients else {}
     kept = ("x", "dy", *target.parameters)
     return {name: value.astype(dtype) for name, value in drawn.items() if name in kept}
 

@@ -85,6 +85,7 @@ class Style:
     words = ""
     family = ""  # whose arrays it takes, where that is known beforehand
     dtypes: tuple[str, ...] = tuple(DTYPES)  # those in which it may be tried
+    as_in_case = False  # whether it wants its arrays in the shapes of a case
 
     @property
     def has_backward(self) -> bool:
@@ -346,6 +347,7 @@ class Adapter(Style):
 
     words = "an adapter in bncheck's own form, vjp(case)"
     family = "numpy"
+    as_in_case = True
 
     def __init__(self, module: ModuleType) -> None:
         self.module = module
@@ -368,7 +370,7 @@ class _AdapterRun(Run):
     def forward(self, x: Any) -> Any:
         self.saved = x
         forward = getattr(self.module, "forward", None)
-        if getattr(forward, "__module__", "") == self.module.__name__:  # not one that it imports
+        if forward is not None and forward.__module__ == self.module.__name__:  # not one that it imports
             return forward(x, self.parameters, self.given["eps"])
         return self._vjp(x, np.zeros_like(x)).get("y")
 

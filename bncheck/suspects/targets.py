@@ -178,15 +178,6 @@ def _nothing_found(text: str, remarks: list[str]) -> InvalidInput:
     )
 
 
-@dataclass(frozen=True)
-class _Trial:
-    """A way of calling that the target accepted; whether gradients came back, and how like the layer its output is."""
-
-    target: Target
-    gradients: bool
-    likeness: float
-
-
 def _recognised(
     sandbox: Sandbox,
     number: int,
@@ -214,8 +205,8 @@ def _recognised(
     )
     families = [family] if family else sandbox.loaded["families"]
     try:
-        trials = _trials(untried, layers, layout, families, bool(_SPATIAL.search(described["hint"])))
-        best = max(trials, key=lambda trial: (trial.gradients, round(trial.likeness, 2)))  # the first of equals
+        trials = _trials(untried, layers, layout, families, described)
+        best = max(trials, key=lambda one: (one.plan.gradients, round(one.likeness, 2)))  # the first of equals
         target = _accepted(best, trials, described)
         dtypes = tuple(name for name in target.dtypes if _answers_in(target, name))
         return observed(replace(target, dtypes=dtypes), pair=described["pair"])
@@ -232,38 +223,37 @@ def _hinted(hint: str, place: str) -> list[str]:
     return ["batch_norm", *(name for name in LAYERS if name != "batch_norm")]
 
 
-def _accepted(best: _Trial, trials: list[_Trial], described: Mapping[str, Any]) -> Target:
+def _accepted(best: Target, trials: list[Target], described: Mapping[str, Any]) -> Target:
     """The target in the best way of calling, and in whatever other layouts it takes in the same way."""
-    target = best.target
     same = [
-        trial.target
-        for trial in trials
-        if (trial.target.layer, trial.target.parameters) == (target.layer, target.parameters)
-        and (trial.likeness > _ALIKE and trial.gradients == best.gradients)
+        one
+        for one in trials
+        if (one.layer, one.parameters, one.plan.gradients) == (best.layer, best.parameters, best.plan.gradients)
+        and one.likeness > _ALIKE
     ]
-    shapes = {one.layout: one.plan.shapes[one.layout] for one in reversed([target, *same])}
-    layouts = tuple(dict.fromkeys([target.layout, *(one.layout for one in same)]))
-    differentiates = best.gradients and not described["has_backward"]
-    by = f", differentiated by {target.plan.family}" if differentiates else ""
+    shapes = {one.layout: one.plan.shapes[one.layout] for one in reversed([best, *same])}
+    differentiates = best.plan.gradients and not described["has_backward"]
+    by = f", differentiated by {best.plan.family}" if differentiates else ""
     return replace(
-        target,
-        layouts=layouts,
-        plan=replace(target.plan, shapes=shapes),
-        has_backward=target.has_backward or differentiates,
-        likeness=best.likeness,
-        recognised_as=f"{described['words']}{by}; {target.layer} on {target.layout}",
+        best,
+        layouts=tuple(dict.fromkeys([best.layout, *(one.layout for one in same)])),
+        plan=replace(best.plan, shapes=shapes),
+        has_backward=best.has_backward or differentiates,
+        recognised_as=f"{described['words']}{by}; {best.layer} on {best.layout}",
     )
 
 
 def _trials(
-    target: Target, layers: list[str], layout: Layout | None, families: list[str], spatial: bool
-) -> list[_Trial]:
+    target: Target, layers: list[str], layout: Layout | None, families: list[str], described: Mapping[str, Any]
+) -> list[Target]:
     """Every way of calling that the target accepts, up to the first layer that its output is like.
 
     Raises
         TargetFailed: it accepts none, with the reason from the first; or it must not be tried further.
     """
-    found: list[_Trial] = []
+    spatial = _SPATIAL.search(described["hint"]) is not None
+    kinds = ("case",) if described["as_in_case"] else ("flat", "kept", "row", "stored")
+    found: list[Target] = []
     failures: list[TargetFailed] = []
     for name in layers:
         own = LAYERS[name].layouts if layout is None else (layout,)
@@ -274,9 +264,9 @@ def _trials(
                 continue
             given = _trial_input(one, sizes, target.dtypes[0])
             here = replace(target, layer=name, layouts=(one,))
-            for trial in _in_one_layout(here, given, families, failures):
+            for trial in _in_one_layout(here, given, families, kinds, failures):
                 found.append(trial)
-                if trial.gradients and trial.likeness > _ALIKE:
+                if trial.plan.gradients and trial.likeness > _ALIKE:
                     break
         if any(trial.likeness > _ALIKE for trial in found):
             break
@@ -286,13 +276,16 @@ def _trials(
 
 
 def _in_one_layout(
-    target: Target, given: dict[str, Array], families: list[str], failures: list[TargetFailed]
-) -> Iterator[_Trial]:
+    target: Target,
+    given: dict[str, Array],
+    families: list[str],
+    kinds: tuple[str, ...],
+    failures: list[TargetFailed],
+) -> Iterator[Target]:
     """The ways of calling in one layout: γ and β in different shapes, arrays of different libraries."""
     layer, layout = LAYERS[target.layer], target.layout
     shapes = parameter_shapes(layout, given["x"].shape)
-    kinds = [kind for k, kind in enumerate(shapes) if shapes[kind] not in list(shapes.values())[:k]]
-    for kind in ["case"] if target.recognised_as.startswith("an adapter") else kinds:
+    for kind in {shapes[kind]: kind for kind in reversed(kinds)}.values():  # each shape once
         for family in families:
             plan = replace(target.plan, family=family, shapes={layout: kind})
             for wanted in ("gradients", "y"):
@@ -312,9 +305,8 @@ def _in_one_layout(
                 parameters = tuple(name for name in layer.parameters if name in notes["used"])
                 expected = _expected(layer, layout, given, parameters)
                 likeness = _likeness(answers["y"], expected)
-                eps = {"eps_is_taken": "eps" in notes["used"]}
-                settled = replace(target, plan=plan, parameters=parameters, observations=eps)
-                yield _Trial(settled, wanted == "gradients", likeness)
+                plan = replace(plan, gradients=wanted == "gradients", takes_eps="eps" in notes["used"])
+                yield replace(target, plan=plan, parameters=parameters, likeness=likeness)
                 break
 
 
