@@ -80,6 +80,8 @@ KNOWN = {
     ),
     "columns.py:batchnorm_forward+batchnorm_backward": Known(PAIR, "batch_norm", "CN:N:C", AS_GIVEN),
     "parameters.py:LayerNorm": Known(CLASS, "layer_norm", LAST, AS_GIVEN),
+    "called.py:BatchNorm": Known(CLASS, "batch_norm", BOTH, AS_GIVEN),
+    "called.py:GroupNorm": Known(CLASS, "group_norm", "NGKHW:KHW:GK", AS_GIVEN),
     "rms.py:RMSNorm": Known(CLASS, "rms_norm", LAST, {"eps": 1e-8, "eps_place": "inside the root"}, eps=1e-8),
     "instance.py:instance_norm_forward+instance_norm_backward": Known(PAIR, "instance_norm", "NCHW:HW:C", AS_GIVEN),
     "adapter.py:vjp": Known("an adapter in bncheck's own form", "batch_norm", "NC:N:C", AS_GIVEN),
@@ -200,8 +202,8 @@ def test_a_name_picks_one_of_several() -> None:
 def test_a_module_is_addressed_by_its_dotted_name() -> None:
     pytest.importorskip("torch")
     with open_target("torch.nn:LayerNorm") as (target,):
-        assert (target.name, target.layer) == ("torch.nn:LayerNorm", "layer_norm")
-        assert target.has_backward
+        assert (target.name, target.layer, target.failure) == ("torch.nn:LayerNorm", "layer_norm", None)
+        assert target.parameters == ("gamma", "beta")
 
 
 def test_flags_override_what_was_recognised() -> None:

@@ -93,7 +93,8 @@ def roles_of(function: Callable[..., Any], among: tuple[str, ...], first: str = 
         found[named[0].name] = first
         free.remove(first)
     for argument in named:
-        if argument.name not in found and (one := role(argument.name, free)):
+        fitting = ["training"] if isinstance(argument.default, bool) else free  # bias=True is a switch, no parameter
+        if argument.name not in found and (one := role(argument.name, [r for r in fitting if r in free])):
             found[argument.name] = one
             free.remove(one)
     return found

@@ -186,7 +186,8 @@ class Objects(Style):
     @staticmethod
     def fits(kind: type) -> bool:
         """Whether a class has the methods."""
-        return method(kind, _BACKWARDS) is not None and any(hasattr(kind, name) for name in _FORWARDS if name[0] != "_")
+        named = {name for base in kind.__mro__ for name in vars(base)}
+        return not named.isdisjoint(_BACKWARDS) and not named.isdisjoint(_FORWARDS)
 
     def sizes(self) -> Mapping[str, Any]:
         return {} if isinstance(self.thing, type) else fixed_sizes(self.thing)
@@ -219,15 +220,11 @@ def made(thing: Any, given: Given) -> tuple[Any, set[str]]:
     """A fresh instance: built by role from a class, or copied; and the roles that its constructor took."""
     if not isinstance(thing, type):
         return copy.deepcopy(thing), set()
-    takes_parameters = set(roles_of(thing, FORWARD).values()) & set(PARAMETERS)
-    wanted = given if takes_parameters else {**given, "size": _size(given)}
-    built, used = call(thing, wanted, FORWARD)
-    return built, used
-
-
-def _size(given: Given) -> Any:
     shape = tuple(given["features"])
-    return shape[0] if len(shape) == 1 else shape
+    unnamed = [a for a in arguments(thing)[:1] if not role(a.name, FORWARD)]  # such as layer_dim, or hidden
+    wanted = {**given, "size": shape[0] if len(shape) == 1 else shape}
+    built, used = call(thing, wanted, FORWARD, "size" if unnamed else "")
+    return built, used
 
 
 def set_eps(thing: Any, given: Given) -> set[str]:
@@ -262,7 +259,7 @@ class _ObjectsRun(Run):
         for holder in holders:
             for name, value in holder.items():
                 one = role(name, tuple(self._unplaced))
-                if one:
+                if one and not isinstance(value, int | str):
                     holder[name] = self._like(self.given[one], value)
                     self.used.add(one)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -249,7 +250,7 @@ def _trials(
     """Every way of calling that the target accepts, up to the first layer that its output is like.
 
     Raises
-        TargetFailed: it accepts none, with the reason from the first; or it must not be tried further.
+        TargetFailed: it accepts none, with the commonest reason; or it must not be tried further.
     """
     spatial = _SPATIAL.search(described["hint"]) is not None
     kinds = ("case",) if described["as_in_case"] else ("flat", "kept", "row", "stored")
@@ -271,7 +272,9 @@ def _trials(
         if any(trial.likeness > _ALIKE for trial in found):
             break
     if not found:
-        raise failures[0] if failures else TargetFailed("answer", f"{target.name} has sizes that fit no layout.")
+        told = Counter(failure.text for failure in failures)  # a bug shows in every layout, a wrong guess in one
+        common = max(failures, key=lambda failure: told[failure.text], default=None)
+        raise common or TargetFailed("answer", f"{target.name} has sizes that fit no layout.")
     return found
 
 
