@@ -135,8 +135,10 @@ def open_target(
     address = Address.parse(text)
     if address.place.endswith(".onnx") and importlib.util.find_spec("onnx") is None:
         raise MissingPackage("onnx", "onnx", "reading an ONNX file")
-    limits = {"time_limit": time_limit, "memory_limit": int(memory_limit)}
-    with Sandbox(address.place, address.name, address.frameworks(), **limits) as sandbox:  # type: ignore[arg-type]
+    started = Sandbox(
+        address.place, address.name, address.frameworks(), time_limit=time_limit, memory_limit=memory_limit
+    )
+    with started as sandbox:
         loaded = sandbox.load()
         candidates = [(k, one) for k, one in enumerate(loaded["candidates"]) if (style or "") in one["words"]]
         if not candidates:
@@ -272,8 +274,9 @@ def _trials(
         if any(trial.likeness > _ALIKE for trial in found):
             break
     if not found:
-        told = Counter(failure.text for failure in failures)  # a bug shows in every layout, a wrong guess in one
-        common = max(failures, key=lambda failure: told[failure.text], default=None)
+        words = [re.sub(r"\(.*?\)|\d", "", failure.text) for failure in failures]  # without shapes and lines
+        told = Counter(words).most_common(1)  # a bug shows in every layout, a wrong guess in one
+        common = failures[words.index(told[0][0])] if told else None
         raise common or TargetFailed("answer", f"{target.name} has sizes that fit no layout.")
     return found
 
@@ -288,7 +291,7 @@ def _in_one_layout(
     """The ways of calling in one layout: γ and β in different shapes, arrays of different libraries."""
     layer, layout = LAYERS[target.layer], target.layout
     shapes = parameter_shapes(layout, given["x"].shape)
-    for kind in {shapes[kind]: kind for kind in reversed(kinds)}.values():  # each shape once
+    for kind in [kind for k, kind in enumerate(kinds) if shapes[kind] not in [shapes[one] for one in kinds[:k]]]:
         for family in families:
             plan = replace(target.plan, family=family, shapes={layout: kind})
             for wanted in ("gradients", "y"):
