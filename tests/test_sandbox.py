@@ -22,7 +22,7 @@ from bncheck.suspects.sandbox import Sandbox
 from bncheck.suspects.targets import open_target
 
 HOSTILE = Path(__file__).parent / "targets" / "hostile"
-limited = partial(open_target, time_limit=2.0, memory_limit=1 << 30)
+limited = partial(open_target, time_limit=4.0, memory_limit=1 << 30)
 
 
 def case_of(target: Target) -> Case:
@@ -35,9 +35,9 @@ def case_of(target: Target) -> Case:
 
 
 OUTCOMES = {
-    "hangs": ("timeout", "gave no answer within 2 s"),
-    "hangs_in_c": ("timeout", "gave no answer within 2 s"),
-    "hangs_at_import": ("timeout", "gave no answer within 2 s"),
+    "hangs": ("timeout", "gave no answer within 4 s"),
+    "hangs_in_c": ("timeout", "gave no answer within 4 s"),
+    "hangs_at_import": ("timeout", "gave no answer within 4 s"),
     "exits": ("exited", "called sys.exit(enough) (line"),
     "exits_hard": ("exited", "exit status 7"),
     "exits_at_import": ("exited", "called sys.exit(no) (line 3)"),
