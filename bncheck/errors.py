@@ -53,3 +53,18 @@ class MissingPackage(BncheckError, ImportError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), self.fields)
+
+
+class TargetFailed(BncheckError, RuntimeError):
+    """Somebody's code that could not be called, or did not answer with arrays; `reason` is one word for it.
+
+    The reasons: ``raised`` an exception, ``exited`` or ``died`` with its process, ``timeout``, ``memory``, and
+    ``answer`` where what came back is not what was asked for.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason, self.text = reason, text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.reason, self.text))

@@ -1,0 +1,16 @@
+"""Calls sys.exit."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+from honest import backward as honest_backward
+from honest import forward as honest_forward
+
+
+def forward(x, gamma, beta, eps):
+    sys.exit("enough")
+
+
+def backward(dy, cache):
+    return honest_backward(dy, cache)

@@ -1,0 +1,3 @@
+"""Exits before anything is defined."""
+
+raise SystemExit("no")

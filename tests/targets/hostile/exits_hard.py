@@ -1,0 +1,17 @@
+"""Ends its process."""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+from honest import backward as honest_backward
+from honest import forward as honest_forward
+
+
+def forward(x, gamma, beta, eps):
+    os._exit(7)
+
+
+def backward(dy, cache):
+    return honest_backward(dy, cache)

@@ -1,0 +1,4 @@
+"""Hangs before anything is defined."""
+
+while True:
+    pass

@@ -1,0 +1,16 @@
+"""Hangs without ever letting go of the interpreter."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+from honest import backward as honest_backward
+from honest import forward as honest_forward
+
+
+def forward(x, gamma, beta, eps):
+    return sum(iter(int, 1))
+
+
+def backward(dy, cache):
+    return honest_backward(dy, cache)

@@ -1,0 +1,17 @@
+"""Returns dgamma and dbeta that were not summed."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+from honest import backward as honest_backward
+from honest import forward as honest_forward
+
+
+def forward(x, gamma, beta, eps):
+    return honest_forward(x, gamma, beta, eps)
+
+
+def backward(dy, cache):
+    dx, _, _ = honest_backward(dy, cache)
+    return dx, dy * cache[0], dy

@@ -1,0 +1,5 @@
+"""Has nothing to call."""
+
+
+def add(a, b):
+    return a + b

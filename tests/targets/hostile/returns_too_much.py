@@ -1,0 +1,18 @@
+"""Returns an array that is far too large."""
+
+import numpy as np
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+from honest import backward as honest_backward
+from honest import forward as honest_forward
+
+
+def forward(x, gamma, beta, eps):
+    return honest_forward(x, gamma, beta, eps)
+
+
+def backward(dy, cache):
+    dx, dgamma, dbeta = honest_backward(dy, cache)
+    return np.broadcast_to(dx[0, 0], (1 << 20, 1 << 20)), dgamma, dbeta

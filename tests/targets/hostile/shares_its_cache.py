@@ -1,0 +1,18 @@
+"""Keeps its cache in the module, so that another forward disturbs backward."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+from honest import backward as honest_backward
+from honest import forward as honest_forward
+
+
+def forward(x, gamma, beta, eps):
+    global LAST
+    y, LAST = honest_forward(x, gamma, beta, eps)
+    return y, None
+
+
+def backward(dy, cache):
+    return honest_backward(dy, LAST)

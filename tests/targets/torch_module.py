@@ -1,0 +1,3 @@
+import torch
+
+layer = torch.nn.BatchNorm2d(3)
