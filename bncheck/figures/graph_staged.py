@@ -19,7 +19,7 @@ ABOUT = About(
         "数值沿黑线向右流动；梯度沿红线返回，每经过一条边就乘以边上所写的导数。",
     ),
     caption=Words(
-        "Black: forward. Red: backward, times the derivative on the edge; where red lines meet, gradients add up.",
+        "Black: forward. Red: backward, times the derivative on the edge; branches add up.",
         "黑线：前向。红线：反向，乘以边上的导数；红线汇合处梯度相加。",
     ),
 )

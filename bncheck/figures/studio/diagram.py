@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 LABEL, DERIVATIVE, NUMBER, CLUSTER = 10.0, 8.0, 7.0, 8.0
 """Sizes of letters: in nodes, on edges, beside nodes, under clusters; in points, before a graph is fitted to a page."""
 
-PADDING, HEIGHT, GAP, PAIR, HEAD = 5.0, 19.0, 2.0, 1.7, 4.6
-"""Room within a node, its least height, from node to edge, from an edge's middle to its lines; length of heads."""
+PADDING, HEIGHT, GAP, PAIR, HEAD, SHORTEST = 5.0, 19.0, 2.0, 1.7, 4.6, 9.0
+"""Room within a node, its least height, from node to edge, from an edge to its two lines; length of heads, of edges."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _Placed:
     width: float
     height: float
     nodes: Mapping[str, Array]
-    edges: tuple[Array, ...]
+    edges: Mapping[tuple[str, str], Array]
     clusters: Mapping[str, Array]
 
     def stretched(self, factor: float) -> _Placed:
@@ -138,7 +138,7 @@ class _Placed:
             self.width,
             self.height * factor,
             {name: point * down for name, point in self.nodes.items()},
-            tuple(edge * down for edge in self.edges),
+            {ends: edge * down for ends, edge in self.edges.items()},
             {name: box - middles[name] + middles[name] * down for name, box in self.clusters.items()},
         )
 
@@ -152,22 +152,20 @@ class _Placed:
                 rows.append([y])
         level = {y: sum(row) / len(row) for row in rows for y in row}
         moved = {name: np.array([point[0], level[float(point[1])]]) for name, point in self.nodes.items()}
-        edges = []
-        for edge in self.edges:
-            start, end = (self._nearest(edge[k], moved) for k in (0, -1))
+        edges = {}
+        for (tail, head), edge in self.edges.items():
+            rise = [moved[name] - self.nodes[name] for name in (tail, head)]
             share = np.linspace(0, 1, len(edge))[:, None]
-            followed = edge + (1 - share) * (start - edge[0]) + share * (end - edge[-1])
-            chord = start + share * (end - start)
-            flat = start[1] == end[1] and np.abs(followed - chord)[:, 1].max() < NEARLY
-            edges.append(chord if flat else followed)
-        return _Placed(self.width, self.height, moved, tuple(edges), self.clusters)
-
-    def _nearest(self, point: Array, moved: Mapping[str, Array]) -> Array:
-        name = min(self.nodes, key=lambda n: float(np.hypot(*(self.nodes[n] - point))))
-        return moved[name]
+            followed = edge + (1 - share) * rise[0] + share * rise[1]
+            level_ends = moved[tail][1] == moved[head][1]
+            chord = followed[0] + share * (followed[-1] - followed[0])
+            flat = level_ends and np.abs(followed - chord)[:, 1].max() < NEARLY
+            edges[tail, head] = chord if flat else followed
+        return _Placed(self.width, self.height, moved, edges, self.clusters)
 
 
 NEARLY = 8.0
+"""Points by which nodes of one row, and edges within it, may be apart."""
 
 
 _GRAPHVIZ = threading.Lock()
@@ -185,7 +183,7 @@ def _placed(diagram: Diagram) -> _Placed:
     graph = _digraph("layout")
     graph.attr(rankdir="LR", nodesep="0.12", ranksep="0.13", splines="true")
     graph.attr("node", shape="box", fixedsize="true", label="")
-    graph.attr("edge", fontname="Courier", fontsize="4", headclip="false", tailclip="false", arrowhead="none")
+    graph.attr("edge", fontname="Courier", fontsize="4", arrowhead="none")
     for cluster, vertices in _by_cluster(diagram):
         with graph.subgraph(name=f"cluster_{cluster}") if cluster else _itself(graph) as part:
             if cluster:
@@ -194,10 +192,16 @@ def _placed(diagram: Diagram) -> _Placed:
             for vertex in vertices:
                 width, height = _extent(vertex)
                 part.node(vertex.key, width=f"{width / 72:.4f}", height=f"{height / 72:.4f}")
+    main = _longest_path(diagram)
+    surrounded = {vertex.key for vertex in diagram.vertices if vertex.above or vertex.below}
     for arrow in diagram.arrows:
         width, height = _size(arrow.label, DERIVATIVE) if arrow.label else (0.0, 0.0)
-        label = {"label": _block(width + 2, height + 2 * PAIR + 2)} if arrow.label else {}
-        graph.edge(arrow.tail, arrow.head, **label, **arrow.extra)
+        room = _block(max(width + 2, SHORTEST), height + 2 * PAIR + 2)
+        weight = "20" if (arrow.tail, arrow.head) in main else "1"
+        # Numbers over and under a node leave only its sides free; otherwise an edge may come from anywhere.
+        ends = {"tailport": "e"} if arrow.tail in surrounded else {"tailclip": "false"}
+        ends |= {"headport": "w"} if arrow.head in surrounded else {"headclip": "false"}
+        graph.edge(arrow.tail, arrow.head, label=room, weight=weight, **ends, **arrow.extra)
     told = laid_out(graph.source)
     _, _, width, height = (float(v) for v in told["bb"].split(","))
 
@@ -217,7 +221,17 @@ def _placed(diagram: Diagram) -> _Placed:
     for item in told["edges"]:
         spline = upright(np.array([_numbers(p) for p in item["pos"].split() if p[0] not in "es"]))
         found[names[item["tail"]], names[item["head"]]] = spline
-    return _Placed(width, height, nodes, tuple(found[a.tail, a.head] for a in diagram.arrows), boxes).aligned()
+    return _Placed(width, height, nodes, found, boxes).aligned()
+
+
+def _longest_path(diagram: Diagram) -> set[tuple[str, str]]:
+    """The edges of the longest way through the graph, which is drawn straight; vertices stand in forward order."""
+    way: dict[str, tuple[tuple[str, str], ...]] = {vertex.key: () for vertex in diagram.vertices}
+    for vertex in diagram.vertices:
+        for arrow in diagram.arrows:
+            if arrow.tail == vertex.key and len(way[vertex.key]) + 1 > len(way[arrow.head]):
+                way[arrow.head] = (*way[vertex.key], (arrow.tail, arrow.head))
+    return set(max(way.values(), key=len, default=()))
 
 
 def _numbers(text: str) -> Array:
@@ -293,8 +307,8 @@ class _Pen:
             left, right = sorted(box[:, 0])
             self.cluster(diagram.clusters[name], left, right, max(tops), min(bottoms))
         vertices = {vertex.key: vertex for vertex in diagram.vertices}
-        for arrow, spline in zip(diagram.arrows, placed.edges, strict=True):
-            self.arrow(arrow, spline, vertices, placed.nodes)
+        for arrow in diagram.arrows:
+            self.arrow(arrow, placed.edges[arrow.tail, arrow.head], vertices, placed.nodes)
         for vertex in diagram.vertices:
             self.vertex(vertex, placed.nodes[vertex.key])
 
@@ -349,7 +363,8 @@ class _Pen:
         vertices: Mapping[str, Vertex],
         nodes: Mapping[str, Array],
     ) -> None:
-        middle = _sampled(spline)
+        middle = np.vstack([nodes[arrow.tail], _sampled(spline), nodes[arrow.head]])
+        middle = _denser(middle)
         outside = ~_within(middle, nodes[arrow.tail], vertices[arrow.tail])
         outside &= ~_within(middle, nodes[arrow.head], vertices[arrow.head])
         middle = middle[outside]
@@ -396,6 +411,13 @@ def _sampled(spline: Array) -> Array:
         piece = (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d
         pieces.append(piece[bool(pieces) :])
     return np.concatenate(pieces)
+
+
+def _denser(points: Array) -> Array:
+    """The same line with a point at least every half point."""
+    walked = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
+    even = np.linspace(0, walked[-1], max(2, math.ceil(2 * walked[-1])))
+    return np.stack([np.interp(even, walked, column) for column in points.T], axis=1)
 
 
 def _within(points: Array, middle: Array, vertex: Vertex) -> Array:
