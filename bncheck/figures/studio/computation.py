@@ -160,7 +160,8 @@ def _key(k: int, node: Node, names: Mapping[Node, str]) -> str:
     return node.name or names.get(node) or f"{node.operation}_{k}"
 
 
-def _symbol(name: str) -> Formula:
+def symbol(name: str) -> Formula:
+    """How a named value is written."""
     from bncheck.report.notations import Latex, Unicode
 
     if name == "eps":
@@ -171,7 +172,7 @@ def _symbol(name: str) -> Formula:
 def _formula(node: Node, name: str | None, known: Mapping[Node, Formula], graph: Graph) -> Formula:
     """A node's name if it has one, else what it computes in the names of others."""
     if node.operation == "input" or name:
-        return _symbol(node.name or str(name))
+        return symbol(node.name or str(name))
     if node.operation == "constant":
         return Formula(f"{node.value:g}", f"{node.value:g}")
     arguments = [known[argument] for argument in node.inputs]

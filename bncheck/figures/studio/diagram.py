@@ -12,6 +12,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,11 +73,12 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Diagram:
-    """Nodes, edges, and the titles of the clusters that the nodes name."""
+    """Nodes, edges, the titles of the clusters that the nodes name, and nodes that stand under one another."""
 
     vertices: tuple[Vertex, ...]
     arrows: tuple[Arrow, ...]
     clusters: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[tuple[str, ...], ...] = ()
 
 
 def dot_of(diagram: Diagram, name: str) -> graphviz.Digraph:
@@ -101,14 +103,21 @@ def dot_of(diagram: Diagram, name: str) -> graphviz.Digraph:
     return graph
 
 
-def draw(page: Page, diagram: Diagram, area: tuple[float, float, float, float] | None = None) -> Axes:
+def draw(
+    page: Page,
+    diagram: Diagram,
+    area: tuple[float, float, float, float] | None = None,
+    *,
+    like: Diagram | None = None,
+) -> Axes:
     """Draws a diagram on a page, as large as fits, its letters never larger than in plots.
 
-    `area` is left, bottom, width and height within the body, in points; the whole of it without.
+    `area` is left, bottom, width and height within the body, in points; the whole of it without. `like` is the diagram
+    whose places are taken, for frames of which each shows a part of it.
     """
     axes = page.plane() if not page.axes else page.axes[0]
     left, low, width, height = area or (0.0, 0.0, page.body[2], page.body[3])
-    placed = _placed(diagram)
+    placed = _placed(like or diagram)
     scale = min(width / placed.width, height / placed.height, page.look.scale)
     placed = placed.stretched(min(height / scale / placed.height, TALLER))
     shift = np.array([left + (width - scale * placed.width) / 2, low + (height - scale * placed.height) / 2])
@@ -164,6 +173,9 @@ class _Placed:
         return _Placed(self.width, self.height, moved, edges, self.clusters)
 
 
+FRAME = 3.0
+"""Room between a node and the frame around it."""
+
 NEARLY = 8.0
 """Points by which nodes of one row, and edges within it, may be apart."""
 
@@ -201,7 +213,12 @@ def _placed(diagram: Diagram) -> _Placed:
         # Numbers over and under a node leave only its sides free; otherwise an edge may come from anywhere.
         ends = {"tailport": "e"} if arrow.tail in surrounded else {"tailclip": "false"}
         ends |= {"headport": "w"} if arrow.head in surrounded else {"headclip": "false"}
-        graph.edge(arrow.tail, arrow.head, label=room, weight=weight, **ends, **arrow.extra)
+        graph.edge(arrow.tail, arrow.head, label=room, **{"weight": weight, **ends, **arrow.extra})
+    for column in diagram.columns:
+        with graph.subgraph() as part:
+            part.attr(rank="same")
+            for below, above in pairwise(reversed(column)):  # the picture is mirrored in the end
+                part.edge(below, above, style="invis", label="")
     told = laid_out(graph.source)
     _, _, width, height = (float(v) for v in told["bb"].split(","))
 
@@ -345,16 +362,26 @@ class _Pen:
             box = FancyBboxPatch((x, y), w, h, style, fc=fill, ec=ink, lw=weight, zorder=3)
             self.axes.add_patch(box)
             if vertex.boxed:
-                margin = 3.4 * self.scale
-                style = f"round,pad=0,rounding_size={2 * self.scale}"
-                corner, size = (x - margin, y - margin), (w + 2 * margin, h + 2 * margin)
-                frame = FancyBboxPatch(corner, *size, style, fc="none", ec=ink, lw=1.4 * self.scale, zorder=4)
-                self.axes.add_patch(frame)
-        self.words(vertex.label, middle, LABEL, self.look.colour("muted" if vertex.faint else "forward"))
+                self.frame(vertex, middle, ink)
+        letters = ink if vertex.kind == "input" else self.look.colour("muted" if vertex.faint else "forward")
+        self.words(vertex.label, middle, LABEL, letters)
         for text, side, colour in ((vertex.above, 1, "value"), (vertex.below, -1, "gradient")):
             if text:
                 away = np.array([0, side * (height / 2 + 2.5 + _size(text, NUMBER).height / 2)])
                 self.words(text, middle + away, NUMBER, self.look.colour(colour), va="center")
+
+    def frame(self, vertex: Vertex, middle: Array, ink: str) -> None:
+        """A frame around a node and its numbers."""
+        from matplotlib.patches import FancyBboxPatch
+
+        width, height = _extent(vertex)
+        half = _box(vertex).height / 2
+        top, bottom = ((height / 2 if text else half) + FRAME for text in (vertex.above, vertex.below))
+        x, y = self.at(middle - np.array([width / 2 + FRAME, bottom]))
+        size = (width + 2 * FRAME) * self.scale, (top + bottom) * self.scale
+        style, weight = f"round,pad=0,rounding_size={3 * self.scale}", 1.3 * self.scale
+        box = FancyBboxPatch((x, y), *size, style, fc="none", ec=ink, lw=weight, zorder=4, gid="edge")
+        self.axes.add_patch(box)
 
     def arrow(
         self,
@@ -423,7 +450,7 @@ def _denser(points: Array) -> Array:
 def _within(points: Array, middle: Array, vertex: Vertex) -> Array:
     """Which points lie within a node or too near to it."""
     width, height = _box(vertex)
-    gap = GAP + (4 if vertex.boxed else 0)
+    gap = GAP + (FRAME + 1 if vertex.boxed else 0)
     radius = height / 2
     core = max(width / 2 - radius, 0.0)
     x, y = np.abs(points - middle).T

@@ -1,4 +1,4 @@
-"""One small group with round numbers, as one would choose it on a blackboard, and how numbers are written beside nodes."""
+"""One small group with round numbers, as one would choose it on a blackboard, and how its numbers are written."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ def small_case(layer: Layer, seed: int) -> Case:
     layout = layer.layouts[0]
     shape = tuple(COUNT if axis == layout.reduced[-1] else 1 for axis in layout.axes)
     rng = np.random.default_rng(seed)
-    x = rng.choice(np.arange(-3.0, 9.0), COUNT, replace=False).reshape(shape)
-    dy = rng.choice(np.arange(-2.0, 3.5, 0.5), COUNT, replace=False).reshape(shape)
+    x = rng.choice([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0], COUNT, replace=False).reshape(shape)
+    dy = np.zeros(shape)
+    while abs(dy.sum()) < 1:  # or nothing would come back through the mean
+        dy = rng.choice([-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0, 3.0], COUNT, replace=False).reshape(shape)
     sizes = layout.parameter_shape(shape)
     drawn = {name: rng.choice([-1.5, -0.5, 0.5, 1.5, 2.0, 3.0], sizes) for name in layer.parameters}
     return Case(layout, x, dy, drawn, 1e-5, f"blackboard/{seed}")
