@@ -31,52 +31,59 @@ ABOUT = About(
     ),
 )
 
-Gradients = Mapping[Any, Any]
 Backward = Callable[[Case], Mapping[str, Array]]
 
 
-def staged(graph: Graph, case: Case, exactly: Callable[[Any], Any] = np.asarray, *, ddof: int = 0) -> Gradients:
+def staged(
+    graph: Graph, case: Case, exactly: Callable[[Any], Any] = np.asarray, *, ddof: int = 0
+) -> Mapping[Node, Any]:
     """A backward pass as textbooks write it, stage by stage: the suspect of this figure, on any kind of array.
 
-    With `ddof` every mean sends back 1/(m − ddof) of its gradient to each element: with 1, a bug that real code has had.
+    With `ddof` every mean sends 1/(m − ddof) of its gradient back to each element: 1 is a bug that real code has had.
     """
     axes = case.layout.reduced_axes
     given = {"x": case.x, "eps": case.eps, **case.broadcast_parameters()}
     value: dict[Node, Any] = {}
     for node in graph.nodes:
-        a = [value[operand] for operand in node.inputs]
-        value[node] = {
-            "input": lambda: exactly(given[node.name]),
-            "constant": lambda: exactly(node.value),
-            "mean": lambda: a[0].mean(axes) if isinstance(a[0], Radius) else a[0].mean(axes, keepdims=True),
-            "sqrt": lambda: np.sqrt(a[0]),
-            "negative": lambda: -a[0],
-            "add": lambda: a[0] + a[1],
-            "subtract": lambda: a[0] - a[1],
-            "multiply": lambda: a[0] * a[1],
-            "divide": lambda: a[0] / a[1],
-        }[node.operation]()
+        operands = [value[operand] for operand in node.inputs]
+        if node.operation in ("input", "constant"):
+            value[node] = exactly(given[str(node.name)] if node.operation == "input" else node.value)
+        elif node.operation == "mean":
+            value[node] = operands[0].sum(axis=axes, keepdims=True) / case.count
+        else:
+            value[node] = _FORWARD[node.operation](*operands)
     back: dict[Node, Any] = {graph.named["y"]: exactly(case.dy)}
-    for node in reversed(graph.nodes):
-        if node not in back:
-            continue
-        a, dout = [value[operand] for operand in node.inputs], back[node]
-        sent = {
-            "mean": lambda: [dout / (case.count - ddof)],
-            "sqrt": lambda: [dout / (2 * value[node])],
-            "negative": lambda: [-dout],
-            "add": lambda: [dout, dout],
-            "subtract": lambda: [dout, -dout],
-            "multiply": lambda: [dout * a[1], dout * a[0]],
-            "divide": lambda: [dout / a[1], -dout * a[0] / (a[1] * a[1])],
-        }.get(node.operation, list)()
+    for node in (node for node in reversed(graph.nodes) if node in back and node.inputs):
+        out, operands = back[node], [value[operand] for operand in node.inputs]
+        if node.operation == "mean":
+            sent = (out / (case.count - ddof) * exactly(np.ones(operands[0].shape)),)
+        else:
+            sent = _BACKWARD[node.operation](out, value[node], *operands)
         for operand, part in zip(node.inputs, sent, strict=True):
             if operand.name != "eps" and operand.operation != "constant":
-                shared = tuple(k for k, (got, own) in enumerate(zip(part.shape, value[operand].shape, strict=False))
-                               if got != own)  # fmt: skip
+                shared = tuple(k for k, size in enumerate(value[operand].shape) if size != part.shape[k])
                 part = part.sum(axis=shared, keepdims=True) if shared else part
                 back[operand] = back[operand] + part if operand in back else part
     return back
+
+
+_FORWARD: Mapping[str, Callable[..., Any]] = {
+    "sqrt": np.sqrt,
+    "negative": lambda a: -a,
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+}
+
+_BACKWARD: Mapping[str, Callable[..., tuple[Any, ...]]] = {
+    "sqrt": lambda dout, out, a: (dout / (2 * out),),
+    "negative": lambda dout, out, a: (-dout,),
+    "add": lambda dout, out, a, b: (dout, dout),
+    "subtract": lambda dout, out, a, b: (dout, -dout),
+    "multiply": lambda dout, out, a, b: (dout * b, dout * a),
+    "divide": lambda dout, out, a, b: (dout / b, -dout * a / (b * b)),
+}
 
 
 def verdicts(layer: Layer, case: Case, backward: Backward | None = None, *, ddof: int = 0) -> Mapping[Node, bool]:
@@ -124,8 +131,13 @@ def draw(
         each = height / len(rows)
         for k, (title, found) in enumerate(rows):
             low = height - (k + 1) * each
-            axes = diagram.draw(page, coloured(layer, case, found, look), (0, low, width, each - 16 * look.scale))
-            place = {"ha": "left", "va": "top", "fontsize": 9 * look.scale, "color": look.colour("forward")}
+            axes = diagram.draw(page, coloured(layer, case, found, look), (0, low, width, each - 22 * look.scale))
+            place: dict[str, Any] = {
+                "ha": "left",
+                "va": "top",
+                "fontsize": 9 * look.scale,
+                "color": look.colour("forward"),
+            }
             axes.text(0, low + each, title, **place)
     return page
 
@@ -139,9 +151,11 @@ def coloured(layer: Layer, case: Case, found: Mapping[Node, bool], look: Look) -
     first = first_wrong(found, graph.graph)
     vertices = []
     for node, vertex in zip(graph.nodes, plain.vertices, strict=True):
+        if node.name == "eps":
+            continue
         if node not in found:
             vertices.append(replace(vertex, faint=True))
             continue
         role, sign = ("correct", "✓") if found[node] else ("wrong", "✗")
-        vertices.append(replace(vertex, role=role, below=sign, boxed=node is first))
-    return replace(plain, vertices=tuple(vertices))
+        vertices.append(replace(vertex, role=role, below=sign, below_role=role, boxed=node is first))
+    return replace(plain, vertices=tuple(vertices), arrows=tuple(a for a in plain.arrows if a.tail != "eps"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bncheck.definitions import LAYERS, Layer
 from bncheck.figures.studio.look import About, Look, Words
@@ -43,10 +43,10 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
     from bncheck.figures.graph_values import numbered
     from bncheck.figures.studio import diagram
     from bncheck.figures.studio.computation import computation
-    from bncheck.figures.studio.page import new_page
+    from bncheck.figures.studio.page import checked_frame, new_page
 
     found, whole = computation(layer), numbered(layer, look, seed)
-    known = order(found)[:frame]
+    known = order(found)[: checked_frame(frame, frames(layer=layer))]
     keys = {found.keys[node] for node in known}
     lit = found.keys[known[-1]]
     vertices = [
@@ -65,7 +65,12 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
         width, height = page.body[2:]
         room = 34 * look.scale
         axes = diagram.draw(page, part, (0, room, width, height - room), like=whole)
-        words = {"ha": "center", "va": "center", "fontsize": 11 * look.scale, "color": look.colour("backward")}
+        words: dict[str, Any] = {
+            "ha": "center",
+            "va": "center",
+            "fontsize": 11 * look.scale,
+            "color": look.colour("backward"),
+        }
         axes.text(width / 2, room / 2, f"${equation(found, known[-1])}$", **words)
     return page
 

@@ -160,7 +160,9 @@ def _table(page: Page, found: Mapping[str, Array], height: float) -> None:
         middle = left + (k + 0.5) * step
         for row, text in enumerate([head, *(number(v, digits) for v in values.reshape(-1))]):
             y = height * (1 - (row + 0.6) / (rows + 0.2))
-            right = {"x": middle, "ha": "center"} if row == 0 else {"x": middle + 1.5 * size, "ha": "right"}
+            right: dict[str, Any] = (
+                {"x": middle, "ha": "center"} if row == 0 else {"x": middle + 1.5 * size, "ha": "right"}
+            )
             axes.text(y=y, s=text, va="center_baseline", fontsize=size, color=look.colour(role), **right)
             if k and row:
                 sign = "=" if k == len(columns) - 1 else "+"

@@ -16,8 +16,8 @@ from bncheck.figures.studio.diagram import Arrow, Diagram, Vertex
 from bncheck.figures.studio.look import Look
 from bncheck.trace import Graph, Node, trace
 
-LONGEST = 26
-"""How many letters of mathtext a formula in a node may have."""
+LONGEST = 12
+"""How many letters a formula in a node or on an edge may have; longer ones give way to the operation, or to dots."""
 
 
 class Formula(NamedTuple):
@@ -109,7 +109,7 @@ def diagram(found: Computation, look: Look, *, derivatives: bool = True) -> Diag
     for node in found.nodes:
         formula = found.formulas[node]
         kind = "input" if node.operation == "input" else "named" if node in set(found.graph.named.values()) else "step"
-        written = formula if len(formula.tex) <= LONGEST else _operation(node)
+        written = formula if len(formula.typed) <= LONGEST else _operation(node)
         written = _root(node, found) if node.operation == "sqrt" else written
         vertices.append(Vertex(found.keys[node], f"${written.tex}$", written.typed, kind, found.steps.get(node, "")))
     arrows = []
@@ -117,7 +117,8 @@ def diagram(found: Computation, look: Look, *, derivatives: bool = True) -> Diag
         local = found.local_derivative(operand, node)
         constant = operand.name == "eps"
         shown = derivatives and not constant
-        label, typed = (f"${local.tex}$", local.typed) if shown else ("", "")
+        tex = local.tex if len(local.typed) <= LONGEST else r"\cdots"
+        label, typed = (f"${tex}$", local.typed) if shown else ("", "")
         arrows.append(Arrow(found.keys[operand], found.keys[node], label, typed, backward=not constant))
     titles = {step: look.say(*_TITLES.get(step, (step, step))) for step in found.graph.named}
     return Diagram(tuple(vertices), tuple(arrows), titles)
@@ -203,7 +204,7 @@ def _formula(node: Node, name: str | None, known: Mapping[Node, Formula], graph:
 def _root(node: Node, found: Computation) -> Formula:
     inner, own = found.formulas[node.inputs[0]], found.formulas[node]
     if own.tex != "s":
-        return own if len(own.tex) <= LONGEST else _operation(node)
+        return own if len(own.typed) <= LONGEST else _operation(node)
     return Formula(r"s=\sqrt{\cdot}", f"s = √({inner.typed})")
 
 

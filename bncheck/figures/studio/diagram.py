@@ -38,7 +38,7 @@ class Vertex:
     """A node: `label` is mathtext, `typed` the same in plain letters for DOT.
 
     `kind` is input, step, named or store; `above` and `below` are written over and under the node; `role`, if any,
-    colours its border, and `boxed` draws a frame around it. A `faint` one stays in the background.
+    colours it, and `boxed` draws a frame around it. A `faint` one stays in the background.
     """
 
     key: str
@@ -48,6 +48,7 @@ class Vertex:
     cluster: str = ""
     above: str = ""
     below: str = ""
+    below_role: str = "gradient"
     role: str = ""
     boxed: bool = False
     faint: bool = False
@@ -109,16 +110,18 @@ def draw(
     area: tuple[float, float, float, float] | None = None,
     *,
     like: Diagram | None = None,
+    largest: float = 1.0,
 ) -> Axes:
     """Draws a diagram on a page, as large as fits, its letters never larger than in plots.
 
     `area` is left, bottom, width and height within the body, in points; the whole of it without. `like` is the diagram
-    whose places are taken, for frames of which each shows a part of it.
+    whose places are taken, for frames of which each shows a part of it; `largest` keeps two graphs of a page alike.
     """
     axes = page.plane() if not page.axes else page.axes[0]
     left, low, width, height = area or (0.0, 0.0, page.body[2], page.body[3])
     placed = _placed(like or diagram)
-    scale = min(width / placed.width, height / placed.height, page.look.scale)
+    width, height, left, low = width - 2 * EDGE, height - 2 * EDGE, left + EDGE, low + EDGE
+    scale = min(width / placed.width, height / placed.height, largest * page.look.scale)
     placed = placed.stretched(min(height / scale / placed.height, TALLER))
     shift = np.array([left + (width - scale * placed.width) / 2, low + (height - scale * placed.height) / 2])
     _Pen(axes, page.look, scale, shift).draw(diagram, placed)
@@ -172,6 +175,9 @@ class _Placed:
             edges[tail, head] = chord if flat else followed
         return _Placed(self.width, self.height, moved, edges, self.clusters)
 
+
+EDGE = 2.5
+"""Room around a graph, for the lines beside its outermost edges, in points of the page."""
 
 FRAME = 3.0
 """Room between a node and the frame around it."""
@@ -248,7 +254,7 @@ def _longest_path(diagram: Diagram) -> set[tuple[str, str]]:
         for arrow in diagram.arrows:
             if arrow.tail == vertex.key and len(way[vertex.key]) + 1 > len(way[arrow.head]):
                 way[arrow.head] = (*way[vertex.key], (arrow.tail, arrow.head))
-    return set(max(way.values(), key=len, default=()))
+    return set(max(way.values(), key=lambda steps: len(steps), default=()))
 
 
 def _numbers(text: str) -> Array:
@@ -356,7 +362,8 @@ class _Pen:
         if vertex.kind != "input":
             (x, y), w, h = self.at(middle - np.array([width, height]) / 2), width * self.scale, height * self.scale
             rounding = 2.0 * self.scale if vertex.kind == "store" else h / 2
-            fill = self.look.tint(vertex.role or "direct", 0.16) if vertex.kind != "step" else self.look.colour("paper")
+            white = vertex.kind == "step" and not vertex.role
+            fill = self.look.colour("paper") if white else self.look.tint(vertex.role or "direct", 0.16)
             weight = (1.8 if vertex.boxed else 0.9) * self.scale
             style = f"round,pad=0,rounding_size={rounding}"
             box = FancyBboxPatch((x, y), w, h, style, fc=fill, ec=ink, lw=weight, zorder=3)
@@ -365,7 +372,7 @@ class _Pen:
                 self.frame(vertex, middle, ink)
         letters = ink if vertex.kind == "input" else self.look.colour("muted" if vertex.faint else "forward")
         self.words(vertex.label, middle, LABEL, letters)
-        for text, side, colour in ((vertex.above, 1, "value"), (vertex.below, -1, "gradient")):
+        for text, side, colour in ((vertex.above, 1, "value"), (vertex.below, -1, vertex.below_role)):
             if text:
                 away = np.array([0, side * (height / 2 + 2.5 + _size(text, NUMBER).height / 2)])
                 self.words(text, middle + away, NUMBER, self.look.colour(colour), va="center")

@@ -21,6 +21,7 @@ from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 
 from bncheck import __version__
+from bncheck.errors import InvalidInput
 from bncheck.figures.studio.look import PRESETS, About, Look
 
 MARGIN, TITLE, CAPTION, STAMP = 9.0, 12.0, 7.0, 6.0
@@ -41,6 +42,13 @@ def new_page(about: About, look: Look, seed: int, note: str = "") -> Iterator[Pa
         page = Page(about, look, seed, note)
         yield page
         page.settle()
+
+
+def checked_frame(frame: int, count: int) -> int:
+    """A frame's number; InvalidInput unless it is one of 1…count."""
+    if not 1 <= frame <= count:
+        raise InvalidInput("frame", frame, f"a whole number from 1 to {count}", "Frames are counted from 1.")
+    return frame
 
 
 class Size(NamedTuple):
