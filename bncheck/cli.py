@@ -168,7 +168,7 @@ def derive(
 @app.command(short_help="Draw normalization for a lecture.")
 def figures(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME …", help="Which figures; all, without a name.")
+        list[str] | None, typer.Argument(metavar="[NAME …]", help="Which figures; all, without a name.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("figures"),
     format: Annotated[str, typer.Option(help="svg, pdf, png or gv, with commas between several.")] = "svg",  # noqa: A002

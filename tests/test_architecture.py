@@ -40,6 +40,7 @@ FLOORS = [
     ["figures.studio.page"],
     ["figures.studio.structure", "figures.studio.diagram"],
     ["figures.studio.computation"],
+    ["figures.studio.group"],
     FIGURES,
     ["figures"],
     ["figures.studio.listing", "figures.studio.rendering"],

