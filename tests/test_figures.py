@@ -63,6 +63,7 @@ def test_so_for_every_layer(layer: str) -> None:
     ("spoil", "said"),
     [
         (lambda f: f.text(0.97, 0.5, "too far to the right"), "leaves the page"),
+        (lambda f: f.text(0.3, 0.5, r"half of $\bar{\mu}"), "a formula's source"),
         (lambda f: (f.text(0.3, 0.5, "one"), f.text(0.31, 0.51, "other")), "overlaps"),
         (lambda f: (a := f.add_subplot(), a.plot([0, 1], [0.5, 0.5]), a.text(0.5, 0.499, "word")), "crossed"),
     ],

@@ -377,8 +377,8 @@ class _Pen:
             style = f"round,pad=0,rounding_size={rounding}"
             box = FancyBboxPatch((x, y), w, h, style, fc=fill, ec=ink, lw=weight, zorder=3)
             self.axes.add_patch(box)
-            if vertex.boxed:
-                self.frame(vertex, middle, ink)
+        if vertex.boxed:
+            self.frame(vertex, middle, ink)
         letters = ink if vertex.kind == "input" else self.look.colour("muted" if vertex.faint else "forward")
         self.words(vertex.label, middle, LABEL, letters)
         for text, side, colour in ((vertex.above, 1, "value"), (vertex.below, -1, vertex.below_role)):

@@ -186,9 +186,13 @@ def _line_size(line: str, family: tuple[str, ...]) -> Size:
 
 
 def wrapped(text: str, size: float, width: float) -> list[str]:
-    """A text in as few lines as fit the width; Chinese may be broken after every character."""
+    """A text in as few lines as fit the width; Chinese may be broken after every character, a formula nowhere.
+
+    >>> wrapped("方角：$a+b$，$c+d$。", 10, 45)
+    ['方角：', '$a+b$，', '$c+d$。']
+    """
     lines = [""]
-    for part in re.findall(r"\$[^$]*\$\S*\s?|[\u2e80-\uffef]|[^\s\u2e80-\uffef$]+\s?|\s", text):
+    for part in re.findall(r"\$[^$]*\$[^\s$\u2e80-\uffef]*\s?|[\u2e80-\uffef]|[^\s\u2e80-\uffef$]+\s?|\s", text):
         full = text_size((lines[-1] + part).rstrip(), size).width > width
         if lines[-1] and full and part not in "。，；：）":
             lines.append("")

@@ -34,6 +34,7 @@ def flaws(figure: Figure) -> list[str]:
     boxes = [(text, _box(text, renderer)) for text in texts if _shown(text)]
     page = Bbox.from_bounds(0, 0, *canvas.get_width_height())
     found = [f"{_name(text)} leaves the page" for text, box in boxes if not _inside(box, page)]
+    found += [f"{_name(text)} shows a formula's source" for text, _ in boxes if _unread(text.get_text())]
     for (text, box), (other, another) in combinations(boxes, 2):
         if _smaller(box).overlaps(_smaller(another)):
             found.append(f"{_name(text)} overlaps {_name(other)}")
@@ -43,6 +44,11 @@ def flaws(figure: Figure) -> list[str]:
         if patch is None and any(_crosses(line, _smaller(box)) for line in lines):
             found.append(f"{_name(text)} is crossed by a line")
     return found
+
+
+def _unread(words: str) -> bool:
+    """Whether dollar signs do not pair up, so that a formula is shown as it was typed."""
+    return any("\\" in line and line.count("$") % 2 == 1 for line in words.split("\n"))
 
 
 def _shown(text: Text) -> bool:
