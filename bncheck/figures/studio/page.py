@@ -188,8 +188,8 @@ def _line_size(line: str, family: tuple[str, ...]) -> Size:
 def wrapped(text: str, size: float, width: float) -> list[str]:
     """A text in as few lines as fit the width; Chinese may be broken after every character, a formula nowhere.
 
-    >>> wrapped("方角：$a+b$，$c+d$。", 10, 45)
-    ['方角：', '$a+b$，', '$c+d$。']
+    >>> wrapped("a store, $a + b$, and $c + d$.", 10, 75)
+    ['a store, $a + b$,', 'and $c + d$.']
     """
     lines = [""]
     for part in re.findall(r"\$[^$]*\$[^\s$\u2e80-\uffef]*\s?|[\u2e80-\uffef]|[^\s\u2e80-\uffef$]+\s?|\s", text):
