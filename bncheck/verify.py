@@ -7,13 +7,10 @@ again and Hypothesis shrinks the failure.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
-from typing import Any
 
 import numpy as np
 
@@ -27,6 +24,7 @@ from bncheck.minibatches import minibatches
 from bncheck.oracles.symbolic.derivation import SIZES, Derivation, derive
 from bncheck.oracles.symbolic.proof import Proof, prove
 from bncheck.oracles.symbolic.theorems import theorems
+from bncheck.processes import mapped
 from bncheck.recipes import Recipe
 from bncheck.suspects import Suspect, installed_for
 
@@ -124,9 +122,9 @@ def verify(
     plans = [_plan(layer, cases, seed, dtypes, real_data, only) for layer in layers]
     work = [(k, unit) for k, plan in enumerate(plans) for unit in plan]
     results = [Result() for _ in layers]
-    with _mapped(min(jobs, len(work))) as mapped:
+    with mapped(min(jobs, len(work))) as in_order:
         run = partial(_work, layers=layers, suspects=dict(suspects or {}))
-        for done, ((k, _), result) in enumerate(zip(work, mapped(run, work), strict=True), start=1):
+        for done, ((k, _), result) in enumerate(zip(work, in_order(run, work), strict=True), start=1):
             results[k] = results[k].and_also(result)
             progress(done, len(work))
     reports = []
@@ -169,23 +167,6 @@ def _plan(
     seeds = np.random.SeedSequence(seed).generate_state(len(sizes))
     units = [_Unit(int(s), size, dtypes) for s, size in zip(seeds, sizes, strict=True)]
     return [*units, _Unit(seed, 0, dtypes, real=True)] if real_data else units
-
-
-@contextmanager
-def _mapped(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """`map`, in this process or in several; an interruption ends them all at once."""
-    if jobs == 1:
-        yield map
-        return
-    # Children ignore Ctrl-C: they inherit that from the moment they start, and the parent ends them.
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pool = get_context("spawn").Pool(jobs)
-    signal.signal(signal.SIGINT, handler)
-    try:
-        yield pool.imap
-    finally:
-        pool.terminate()
-        pool.join()
 
 
 def _work(item: tuple[int, _Unit], layers: tuple[Layer, ...], suspects: dict[str, Vjp]) -> Result:

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 import bncheck
+from bncheck.figures import names
 
 ROOT = Path(bncheck.__file__).parent
+
+FIGURES = [f"figures.{name.replace('-', '_')}" for name in names()]
 
 FLOORS = [
     ["errors", "formats"],
@@ -40,10 +43,20 @@ FLOORS = [
     ["compare", "mutants"],
     ["evaluation"],
     ["checks", "bench"],
+    ["processes"],
     ["verify"],
     ["report", "report.writer", "report.text"],
     ["report.notations"],
     ["report.formulas", "report.json", "report.junit"],
+    ["figures.studio", "figures.studio.fonts"],
+    ["figures.studio.look"],
+    ["figures.studio.page"],
+    ["figures.studio.structure", "figures.studio.diagram"],
+    ["figures.studio.computation"],
+    ["figures.studio.group"],
+    FIGURES,
+    ["figures"],
+    ["figures.studio.listing", "figures.studio.rendering"],
     ["cli"],
     ["__main__"],
 ]

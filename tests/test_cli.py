@@ -109,7 +109,7 @@ def test_unforeseen_error_is_one_line(
         run(["verify"])
 
 
-@pytest.mark.parametrize("command", [[], ["verify"], ["derive"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["verify"], ["derive"], ["figures"], ["doctor"]])
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_fits_80_columns(command: list[str], option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*command, option]) == 0
@@ -126,12 +126,12 @@ def test_version_and_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "Commands:\n  verify  Prove" in said.err
+    assert "Commands:\n  verify   Prove" in said.err
 
 
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor"]) == 0
-    assert f"bncheck       {bncheck.__version__}\n" in capsys.readouterr().out
+    assert f"bncheck        {bncheck.__version__}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["verify", "--help"], ["--version"], ["verify", "--format", "xml"]])

@@ -146,7 +146,7 @@ def test_large_arrays_are_summed_up_and_paths_are_quoted() -> None:
 
 
 def test_doctor_lines_up() -> None:
-    lines = text.doctor({"numpy": "required", "no-such-package": "pip install it"}).splitlines()
-    assert [line.split()[0] for line in lines] == ["bncheck", "Python", "numpy", "no-such-package"]
-    assert lines[-1] == "no-such-package  not installed; pip install it"
+    lines = text.doctor({"numpy": "required", "no-such-package": "pip install it"}, {"font": "none"}).splitlines()
+    assert [line.split()[0] for line in lines] == ["bncheck", "Python", "numpy", "no-such-package", "font"]
+    assert lines[-2] == "no-such-package  not installed; pip install it"
     assert len({re.match(r"\S+ +", line).end() for line in lines}) == 1  # type: ignore[union-attr]

@@ -260,13 +260,17 @@ def reproduce(found: Counterexample) -> str:
     return f"python -m bncheck verify --layer {layer} --seed {found.seed}"
 
 
-def doctor(packages: Mapping[str, str]) -> str:
-    """Versions, and what is installed; `packages` maps each package to what to do when it is missing."""
+def doctor(packages: Mapping[str, str], others: Mapping[str, str]) -> str:
+    """Versions, and what is installed; `packages` maps each package to what to do when it is missing.
+
+    `others` are told as they are.
+    """
     found = {"bncheck": __version__, "Python": f"{platform.python_version()} on {platform.platform(terse=True)}"}
     for package, missing in packages.items():
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = f"not installed; {missing}"
+    found.update(others)
     width = max(map(len, found))
     return "\n".join(f"{name:<{width}}  {version}" for name, version in found.items())

@@ -1,0 +1,162 @@
+"""Where a backward pass goes wrong: each node coloured by whether the gradient that arrives there is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bncheck.case import Array, Case
+from bncheck.figures.studio.look import About, Look, Words
+from bncheck.formats import Format
+from bncheck.layers import LAYERS, Layer
+from bncheck.oracles.graph import sweep
+from bncheck.radius import Radius
+from bncheck.trace import Graph, Node, trace
+
+if TYPE_CHECKING:
+    from bncheck.figures.studio.diagram import Diagram
+    from bncheck.figures.studio.page import Page
+
+ABOUT = About(
+    title=Words("Where a backward pass goes wrong", "反向传播从哪里开始出错"),
+    reading=Words(
+        "Gradients are right until the node with the bug; from there on, whatever depends on it is wrong.",
+        "在出错的节点之前梯度都正确；从它往回，凡依赖它的梯度都错。",
+    ),
+    caption=Words(
+        "✓ within the computed rounding bound, ✗ outside it; boxed: the first wrong node on the way back.",
+        "✓ 在计算出的舍入误差界之内，✗ 在界外；方框：返回途中第一个出错的节点。",
+    ),
+)
+
+Backward = Callable[[Case], Mapping[str, Array]]
+
+
+def staged(
+    graph: Graph, case: Case, exactly: Callable[[Any], Any] = np.asarray, *, ddof: int = 0
+) -> Mapping[Node, Any]:
+    """A backward pass as textbooks write it, stage by stage: the suspect of this figure, on any kind of array.
+
+    With `ddof` every mean sends 1/(m − ddof) of its gradient back to each element: 1 is a bug that real code has had.
+    """
+    axes = case.layout.reduced_axes
+    given = {"x": case.x, "eps": case.eps, **case.broadcast_parameters()}
+    value: dict[Node, Any] = {}
+    for node in graph.nodes:
+        operands = [value[operand] for operand in node.inputs]
+        if node.operation in ("input", "constant"):
+            value[node] = exactly(given[str(node.name)] if node.operation == "input" else node.value)
+        elif node.operation == "mean":
+            value[node] = operands[0].sum(axis=axes, keepdims=True) / case.count
+        else:
+            value[node] = _FORWARD[node.operation](*operands)
+    back: dict[Node, Any] = {graph.named["y"]: exactly(case.dy)}
+    for node in (node for node in reversed(graph.nodes) if node in back and node.inputs):
+        out, operands = back[node], [value[operand] for operand in node.inputs]
+        if node.operation == "mean":
+            sent = (out / (case.count - ddof) * exactly(np.ones(operands[0].shape)),)
+        else:
+            sent = _BACKWARD[node.operation](out, value[node], *operands)
+        for operand, part in zip(node.inputs, sent, strict=True):
+            if operand.name != "eps" and operand.operation != "constant":
+                shared = tuple(k for k, size in enumerate(value[operand].shape) if size != part.shape[k])
+                part = part.sum(axis=shared, keepdims=True) if shared else part
+                back[operand] = back[operand] + part if operand in back else part
+    return back
+
+
+_FORWARD: Mapping[str, Callable[..., Any]] = {
+    "sqrt": np.sqrt,
+    "negative": lambda a: -a,
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+}
+
+_BACKWARD: Mapping[str, Callable[..., tuple[Any, ...]]] = {
+    "sqrt": lambda dout, out, a: (dout / (2 * out),),
+    "negative": lambda dout, out, a: (-dout,),
+    "add": lambda dout, out, a, b: (dout, dout),
+    "subtract": lambda dout, out, a, b: (dout, -dout),
+    "multiply": lambda dout, out, a, b: (dout * b, dout * a),
+    "divide": lambda dout, out, a, b: (dout / b, -dout * a / (b * b)),
+}
+
+
+def verdicts(layer: Layer, case: Case, backward: Backward | None = None, *, ddof: int = 0) -> Mapping[Node, bool]:
+    """Whether each gradient of a backward pass is within the rounding bound of the right one, node by node.
+
+    `backward` returns gradients under the names of inputs and results of the definition; nodes without are left out.
+    Without it the suspect is `staged`.
+    """
+    graph = trace(layer, case.layout, tuple(case.parameters))
+    truth = sweep(layer, case).gradients
+    fmt = Format.of(case.dtype)
+    allowed = staged(graph, case, lambda values: Radius.exact(np.asarray(values, np.float64), fmt))
+    if backward is None:
+        got = staged(graph, case, ddof=ddof)
+    else:
+        nodes = {**graph.inputs, **graph.named}
+        got = {nodes[name]: np.reshape(value, np.shape(truth[nodes[name]])) for name, value in backward(case).items()}
+    return {node: bool(np.all(np.abs(got[node] - truth[node]) <= 2 * allowed[node].radius)) for node in got}
+
+
+def first_wrong(found: Mapping[Node, bool], graph: Graph) -> Node | None:
+    """The first wrong node on the way back: all that it gets its gradient from is right."""
+    return next((node for node in reversed(graph.nodes) if found.get(node) is False), None)
+
+
+def draw(
+    look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_norm"], backward: Backward | None = None
+) -> Page:
+    """The figure for a layer: a right backward pass above, one with a planted bug below; or one of your own."""
+    from bncheck.figures.studio import diagram
+    from bncheck.figures.studio.group import small_case
+    from bncheck.figures.studio.page import new_page
+
+    case = small_case(layer, seed)
+    if backward is not None:
+        rows = [(layer.name, verdicts(layer, case, backward))]
+    else:
+        planted = look.say(r"each mean sends back $1/(m-1)$", r"每个均值传回 $1/(m-1)$")
+        rows = [
+            (look.say("a textbook's backward pass", "教科书的反向传播"), verdicts(layer, case)),
+            (look.say("the same, with a bug: ", "同一实现，有错误：") + planted, verdicts(layer, case, ddof=1)),
+        ]
+    with new_page(ABOUT, look, seed, layer.name.replace("_", " ")) as page:
+        width, height = page.body[2:]
+        each = height / len(rows)
+        for k, (title, found) in enumerate(rows):
+            low = height - (k + 1) * each
+            axes = diagram.draw(page, coloured(layer, case, found, look), (0, low, width, each - 22 * look.scale))
+            place: dict[str, Any] = {
+                "ha": "left",
+                "va": "top",
+                "fontsize": 9 * look.scale,
+                "color": look.colour("forward"),
+            }
+            axes.text(0, low + each, title, **place)
+    return page
+
+
+def coloured(layer: Layer, case: Case, found: Mapping[Node, bool], look: Look) -> Diagram:
+    """The layer's diagram with a verdict under every node that has one."""
+    from bncheck.figures.studio.computation import computation, diagram
+
+    graph = computation(layer, case.layout)
+    plain = diagram(graph, look, derivatives=False)
+    first = first_wrong(found, graph.graph)
+    vertices = []
+    for node, vertex in zip(graph.nodes, plain.vertices, strict=True):
+        if node.name == "eps":
+            continue
+        if node not in found:
+            vertices.append(replace(vertex, faint=True))
+            continue
+        role, sign = ("correct", "✓") if found[node] else ("wrong", "✗")
+        vertices.append(replace(vertex, role=role, below=sign, below_role=role, boxed=node is first))
+    return replace(plain, vertices=tuple(vertices), arrows=tuple(a for a in plain.arrows if a.tail != "eps"))

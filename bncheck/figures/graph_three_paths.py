@@ -1,0 +1,174 @@
+"""The gradient of x as the sum of three paths: direct, through the mean, through the variance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bncheck.case import Array, Case
+from bncheck.figures.studio.look import About, Look, Words
+from bncheck.layers import LAYERS, Layer
+from bncheck.oracles.graph import sweep
+from bncheck.trace import Node, trace
+
+if TYPE_CHECKING:
+    import graphviz
+
+    from bncheck.figures.studio.diagram import Diagram
+    from bncheck.figures.studio.page import Page
+
+ABOUT = About(
+    title=Words("Every way back to x", "回到 x 的每条路"),
+    reading=Words(
+        "An element acts on the output by itself and through the statistics that it helps to make; the gradient is the"
+        " sum of what comes back along each way.",
+        "一个元素既直接影响输出，也通过它参与计算的统计量影响输出；梯度是各条路返回值之和。",
+    ),
+    caption=Words(
+        "Each way alone: the other statistics held constant. One group of four numbers.",
+        "每条路单独计算：其余统计量视为常数。一组四个数。",
+    ),
+)
+
+_ROLES = ("direct", "mean_path", "variance_path", "third")
+
+
+def paths(layer: Layer, case: Case) -> Mapping[str, Array]:
+    """∂ℓ/∂x along each way by itself: "direct" with all statistics constant, and through each mean of the definition.
+
+    What goes through several statistics one after another is under "mixed", where it is not zero.
+
+    >>> from bncheck.figures.studio.group import small_case
+    >>> batch_norm = LAYERS["batch_norm"]
+    >>> found = paths(batch_norm, small_case(batch_norm, 0))
+    >>> list(found), abs(float(sum(found.values()).sum())) < 1e-15
+    (['direct', 'mean', 'var'], True)
+    """
+    whole = sweep(layer, case)
+    means = [node for node in whole.graph.nodes if node.operation == "mean"]
+    constants = [float(whole.values[node].reshape(-1)[0]) for node in means]
+    direct = sweep(_frozen(layer, constants, None), case).gradient("x")
+    found = {"direct": direct}
+    for k, node in enumerate(means):
+        found[_name(layer, case, node)] = sweep(_frozen(layer, constants, k), case).gradient("x") - direct
+    mixed = whole.gradient("x") - sum(found.values())
+    return found if abs(mixed).max() < 1e-12 * max(abs(v).max() for v in found.values()) else {**found, "mixed": mixed}
+
+
+def _name(layer: Layer, case: Case, mean: Node) -> str:
+    graph = trace(layer, case.layout, tuple(case.parameters))
+    named = {node: name for name, node in graph.named.items()}
+    return named.get(mean, f"mean {list(graph.nodes).index(mean)}")
+
+
+def _frozen(layer: Layer, constants: list[float], live: int | None) -> Layer:
+    """The layer with every mean replaced by the number it has, but for the one that is left live."""
+
+    @wraps(layer.definition)
+    def definition(*arguments: Any, mean: Any, **more: Any) -> dict[str, Any]:
+        numbers = iter(enumerate(constants))
+
+        def held(value: Any) -> Any:
+            k, constant = next(numbers)
+            return mean(value) if k == live else mean(value) * 0 + constant  # as large as a mean, without its gradient
+
+        return {"y": layer.definition(*arguments, mean=held, **more)["y"]}
+
+    return Layer(definition, layer.layouts)
+
+
+def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_norm"]) -> Page:
+    """The figure for a layer."""
+    from bncheck.figures.studio import diagram
+    from bncheck.figures.studio.group import small_case
+    from bncheck.figures.studio.page import new_page
+
+    found = paths(layer, small_case(layer, seed))
+    with new_page(ABOUT, look, seed, layer.name.replace("_", " ")) as page:
+        width, height = page.body[2:]
+        below = 0.44 * height
+        diagram.draw(page, ways(found, look), (0, below + 8 * look.scale, width, height - below - 8 * look.scale))
+        _table(page, found, below)
+    return page
+
+
+def dot(look: Look = Look(), *, layer: Layer = LAYERS["batch_norm"]) -> graphviz.Digraph:
+    """The same ways in DOT."""
+    from bncheck.figures.studio import diagram
+    from bncheck.figures.studio.group import small_case
+
+    return diagram.dot_of(ways(paths(layer, small_case(layer, 0)), look), "graph_three_paths")
+
+
+def ways(found: Mapping[str, Array], look: Look) -> Diagram:
+    """The ways as a graph: one edge straight back, and one node for each statistic."""
+    from bncheck.figures.studio.computation import symbol
+    from bncheck.figures.studio.diagram import Arrow, Diagram, Vertex
+
+    vertices = [Vertex("x", "$x$", "x", "named")]
+    arrows = []
+    for name, role in zip((name for name in found if name != "mixed"), _ROLES * len(found), strict=False):
+        label, typed = (_words(name, look),) * 2 if name == "direct" else (f"${symbol(name).tex}$", symbol(name).typed)
+        vertices.append(Vertex(name, label, typed, "input" if name == "direct" else "named", role=role))
+        arrows += [Arrow(*ends, "", "", role, forward=False) for ends in (("x", name), (name, "xhat"))]
+    vertices += [Vertex("xhat", r"$\hat{x}$", "x̂", "named"), Vertex("y", "$y$", "y", "named")]
+    arrows.append(Arrow("xhat", "y", "", "", "backward", forward=False))
+    return Diagram(tuple(vertices), tuple(arrows))
+
+
+def adding_up(columns: list[Array]) -> int:
+    """The least number of digits, from 2, with which the last column is the sum of the others as they are written.
+
+    >>> adding_up([np.array([0.004]), np.array([0.004]), np.array([0.008])])
+    3
+    """
+
+    def adds_up(digits: int) -> bool:
+        *parts, total = (np.round(values, digits) for values in columns)
+        return bool(np.all(np.abs(sum(parts) - total) < 0.5 * 10.0**-digits))
+
+    return next((digits for digits in range(2, 6) if adds_up(digits)), 6)
+
+
+def _words(name: str, look: Look) -> str:
+    from bncheck.figures.studio.computation import symbol
+
+    if name == "direct":
+        return look.say("direct", "直接")
+    if name == "mixed":
+        return look.say("through several", "经过多个")
+    tex = symbol(name).tex
+    return look.say(rf"through ${tex}$", rf"经过 ${tex}$")
+
+
+def _table(page: Page, found: Mapping[str, Array], height: float) -> None:
+    """One row for each element: the parts, each in its way's colour, and their sum."""
+    from bncheck.figures.studio.group import number
+
+    look, axes = page.look, page.axes[0]
+    columns = [*found.values(), np.sum([*found.values()], axis=0)]
+    roles = [*(_ROLES * len(found))[: len(found)], "gradient"]
+    digits = adding_up([values.reshape(-1) for values in columns])
+    heads = [*(_words(name, look) for name in found), r"$\partial\ell/\partial x$"]
+    step = min(page.body[2] / (len(columns) + 0.4), 96 * look.scale)
+    size = min(9.5 * look.scale, step / (3 + 0.8 * digits))
+    left = (page.body[2] - step * len(columns)) / 2
+    rows = len(columns[0].reshape(-1)) + 1
+    for k, (head, values, role) in enumerate(zip(heads, columns, roles, strict=True)):
+        middle = left + (k + 0.5) * step
+        for row, text in enumerate([head, *(number(v, digits) for v in values.reshape(-1))]):
+            y = height * (1 - (row + 0.6) / (rows + 0.2))
+            right: dict[str, Any] = (
+                {"x": middle, "ha": "center"}
+                if row == 0
+                else {"x": middle + (0.9 + 0.3 * digits) * size, "ha": "right"}
+            )
+            letters = min(size, 9.5 * look.scale) if row else min(9.5 * look.scale, step / 7.5)
+            axes.text(y=y, s=text, va="center_baseline", fontsize=letters, color=look.colour(role), **right)
+            if k and row:
+                sign = "=" if k == len(columns) - 1 else "+"
+                axes.text(middle - step / 2, y, sign, ha="center", va="center_baseline", fontsize=size,
+                          color=look.colour("muted"))  # fmt: skip

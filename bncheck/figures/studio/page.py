@@ -1,0 +1,200 @@
+"""The sheet a figure is drawn on: its title above, a caption line and a stamp below, and the bytes it becomes.
+
+A `Page` is a `matplotlib.figure.Figure` that knows its words, its look and its seed. It needs no pyplot, notebooks
+display it, and the same page gives the same bytes in every process.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
+from matplotlib.textpath import TextPath
+
+from bncheck import __version__
+from bncheck.errors import InvalidInput
+from bncheck.figures.studio.look import PRESETS, About, Look
+
+MARGIN, TITLE, CAPTION, STAMP = 9.0, 12.0, 7.0, 6.0
+"""White around the page, and the sizes of its words: in points at beamer169."""
+
+
+@contextmanager
+def new_page(about: About, look: Look, seed: int, note: str = "") -> Iterator[Page]:
+    """A page with its title and caption; what is drawn inside the block follows the look.
+
+    `note` stands beside the title: a layer's name, or which frame this is.
+
+    Raises
+        InvalidInput: the language is Chinese and no font here has its characters.
+    """
+    settings: Any = look.rc()
+    with mpl.rc_context(settings):
+        page = Page(about, look, seed, note)
+        yield page
+        page.settle()
+
+
+def checked_frame(frame: int, count: int) -> int:
+    """A frame's number; InvalidInput unless it is one of 1…count."""
+    if not 1 <= frame <= count:
+        raise InvalidInput("frame", frame, f"a whole number from 1 to {count}", "Frames are counted from 1.")
+    return frame
+
+
+class Size(NamedTuple):
+    """How wide and how high something is, in points."""
+
+    width: float
+    height: float
+
+
+class Page(Figure):
+    """A figure with a title, a caption and a stamp; what is drawn stands between them.
+
+    Plots come from `subplots` as usual and are laid out by matplotlib; `plane` gives an empty area in points for
+    graphs. `gid` "edge" marks artists that no label may touch.
+    """
+
+    def __init__(self, about: About, look: Look, seed: int, note: str = "") -> None:
+        self.about, self.look, self.seed, self.note = about, look, seed, note
+        preset = PRESETS[look.preset]
+        super().__init__(figsize=(preset.width, preset.height), layout="constrained")
+        self.width, self.height = preset.width * 72, preset.height * 72
+        settings: Any = mpl.rcParams
+        self._settings: Any = dict(settings)
+        scale = look.scale
+        margin = MARGIN * scale
+        heading = look.say(*about.title) + (f"  ·  {note}" if note else "")
+        self._heading = self._words(heading, margin, self.height - margin, TITLE, "top", color=look.colour("forward"))
+        stamp = f"seed {seed} · bncheck {__version__}"
+        stamp_width = text_size(stamp, STAMP * scale).width
+        self._words(stamp, self.width - margin, margin, STAMP, "baseline", ha="right", color=look.colour("muted"))
+        room = self.width - 2 * margin - stamp_width - 12 * scale
+        self._lines = wrapped(look.say(*about.caption), CAPTION * scale, room)
+        for k, line in enumerate(reversed(self._lines)):
+            y = margin + k * 1.4 * CAPTION * scale
+            self._words(line, margin, y, CAPTION, "baseline", color=look.colour("muted"))
+        bottom = margin + (1.4 * len(self._lines) * CAPTION + 3) * scale
+        top = self.height - margin - (TITLE + 9) * scale
+        self.body = margin, bottom, self.width - 2 * margin, top - bottom
+        """Left, bottom, width and height, in points, of what is between title and caption."""
+        self._lay_out()
+
+    def _words(self, text: str, x: float, y: float, size: float, va: str, **more: Any) -> Text:
+        return self.text(x / self.width, y / self.height, text, fontsize=size * self.look.scale, va=va, **more)
+
+    def _lay_out(self) -> None:
+        engine: Any = self.get_layout_engine()
+        engine.set(rect=self._body(), w_pad=0.02 * self.look.scale, h_pad=0.02 * self.look.scale, hspace=0.05)
+
+    def _body(self) -> tuple[float, float, float, float]:
+        left, low, width, height = self.body
+        return left / self.width, low / self.height, width / self.width, height / self.height
+
+    def key(self, axes: Axes) -> None:
+        """A legend for all plots, in one row between the title and them, of what is labelled in `axes`."""
+        handles, labels = axes.get_legend_handles_labels()
+        left, low, width, height = self.body
+        corner = left / self.width, (low + height) / self.height
+        self.legend(
+            handles, labels, loc="upper left", bbox_to_anchor=corner, ncols=len(labels), borderpad=0, borderaxespad=0
+        ).set_in_layout(False)
+        self.body = left, low, width, height - 1.7 * float(mpl.rcParams["legend.fontsize"])
+        self._lay_out()
+
+    def plane(self) -> Axes:
+        """Axes without axes that fill the body; one unit is one point at this preset, the origin at the lower left."""
+        self.set_layout_engine("none")
+        axes = self.add_axes(self._body(), xlim=(0, self.body[2]), ylim=(0, self.body[3]))
+        axes.axis("off")
+        return axes
+
+    def settle(self) -> None:
+        """Lays the plots out for good; the solver's last digits differ from process to process, and are cut off."""
+        engine = self.get_layout_engine()
+        if engine is not None:
+            engine.execute(self)
+            self.set_layout_engine("none")
+            for axes in self.axes:
+                left, low, width, height = axes.get_position(original=True).bounds
+                axes.set_position((round(left, 9), round(low, 9), round(width, 9), round(height, 9)))
+
+    def encoded(self, form: str) -> bytes:
+        """The page as svg, pdf or png, with title, caption, seed and version in its metadata, and no date."""
+        logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of the dates in a font's own file
+        stream = io.BytesIO()
+        with mpl.rc_context(self._settings):
+            self.savefig(stream, format=form, metadata=self._metadata(form))
+        return stream.getvalue()
+
+    def _metadata(self, form: str) -> Mapping[str, Any]:
+        look = self.look
+        title = plain(look.say(*self.about.title)) + (f" · {plain(self.note)}" if self.note else "")
+        made = f"bncheck {__version__}"
+        told = f"{plain(look.say(*self.about.caption))} seed={self.seed}"
+        if form == "svg":
+            return {"Title": title, "Description": told, "Creator": made, "Date": None}
+        if form == "pdf":
+            named = {"Title": title, "Subject": told, "Creator": made, "Producer": None}
+            return {**named, "CreationDate": None, "ModDate": None}
+        return {"Title": title, "Description": told, "Software": made}
+
+    def _repr_svg_(self) -> str:
+        return self.encoded("svg").decode()
+
+
+def plain(text: str) -> str:
+    """A text with its formulas as they would be typed: for metadata, which knows no mathematics."""
+    return re.sub(r"\\[A-Za-z]+|[${}]", lambda found: _TYPED.get(found[0], found[0].strip("${}\\")), text)
+
+
+_TYPED = {
+    **{rf"\{name}": letter for name, letter in zip(("gamma", "beta", "mu", "sigma", "partial"), "γβμσ∂", strict=True)},
+    r"\varepsilon": "ε", r"\hat": "", r"\geq": "≥", r"\leq": "≤", r"\cdot": "·", r"\,": "", r"\sqrt": "√",
+}  # fmt: skip
+
+
+def text_size(text: str, size: float) -> Size:
+    """The size of a text as it will be drawn with the settings in force, in points; lines are as high as letters."""
+    family = tuple(mpl.rcParams["font.family"])
+    measured = [_line_size(line, family) for line in text.split("\n")]
+    height = sum(line.height for line in measured) + 0.35 * (len(measured) - 1)
+    return Size(size * max(line.width for line in measured), size * height)
+
+
+@lru_cache(maxsize=4096)
+def _line_size(line: str, family: tuple[str, ...]) -> Size:
+    """The size of one line in letters one point high: all others are multiples of it."""
+    corners = TextPath((0, 0), line or " ", size=100, prop=FontProperties(family=list(family))).vertices
+    if not len(corners):  # spaces
+        return Size(0.32 * len(line), 0.75)
+    (_, low), (right, high) = np.min(corners, axis=0), np.max(corners, axis=0)
+    trailing = len(line) - len(line.rstrip())
+    return Size(float(right) / 100 + 0.32 * trailing, max(float(high) / 100, 0.75) - min(float(low) / 100, 0))
+
+
+def wrapped(text: str, size: float, width: float) -> list[str]:
+    """A text in as few lines as fit the width; Chinese may be broken after every character, a formula nowhere.
+
+    >>> wrapped("a store, $a + b$, and $c + d$.", 10, 75)
+    ['a store, $a + b$,', 'and $c + d$.']
+    """
+    lines = [""]
+    for part in re.findall(r"\$[^$]*\$[^\s$\u2e80-\uffef]*\s?|[\u2e80-\uffef]|[^\s\u2e80-\uffef$]+\s?|\s", text):
+        full = text_size((lines[-1] + part).rstrip(), size).width > width
+        if lines[-1] and full and part not in "。，；：）":
+            lines.append("")
+        lines[-1] += part
+    return [line.rstrip() for line in lines]

@@ -1,0 +1,220 @@
+"""Figures keep their promises: nothing clipped or overlapping, the same bytes everywhere, bad requests in a line."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from bncheck import LAYERS, InvalidInput
+from bncheck.cli import run
+from bncheck.figures import find, names
+from bncheck.figures.studio import fonts
+from bncheck.figures.studio.look import LANGUAGES, PRESETS, ROLES, THEMES, Look
+from bncheck.figures.studio.rendering import FORMATS, Sheet, render, sheets
+from bncheck.figures.studio.structure import flaws
+
+LOOKS = [
+    Look("beamer169", "light", "en"),
+    Look("beamer43", "dark", "zh"),
+    Look("ppt169", "light", "zh"),
+    Look("a4", "dark", "en"),
+    Look("half", "light", "en"),
+    Look("half", "dark", "zh"),
+]
+"""Every preset, theme and language, and both languages on the smallest page."""
+
+PLAIN = [layer for layer in LAYERS.values() if layer.is_plain]
+
+
+def test_the_looks_cover_every_choice() -> None:
+    assert {look.preset for look in LOOKS} == set(PRESETS)
+    assert {look.theme for look in LOOKS} == set(THEMES)
+    assert {look.lang for look in LOOKS} == set(LANGUAGES)
+
+
+def speakable(look: Look) -> Look:
+    if look.lang == "zh" and fonts.found_family() is None:
+        pytest.skip("no font with Chinese characters is installed")
+    return look
+
+
+def all_sheets() -> list[Sheet]:
+    """Every figure, of sequences every frame; of those that can be drawn for any layer, each layer."""
+    plain = sheets((), ("svg",), Look(), 0, None)
+    return plain + [s for layer in PLAIN[1:] for s in sheets((), ("svg",), Look(), 0, layer)]
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: f"{look.preset}-{look.theme}-{look.lang}")
+@pytest.mark.parametrize("name", names())
+def test_nothing_is_clipped_overlapping_or_struck_through(name: str, look: Look) -> None:
+    for sheet in sheets([name], ("svg",), speakable(look), 0, None)[: 1 if look != LOOKS[0] else None]:
+        assert flaws(sheet.page()) == [], sheet.stem
+
+
+@pytest.mark.parametrize("layer", [layer.name for layer in PLAIN[1:]])
+def test_so_for_every_layer(layer: str) -> None:
+    for sheet in sheets((), ("svg",), Look(), 0, LAYERS[layer]):
+        assert flaws(sheet.page()) == [], sheet.stem
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: f.text(0.97, 0.5, "too far to the right"), "leaves the page"),
+        (lambda f: f.text(0.3, 0.5, r"half of $\bar{\mu}"), "a formula's source"),
+        (lambda f: (f.text(0.3, 0.5, "one"), f.text(0.31, 0.51, "other")), "overlaps"),
+        (lambda f: (a := f.add_subplot(), a.plot([0, 1], [0.5, 0.5]), a.text(0.5, 0.499, "word")), "crossed"),
+    ],
+)
+def test_each_flaw_can_be_found(spoil: Callable[[Figure], object], said: str) -> None:
+    figure = Figure()
+    assert flaws(figure) == []
+    spoil(figure)
+    assert [flaw for flaw in flaws(figure) if said in flaw] != []
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_figure_has_its_words_in_both_languages(name: str) -> None:
+    for en, zh in find(name).about:
+        assert en
+        assert re.search("[\u4e00-\u9fff]", zh)
+        assert not re.search("[\u4e00-\u9fff]", en)
+
+
+def test_two_processes_give_the_same_bytes(tmp_path: Path) -> None:
+    """In another order of work, in other processes, with another hash seed."""
+    formats = ",".join(FORMATS)
+    for folder, seed in (("a", "0"), ("b", "1")):
+        command = [sys.executable, "-m", "bncheck", "figures", "graph-staged", "saturation-sigmoid"]
+        command += ["--out", str(tmp_path / folder), "--format", formats, "--jobs", "2"]
+        environment = {"PYTHONHASHSEED": seed, "PATH": "", "PYTHONPATH": ":".join(sys.path)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stderr == ""
+    first, second = (sorted((tmp_path / folder).iterdir()) for folder in ("a", "b"))
+    assert len(first) == 7
+    for one, other in zip(first, second, strict=True):
+        assert (one.name, one.read_bytes()) == (other.name, other.read_bytes())
+
+
+def test_another_seed_gives_another_figure() -> None:
+    draw = find("saturation-sigmoid").draw
+    assert draw(Look(), 0).encoded("svg").replace(b"seed=0", b"seed=1") != draw(Look(), 1).encoded("svg")
+
+
+@pytest.mark.parametrize("form", ["svg", "pdf", "png"])
+def test_files_say_what_they_are(form: str) -> None:
+    page = find("graph-staged").draw(Look(), 7)
+    content = page.encoded(form)
+    text = content.replace(b"\0", b"").decode("latin-1")  # PDF writes two bytes for each letter
+    for told in ("Normalization in stages", "seed=7", "bncheck 0."):
+        assert told in text, told
+    assert not re.search(rb"20[2-9]\d-\d\d-\d\d|D:20\d\d", content)
+
+
+def test_missing_font_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(fonts, "found_family", lambda: None)
+    assert run(["figures", "graph-staged", "--lang", "zh", "--out", "nowhere"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("bncheck: lang=zh, expected a font with Chinese characters")
+    assert said.count("\n") == 1
+    assert not Path("nowhere").exists()
+    assert fonts.described().startswith("none;")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["graph-stagd"], "Did you mean graph-staged?"),
+        (["--format", "svgg"], "Did you mean svg?"),
+        (["--preset", "beamer"], "preset=beamer, expected one of"),
+        (["--theme", "drak"], "Did you mean dark?"),
+        (["--lang", "de"], "lang=de, expected one of en, zh."),
+        (["--jobs", "0"], "jobs=0, expected a whole number of at least 1."),
+        (["--seed", "-1"], "seed=-1, expected a whole number of at least 0."),
+        (["--layer", "batchnorm"], "Did you mean batch_norm?"),
+        (["saturation-sigmoid", "--layer", "rms_norm"], "expected no layer for saturation-sigmoid."),
+        (["saturation-sigmoid", "--format", "gv"], "expected svg, pdf or png for saturation-sigmoid."),
+        (["--out", "/dev/null/here"], "out=/dev/null/here, expected a folder that can be written; "),
+    ],
+)
+def test_bad_requests_are_one_line(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["figures", *arguments]) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_file_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[:100])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", stop)
+    with pytest.raises(KeyboardInterrupt):
+        render(["graph-staged"], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_list_tells_every_figure_and_loads_nothing_heavy() -> None:
+    code = "import sys; from bncheck.cli import run; run(['figures', '--list']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [line for line in done.stdout.splitlines() if not line.startswith(" ")] == list(names())
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert not {"matplotlib", "sympy", "sklearn", "hypothesis", "torch", "flint", "graphviz"} & set(done.stderr.split())
+
+
+def test_graphs_are_drawn_for_a_definition_of_ones_own(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "def half_norm(x, gamma=1, eps=1e-5, *, mean, sqrt):\n"
+        "    square = mean(x * x)\n"
+        "    xhat = x / sqrt(sqrt(square + eps))\n"
+        "    return {'square': square, 'xhat': xhat, 'y': gamma * xhat}\n"
+    )
+    assert run(["figures", "--layer", f"{mine}:half_norm", "--format", "svg,gv", "--out", str(tmp_path / "out")]) == 0
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"graph-staged-half-norm.svg", "graph-staged-half-norm.gv"} <= written
+
+
+def test_colours_can_be_read_on_their_paper() -> None:
+    """A contrast of 4.5 to 1 for ink and every role, as WCAG asks of text."""
+    for theme, words in THEMES.items():
+        for name, role in ROLES.items():
+            assert contrast(getattr(role.colour, theme), words["paper"]) >= 4.5, (theme, name)
+        assert contrast(words["muted"], words["paper"]) >= 4.5
+    assert contrast("#ffff00", "#ffffff") < 4.5
+
+
+def contrast(colour: str, paper: str) -> float:
+    lighter, darker = sorted((luminance(colour), luminance(paper)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_roles_of_one_colour_and_one_sign_are_one() -> None:
+    """Roles that may meet on a figure differ in more than their colour."""
+    together = ["direct mean_path variance_path", "first second third fourth", "forward backward", "without with"]
+    for group in (group.split() for group in [*together, "correct wrong", "function slope"]):
+        for sign in ("colour", "dash", "marker"):
+            alike = sign == "marker" and "forward" in group  # which is never drawn with markers
+            assert alike or len({str(getattr(ROLES[name], sign)) for name in group}) == len(group), (group, sign)
+
+
+def test_unknown_figure() -> None:
+    with pytest.raises(InvalidInput, match="Did you mean saturation-sigmoid"):
+        find("saturation-sigmod")
