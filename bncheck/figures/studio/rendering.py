@@ -108,9 +108,7 @@ def sheets(figures: Iterable[str], formats: tuple[str, ...], look: Look, seed: i
     if layer is not None:
         if not layer.is_plain:
             known = [known.name for known in LAYERS.values() if known.is_plain]
-            raise InvalidInput(
-                "layer", layer.name, f"one of {', '.join(known)}", "Or FILE.py:NAME for one of your own."
-            )
+            raise InvalidInput("layer", layer.name, f"one of {', '.join(known)}", "Or FILE.py:NAME.")
         plates = _able(plates, layered, asked, "layer", layer.address, "no layer")
     return [sheet for plate in plates for sheet in _frames(plate, look, seed, layer)]
 
