@@ -83,6 +83,7 @@ def verify(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the cases, and no real data.")] = False,
     color: Annotated[str, typer.Option(help="When to colour the text: auto, always or never.")] = "auto",
+    list_: Annotated[bool, typer.Option("--list", help="Only list what is covered.")] = False,
 ) -> None:
     """Prove the gradients, then hold every oracle and installed framework against the truth.
 
@@ -103,6 +104,11 @@ def verify(
         for name in dtype or ():
             _one_of("dtype", name, tuple(DTYPES))
         layers = tuple(LAYERS.values()) if layer is None else _with_its_jvp(find_layer(layer), case)
+        if list_:
+            from bncheck.report.coverage import coverage
+
+            write(coverage(layers))
+            raise typer.Exit
         for found in layers:
             trace(found, found.layouts[0], found.parameters)  # tells what is wrong with a definition before any work
         with _progress(color) as progress:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -26,7 +26,9 @@ from bncheck.oracles.symbolic.proof import Proof, prove
 from bncheck.oracles.symbolic.theorems import theorems
 from bncheck.processes import mapped
 from bncheck.recipes import Recipe
+from bncheck.staged import knows
 from bncheck.suspects import Suspect, installed_for
+from bncheck.symmetry import revealed
 
 UNIT = 20
 """How many cases one unit of a campaign draws."""
@@ -44,7 +46,10 @@ class Statement:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer of a campaign: its proof, its theorems and the result of its cases."""
+    """One layer of a campaign: its proof, its theorems and the result of its cases.
+
+    `asymmetric` tells, for each planted bug that is in dx alone, whether the Jacobian of dx gives it away.
+    """
 
     layer: str
     proof: Proof
@@ -52,6 +57,7 @@ class LayerReport:
     result: Result
     suspects: tuple[str, ...]
     theorems: tuple[Statement, ...] = ()
+    asymmetric: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def refuted(self) -> tuple[str, ...]:
@@ -134,7 +140,8 @@ def verify(
         proof = Proof(layer.name, tuple(step for derivation in derivations for step in prove(derivation).steps))
         played = {letter: axes for derivation in derivations for letter, axes in derivation.roles.items()}
         sizes = {letter: played[letter] for letter in SIZES if letter in played}
-        reports.append(LayerReport(layer.name, proof, sizes, result, names, _stated(derivations)))
+        asymmetric = revealed(layer) if layer.is_plain and knows(layer) else {}
+        reports.append(LayerReport(layer.name, proof, sizes, result, names, _stated(derivations), asymmetric))
     return Report(__version__, seed, tuple(reports))
 
 

@@ -45,6 +45,7 @@ def _layer(report: LayerReport) -> dict[str, Any]:
         "suspects": {name: tally for name, tally in tallies.items() if name in report.suspects},
         "theorems": {theorem.name: _theorem(theorem, report) for theorem in report.theorems},
         "mutants": dict(report.result.revealed),
+        "asymmetric": dict(report.asymmetric),
         "known": {name: {"cases": count, "words": known(name)} for name, count in report.result.known.items()},
     }
 

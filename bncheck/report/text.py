@@ -168,6 +168,10 @@ def _layer(report: LayerReport) -> Iterator[Text]:
     )
     if result.revealed:
         yield from _entry("planted bugs", _planted(result))
+    if report.asymmetric:
+        hidden = [name for name, broken in report.asymmetric.items() if not broken]
+        told = f"asymmetric in {len(report.asymmetric) - len(hidden)} of {len(report.asymmetric)} bugs of dx"
+        yield from _entry("hessian", f"{told}; not in {', '.join(hidden)}")
     for name, count in result.known.items():
         yield from _entry("known", f"{name}, on {count} of the cases: {known(name)}")
     yield Text()

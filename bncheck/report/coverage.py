@@ -1,0 +1,42 @@
+"""What a campaign covers, as a table."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from bncheck.formats import DTYPES
+from bncheck.layers import Layer
+from bncheck.mutants import mutants_for
+from bncheck.oracles.symbolic.derivation import derive
+from bncheck.oracles.symbolic.theorems import theorems
+from bncheck.recipes import REGIMES, Recipe
+from bncheck.report.notations import Unicode
+from bncheck.report.text import WIDTH, columns
+from bncheck.report.writer import Shown
+from bncheck.suspects.frameworks import FRAMEWORKS
+
+
+_ORACLES = ("ball", "symbolic", "graph", "finite_difference", "complex_step")
+
+
+def coverage(layers: Sequence[Layer]) -> str:
+    """For each layer and mode its gradients, theorems and planted bugs; then layouts, axes:reduced:affine, and dtypes."""
+    rows = [("layer", "gradients of ℓ with respect to", "theorems", "planted bugs")]
+    for layer in layers:
+        layout = layer.layouts[-1]
+        case = Recipe(layout, tuple(range(3, 3 + len(layout.axes)))).build(layer)
+        stated = {theorem.name for each in layer.layouts for theorem in theorems(derive(layer, each))}
+        named = [Unicode().value(Shown.of(name), []) for name in ("x", *layer.parameters)]
+        rows.append((layer.name, " ".join(named), str(len(stated)), str(len(mutants_for(layer, case)))))
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    listed = {layer.name: [str(layout) for layout in layer.layouts] for layer in layers if layer.primal is None}
+    listed |= {"dtypes": list(DTYPES), "regimes": list(REGIMES), "oracles": list(_ORACLES)}
+    listed["frameworks, for --against"] = list(FRAMEWORKS)
+    for heading, names in listed.items():
+        lines += ["", *textwrap.wrap(f"{heading}: {', '.join(names)}", WIDTH, subsequent_indent="  ")]
+    return "\n".join(lines) + "\n"
