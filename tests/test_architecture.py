@@ -33,7 +33,7 @@ FLOORS = [
     ["suspects"],
     ["suspects.frames", "suspects.roles", "suspects.families", "suspects.conventions"],
     ["suspects.styles"],
-    ["suspects.frameworks"],
+    ["suspects.modules"],
     ["suspects.recognition"],
     ["suspects.child"],
     ["suspects.sandbox"],

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bncheck.suspects.frameworks import FlaxModule, KerasLayer, OnnxModel, TorchModule
+from bncheck.suspects.modules import FlaxModule, KerasLayer, OnnxModel, TorchModule
 from bncheck.suspects.roles import FORWARD, arguments, role, roles_of
 from bncheck.suspects.styles import Adapter, Functions, Objects, Style
 
