@@ -27,7 +27,7 @@ from bncheck.minibatches import minibatches
 from bncheck.oracles.symbolic.derivation import SIZES, derive
 from bncheck.oracles.symbolic.proof import Proof, prove
 from bncheck.recipes import Recipe
-from bncheck.suspects import Suspect, installed_for
+from bncheck.suspects import Suspect, of_frameworks
 
 UNIT = 20
 """How many cases one unit of a campaign draws."""
@@ -82,16 +82,19 @@ def verify(
     jobs: int = 1,
     real_data: bool = True,
     suspects: Mapping[str, Vjp] | None = None,
+    against: Iterable[str] = (),
     only: Recipe | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Proves the layers and runs a campaign of generated and real cases.
 
-    `cases` are drawn for each layer; `suspects` are compared besides those of installed frameworks; `only` runs one
-    case instead. `progress` is told how many units are done, of how many.
+    `cases` are drawn for each layer; `suspects` are compared, and those of the frameworks that `against` names, of
+    which `bncheck.suspects.FRAMEWORKS` is the list; `only` runs one case instead. `progress` is told how many units are
+    done, of how many.
 
     Raises
-        InvalidInput: fewer than one case or job, a negative seed, an unknown dtype.
+        InvalidInput: fewer than one case or job, a negative seed, an unknown dtype or framework.
+        MissingPackage: a framework that is not installed.
 
     >>> verify(cases=5, real_data=False).verdict
     <Verdict.CORRECT: 'correct'>
@@ -102,19 +105,19 @@ def verify(
     for dtype in dtypes:
         if dtype not in DTYPES:
             raise InvalidInput.unknown("dtype", dtype, DTYPES)
-    layers = tuple(layers)
+    layers, against = tuple(layers), tuple(against)
+    theirs = [tuple(s.name for s in of_frameworks(layer, against)) for layer in layers]
     plans = [_plan(layer, cases, seed, dtypes, real_data, only) for layer in layers]
     work = [(k, unit) for k, plan in enumerate(plans) for unit in plan]
     results = [Result() for _ in layers]
     with _mapped(min(jobs, len(work))) as mapped:
-        run = partial(_work, layers=layers, suspects=dict(suspects or {}))
+        run = partial(_work, layers=layers, suspects=dict(suspects or {}), against=against)
         for done, ((k, _), result) in enumerate(zip(work, mapped(run, work), strict=True), start=1):
             results[k] = results[k].and_also(result)
             progress(done, len(work))
     reports = []
-    for layer, result in zip(layers, results, strict=True):
-        names = tuple(s.name for s in installed_for(layer)) + tuple(suspects or ())
-        reports.append(LayerReport(layer.name, *_proved(layer), result, names))
+    for layer, result, names in zip(layers, results, theirs, strict=True):
+        reports.append(LayerReport(layer.name, *_proved(layer), result, (*names, *(suspects or ()))))
     return Report(__version__, seed, tuple(reports))
 
 
@@ -165,10 +168,13 @@ def _mapped(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
         pool.join()
 
 
-def _work(item: tuple[int, _Unit], layers: tuple[Layer, ...], suspects: dict[str, Vjp]) -> Result:
+def _work(
+    item: tuple[int, _Unit], layers: tuple[Layer, ...], suspects: dict[str, Vjp], against: tuple[str, ...]
+) -> Result:
     k, unit = item
     layer = layers[k]
-    bench = Bench(layer, (*installed_for(layer), *(Suspect(name, vjp) for name, vjp in suspects.items())))
+    theirs = of_frameworks(layer, against)
+    bench = Bench(layer, (*theirs, *(Suspect(name, vjp) for name, vjp in suspects.items())))
     if unit.only is not None:
         return bench.examine(unit.only.build(layer))
     result = Result()

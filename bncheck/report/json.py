@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bncheck.bench import Counterexample, Tally
-from bncheck.report.text import known, reproduce
+from bncheck.report.text import forward_only, known, reproduce
 from bncheck.verify import LayerReport, Report
 
 
@@ -43,8 +43,9 @@ def _layer(report: LayerReport) -> dict[str, Any]:
         "inconclusive": report.result.inconclusive,
         "oracles": {name: tally for name, tally in tallies.items() if name not in report.suspects},
         "suspects": {name: tally for name, tally in tallies.items() if name in report.suspects},
+        "forward_only": forward_only(report),
         "mutants": dict(report.result.revealed),
-        "known": {name: {"cases": count, "words": known(name)} for name, count in report.result.known.items()},
+        "known": {name: {"cases": count, "words": known(report.layer, name)} for name, count in report.result.known.items()},
     }
 
 
