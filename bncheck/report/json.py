@@ -29,7 +29,7 @@ def verification(report: Report) -> str:
 
 def _layer(report: LayerReport) -> dict[str, Any]:
     tallies = {name: _tally(tally) for name, tally in report.result.tallies.items()}
-    proof = report.proof
+    proof, found = report.proof, report.result.known
     return {
         "layer": report.layer,
         "proof": {
@@ -45,7 +45,7 @@ def _layer(report: LayerReport) -> dict[str, Any]:
         "suspects": {name: tally for name, tally in tallies.items() if name in report.suspects},
         "forward_only": forward_only(report),
         "mutants": dict(report.result.revealed),
-        "known": {name: {"cases": count, "words": known(report.layer, name)} for name, count in report.result.known.items()},
+        "known": {name: {"cases": count, "words": known(report.layer, name)} for name, count in found.items()},
     }
 
 

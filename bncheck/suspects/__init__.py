@@ -15,6 +15,8 @@ from bncheck.case import Case, Gradients
 from bncheck.layers import LAYERS, Layer
 from bncheck.suspects.frameworks import FRAMEWORKS, fits, named_frameworks
 
+__all__ = ["FRAMEWORKS", "SUSPECTS", "Finding", "Suspect", "named_frameworks", "of_frameworks", "suspect_of"]
+
 
 def _every(case: Case) -> bool:
     return True
@@ -43,13 +45,17 @@ class Suspect:
     known: tuple[Finding, ...] = ()
     forward_only: bool = False
 
+    def known_on(self, case: Case) -> bool:
+        """Whether it is known that something can be amiss with it on this case."""
+        return any(finding.shows(case) for finding in self.known)
+
 
 def _several_values(case: Case) -> bool:
     return case.count > 1  # torch refuses to normalize a single value
 
 
 def _several_values_of_a_channel(case: Case) -> bool:
-    return case.x.size > case.x.shape[1] * case.x.shape[2]
+    return bool(case.x.size > case.x.shape[1] * case.x.shape[2])
 
 
 def _cumulative(case: Case) -> bool:
@@ -154,7 +160,8 @@ def _suspects() -> Iterable[Suspect]:
         twice = () if layer == "batch_norm_eval" else (CUBE, HALF)
         over = (SAVED, *twice) if layer in ("batch_norm", "layer_norm", "instance_norm") else twice
         yield _suspect("torch", f"torch.func.jvp({function})", f"{layer}_jvp", "jvp", takes, twice)
-        yield _suspect("torch", f"backward of torch.func.jvp({function})", f"{layer}_jvp", "backward of jvp", takes, over)
+        backward = f"backward of torch.func.jvp({function})"
+        yield _suspect("torch", backward, f"{layer}_jvp", "backward of jvp", takes, over)
         yield _suspect("torch", f"torch double backward({function})", f"{layer}_jvp", "double backward", takes, twice)
     for layer, (_, module) in _TORCH.items():
         cubes = () if layer == "batch_norm_eval" else (CUBE,)

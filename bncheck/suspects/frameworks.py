@@ -64,13 +64,14 @@ class Framework:
     def pose(self, case: Case, layer: str) -> Posed:
         """The case as this framework wants it; `layer` by the name of its definition or of its jvp."""
         layout = case.layout
+        momentum = self.momentum_for(case.settings.get("new_weight", 1.0))
         if trailing(layer):
-            order, channels = (*(k for k in range(case.x.ndim) if k not in layout.reduced_axes), *layout.reduced_axes), ()
-        else:
-            sample, *rest = layout.shared_axes
-            channels = layout.affine_axes
-            order = (sample, *channels, *rest) if self.channels == "first" else (sample, *rest, *channels)
-        return Posed(case, layer, order, channels, self.momentum_for(case.settings.get("new_weight", 1.0)))
+            kept = (k for k in range(case.x.ndim) if k not in layout.reduced_axes)
+            return Posed(case, layer, (*kept, *layout.reduced_axes), (), momentum)
+        sample, *rest = layout.shared_axes
+        channels = layout.affine_axes
+        order = (sample, *channels, *rest) if self.channels == "first" else (sample, *rest, *channels)
+        return Posed(case, layer, order, channels, momentum)
 
 
 def _installed(package: str) -> bool:
@@ -168,15 +169,14 @@ class Posed:
     @property
     def groups(self) -> int:
         """How many groups the channels of group norm make."""
-        return self.case.x.shape[self.channels[0]]
+        return int(self.case.x.shape[self.channels[0]])
 
     @property
     def primals(self) -> dict[str, Array]:
-        """x, and those of γ and β that there are, in the order in which layers take them; β is 0 where only its
-        tangent is given."""
+        """x, and those of γ and β that there are; β is 0 where only its tangent is given."""
         given = self._posed({"x": self.case.x, **self.case.parameters})
         beta = {"beta": np.zeros_like(given[tangent_of("beta")])} if tangent_of("beta") in given else {}
-        return {name: value for name, value in ({**beta, **given}).items() if name in ("x", "gamma", "beta")}
+        return {name: value for name, value in {**given, **beta}.items() if name in ("x", "gamma", "beta")}
 
     @property
     def tangents(self) -> dict[str, Array]:
@@ -201,11 +201,13 @@ class Posed:
 
     def _posed(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Copies that may be written to."""
-        large = ("x", X_TANGENT)
-        return {
-            name: np.array(a.transpose(self.order).reshape(self.shape) if name in large else a.reshape(self.parameter_shape), order="C")
-            for name, a in arrays.items()
-        }
+
+        def posed(name: str, array: Array) -> Array:
+            if name in ("x", X_TANGENT):
+                return array.transpose(self.order).reshape(self.shape)
+            return array.reshape(self.parameter_shape)
+
+        return {name: np.array(posed(name, array), order="C") for name, array in arrays.items()}
 
     def answer(self, results: Mapping[str, Array]) -> Gradients:
         """What a framework returned, in the case's own axes; what the case does not ask for is left out."""

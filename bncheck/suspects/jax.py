@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import jax
@@ -40,7 +38,7 @@ MODULES: Mapping[str, Callable[[Posed, Mapping[str, Any]], Any]] = {
     "batch_norm_eval": _batch_norm,
     "layer_norm": _layer_norm,
     "instance_norm": lambda p, mode: nnx.InstanceNorm(*p.parameter_shape, **mode),
-    "group_norm": lambda p, mode: nnx.GroupNorm(*p.parameter_shape, num_groups=p.groups, **mode),
+    "group_norm": lambda p, mode: nnx.GroupNorm(p.parameter_shape[0], num_groups=p.groups, **mode),
     "rms_norm": _rms_norm,
 }
 

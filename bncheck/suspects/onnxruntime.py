@@ -13,9 +13,8 @@ from bncheck.case import Array, Gradients
 from bncheck.suspects.frameworks import Posed
 
 
-
-def _kind(p: Posed) -> int:
-    """What statistics are computed in: float32 at least."""
+def _wide(p: Posed) -> int:
+    """In which type ONNX is told to compute statistics: float32 at least, which is its default."""
     return int(helper.np_dtype_to_tensor_dtype(np.result_type(p.case.dtype, np.float32)))
 
 
@@ -23,10 +22,18 @@ OPERATORS: Mapping[str, tuple[str, int, Callable[[Posed], dict[str, Any]]]] = {
     "batch_norm": ("BatchNormalization", 15, lambda p: {"training_mode": 1}),
     "batch_norm_running": ("BatchNormalization", 15, lambda p: {"training_mode": 1, "momentum": p.momentum}),
     "batch_norm_eval": ("BatchNormalization", 15, lambda p: {}),
-    "layer_norm": ("LayerNormalization", 17, lambda p: {"axis": -len(p.parameter_shape), "stash_type": _kind(p)}),
+    "layer_norm": (
+        "LayerNormalization",
+        17,
+        lambda p: {"axis": -len(p.parameter_shape), "stash_type": _wide(p)},
+    ),
     "instance_norm": ("InstanceNormalization", 6, lambda p: {}),
-    "group_norm": ("GroupNormalization", 21, lambda p: {"num_groups": p.groups, "stash_type": _kind(p)}),
-    "rms_norm": ("RMSNormalization", 23, lambda p: {"axis": -len(p.parameter_shape), "stash_type": _kind(p)}),
+    "group_norm": ("GroupNormalization", 21, lambda p: {"num_groups": p.groups, "stash_type": _wide(p)}),
+    "rms_norm": (
+        "RMSNormalization",
+        23,
+        lambda p: {"axis": -len(p.parameter_shape), "stash_type": _wide(p)},
+    ),
 }
 """For each layer the operator, the opset that defines it as it is called here, and its attributes beside epsilon."""
 

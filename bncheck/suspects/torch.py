@@ -24,13 +24,17 @@ def _batch_norm(p: Posed, x: Any, gamma: Any = None, beta: Any = None) -> dict[s
     return {"y": functional.batch_norm(x, None, None, gamma, beta, training=True, eps=p.eps)}
 
 
-def _batch_norm_running(p: Posed, x: Any, gamma: Any = None, beta: Any = None, **state: Any) -> dict[str, Any]:
-    y = functional.batch_norm(x, *state.values(), gamma, beta, training=True, momentum=p.momentum, eps=p.eps)
-    return {"y": y, **{f"new_{name}": value for name, value in state.items()}}
+def _batch_norm_running(
+    p: Posed, x: Any, running_mean: Any, running_var: Any, gamma: Any = None, beta: Any = None
+) -> dict[str, Any]:
+    y = functional.batch_norm(x, running_mean, running_var, gamma, beta, True, p.momentum, p.eps)
+    return {"y": y, "new_running_mean": running_mean, "new_running_var": running_var}  # changed in place
 
 
-def _batch_norm_eval(p: Posed, x: Any, gamma: Any = None, beta: Any = None, **state: Any) -> dict[str, Any]:
-    return {"y": functional.batch_norm(x, *state.values(), gamma, beta, training=False, eps=p.eps)}
+def _batch_norm_eval(
+    p: Posed, x: Any, running_mean: Any, running_var: Any, gamma: Any = None, beta: Any = None
+) -> dict[str, Any]:
+    return {"y": functional.batch_norm(x, running_mean, running_var, gamma, beta, False, eps=p.eps)}
 
 
 def _layer_norm(p: Posed, x: Any, gamma: Any = None, beta: Any = None) -> dict[str, Any]:
@@ -63,7 +67,8 @@ FUNCTIONS: Mapping[str, Call] = {
 def _of_rank(kind: str, p: Posed, **options: Any) -> nn.Module:
     """BatchNorm1d for (N, C) and (N, C, L), BatchNorm2d for (N, C, H, W), and so on."""
     make = getattr(nn, f"{kind}{max(len(p.shape) - 2, 1)}d")
-    return make(*p.parameter_shape, eps=p.eps, affine="gamma" in p.primals, **options)  # type: ignore[no-any-return]
+    module: nn.Module = make(*p.parameter_shape, eps=p.eps, affine="gamma" in p.primals, **options)
+    return module
 
 
 MODULES: Mapping[str, Callable[[Posed], nn.Module]] = {
@@ -149,7 +154,7 @@ def _backward_of_jvp(p: Posed) -> dict[str, Any]:
 
 
 def _double_backward(p: Posed) -> dict[str, Any]:
-    """The gradient of the backward pass: that of ⟨gradients, tangents⟩ with respect to dy is ẏ, to x the second order."""
+    """The gradient of ⟨gradients, tangents⟩: with respect to dy it is ẏ, with respect to x the second order."""
     function = FUNCTIONS[p.layer.removesuffix("_jvp")]
     primals, tangents = _leaves(p.primals), _tensors(p.tangents)
     dy = torch.from_numpy(p.dy).requires_grad_()
