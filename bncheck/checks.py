@@ -83,7 +83,7 @@ def check(vjp: Vjp, case: Case, *, forward: Forward | None = None, layer: Layer 
 
 def _arrays(answer: object, case: Case) -> dict[str, Array]:
     """What a suspect returned, if it keeps to the contract."""
-    known = ("y", *case.gradient_names)
+    known = ("y", *case.gradient_names, *(f"new_{name}" for name in case.state))
     if not isinstance(answer, Mapping) or not answer or not set(answer) <= set(known):
         told = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else type(answer).__name__
         raise InvalidInput("vjp(case)", told or "{}", f"a dict with some of {', '.join(known)}", "Return {'dx': dx}.")
