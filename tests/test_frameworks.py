@@ -1,5 +1,7 @@
 """Frameworks as suspects: every one in every layer and mode, their conventions, their findings, and their state."""
 
+# ruff: noqa: E501  # the table of findings reads by rows
+
 import importlib
 import inspect
 import os
@@ -103,7 +105,9 @@ def test_mean_1000_and_standard_deviation_1_in_float32(suspect: Suspect) -> None
     verdicts = {name: str(c.verdict) for name, c in found_by(suspect, case).items()}
     if suspect in ONE_PASS:
         assert suspect.known_on(case)
-        assert check(suspect.vjp, case, layer=LAYERS[suspect.layer]).verdict is Verdict.UNSTABLE
+        follows = suspect.framework != "keras" and not suspect.forward_only  # Keras has no float64 to compare with
+        expected = (Verdict.UNSTABLE,) if follows else (Verdict.UNSTABLE, Verdict.WRONG)
+        assert check(suspect.vjp, case, layer=LAYERS[suspect.layer]).verdict in expected
     else:
         assert set(verdicts.values()) <= {"correct", "inconclusive"}, verdicts
 
@@ -119,12 +123,16 @@ FINDINGS = [
     ("batch_norm", "flax.nnx.BatchNorm, two-pass", "NC:N:C/2x1/float64/1e-05/huge/random/affine/8962078", "unstable", "cubes"),
     ("layer_norm", "flax.nnx.LayerNorm", "ND:D:D/1x2/float32/1e-05/large-offset/random/affine/0", "unstable", "cancels"),
     ("group_norm", "flax.nnx.GroupNorm", "NGK:K:GK/1x1x2/float32/1e-05/large-offset/random/affine/0", "unstable", "cancels"),
+    ("group_norm", "onnxruntime GroupNormalization", "NGK:K:GK/1x1x2/float32/1e-05/large-offset/random/affine/0", "unstable", "cancels"),
+    ("batch_norm", "keras.layers.BatchNormalization", "NC:N:C/2x1/float32/1e-05/large-offset/random/affine/0", "wrong", "cancels"),
     ("batch_norm", "keras.layers.BatchNormalization", "NC:N:C/2x1/float64/1e-05/ordinary/random/affine/0", "wrong", "float32"),
-]  # fmt: skip  # noqa: E501
+]  # fmt: skip
 """Layer, suspect, the smallest case, how it is judged there, and a word of what is said of it."""
 
 
-@pytest.mark.parametrize(("layer", "name", "recipe", "verdict", "word"), FINDINGS, ids=[f[1] for f in FINDINGS])
+@pytest.mark.parametrize(
+    ("layer", "name", "recipe", "verdict", "word"), FINDINGS, ids=[f"{f[1]}-{f[4]}" for f in FINDINGS]
+)
 def test_known_findings_are_still_found(layer: str, name: str, recipe: str, verdict: str, word: str) -> None:
     suspect = suspect_of(layer, name)
     assert suspect is not None
@@ -165,7 +173,7 @@ def test_conventions_are_those_of_what_is_installed() -> None:
     attributes = onnx.defs.get_schema("BatchNormalization", 15).attributes
     told = {
         "torch": (_defaults(torch.nn.BatchNorm2d)["eps"], _defaults(torch.nn.BatchNorm2d)["momentum"]),
-        "jax": (_defaults(nnx.BatchNorm)["epsilon"], _defaults(nnx.BatchNorm)["momentum"]),
+        "jax": (_defaults(nnx.BatchNorm.__init__)["epsilon"], _defaults(nnx.BatchNorm.__init__)["momentum"]),
         "keras": (keras.layers.BatchNormalization().epsilon, keras.layers.BatchNormalization().momentum),
         "onnxruntime": (attributes["epsilon"].default_value.f, attributes["momentum"].default_value.f),
     }
@@ -184,13 +192,14 @@ def test_a_wrong_convention_is_caught(name: str, wrong: str, where: set[str]) ->
     case = completed(rng.normal(size=(3, 3, 3, 3)), LAYERS["batch_norm_running"], cube, rng, 1.0, "cube")
     case = replace(case, settings={"new_weight": 0.125, "ddof": framework.ddof})
     assert not any(c.verdict.failed for c in found_by(suspect, case.astype(np.float32)).values())
-    other = {"new": "old", "old": "new", "first": "last", "last": "first"}
     if wrong == "ddof":
         case = replace(case, settings={"new_weight": 0.125, "ddof": 1 - framework.ddof})
         assert not suspect.takes(case)
         found = found_by(suspect, case.astype(np.float32))
     else:
-        mistaken = replace(framework, **{wrong: other[getattr(framework, wrong)]})
+        weighs = "old" if framework.weighs == "new" else "new"
+        channels = "last" if framework.channels == "first" else "first"
+        mistaken = replace(framework, weighs=weighs) if wrong == "weighs" else replace(framework, channels=channels)
         module = importlib.import_module(f"bncheck.suspects.{name}")
         way = "functional" if name == "torch" else "two-pass"
         posed = Suspect("mistaken", lambda c: module.answer(way, mistaken.pose(c, suspect.layer)), suspect.layer)
