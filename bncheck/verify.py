@@ -27,7 +27,7 @@ from bncheck.oracles.symbolic.theorems import theorems
 from bncheck.processes import mapped
 from bncheck.recipes import Recipe
 from bncheck.staged import knows
-from bncheck.suspects import Suspect, installed_for
+from bncheck.suspects import Suspect, of_frameworks
 from bncheck.symmetry import revealed
 
 UNIT = 20
@@ -104,16 +104,19 @@ def verify(
     jobs: int = 1,
     real_data: bool = True,
     suspects: Mapping[str, Vjp] | None = None,
+    against: Iterable[str] = (),
     only: Recipe | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Proves the layers and runs a campaign of generated and real cases.
 
-    `cases` are drawn for each layer; `suspects` are compared besides those of installed frameworks; `only` runs one
-    case instead. `progress` is told how many units are done, of how many.
+    `cases` are drawn for each layer; `suspects` are compared, and those of the frameworks that `against` names, of
+    which `bncheck.suspects.FRAMEWORKS` is the list; `only` runs one case instead. `progress` is told how many units are
+    done, of how many.
 
     Raises
-        InvalidInput: fewer than one case or job, a negative seed, an unknown dtype.
+        InvalidInput: fewer than one case or job, a negative seed, an unknown dtype or framework.
+        MissingPackage: a framework that is not installed.
 
     >>> verify(cases=5, real_data=False).verdict
     <Verdict.CORRECT: 'correct'>
@@ -124,18 +127,19 @@ def verify(
     for dtype in dtypes:
         if dtype not in DTYPES:
             raise InvalidInput.unknown("dtype", dtype, DTYPES)
-    layers = tuple(layers)
+    layers, against = tuple(layers), tuple(against)
+    theirs = [tuple(s.name for s in of_frameworks(layer, against)) for layer in layers]
     plans = [_plan(layer, cases, seed, dtypes, real_data, only) for layer in layers]
     work = [(k, unit) for k, plan in enumerate(plans) for unit in plan]
     results = [Result() for _ in layers]
     with mapped(min(jobs, len(work))) as in_order:
-        run = partial(_work, layers=layers, suspects=dict(suspects or {}))
+        run = partial(_work, layers=layers, suspects=dict(suspects or {}), against=against)
         for done, ((k, _), result) in enumerate(zip(work, in_order(run, work), strict=True), start=1):
             results[k] = results[k].and_also(result)
             progress(done, len(work))
     reports = []
-    for layer, result in zip(layers, results, strict=True):
-        names = tuple(s.name for s in installed_for(layer)) + tuple(suspects or ())
+    for layer, result, named in zip(layers, results, theirs, strict=True):
+        names = (*named, *(suspects or ()))
         derivations = list({tuple(d.roles): d for d in (derive(layer, layout) for layout in layer.layouts)}.values())
         proof = Proof(layer.name, tuple(step for derivation in derivations for step in prove(derivation).steps))
         played = {letter: axes for derivation in derivations for letter, axes in derivation.roles.items()}
@@ -176,10 +180,13 @@ def _plan(
     return [*units, _Unit(seed, 0, dtypes, real=True)] if real_data else units
 
 
-def _work(item: tuple[int, _Unit], layers: tuple[Layer, ...], suspects: dict[str, Vjp]) -> Result:
+def _work(
+    item: tuple[int, _Unit], layers: tuple[Layer, ...], suspects: dict[str, Vjp], against: tuple[str, ...]
+) -> Result:
     k, unit = item
     layer = layers[k]
-    bench = Bench(layer, (*installed_for(layer), *(Suspect(name, vjp) for name, vjp in suspects.items())))
+    theirs = of_frameworks(layer, against)
+    bench = Bench(layer, (*theirs, *(Suspect(name, vjp) for name, vjp in suspects.items())))
     if unit.only is not None:
         return bench.examine(unit.only.build(layer))
     result = Result()

@@ -16,12 +16,11 @@ from bncheck.report.text import WIDTH, columns
 from bncheck.report.writer import Shown
 from bncheck.suspects.frameworks import FRAMEWORKS
 
-
 _ORACLES = ("ball", "symbolic", "graph", "finite_difference", "complex_step")
 
 
 def coverage(layers: Sequence[Layer]) -> str:
-    """For each layer and mode its gradients, theorems and planted bugs; then layouts, axes:reduced:affine, and dtypes."""
+    """For each layer and mode its gradients, theorems and planted bugs; then layouts, dtypes, and so on."""
     rows = [("layer", "gradients of ℓ with respect to", "theorems", "planted bugs")]
     for layer in layers:
         layout = layer.layouts[-1]

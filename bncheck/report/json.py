@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bncheck.bench import Counterexample, Tally
-from bncheck.report.text import known, reproduce
+from bncheck.report.text import forward_only, known, reproduce
 from bncheck.verify import LayerReport, Report, Statement
 
 
@@ -29,7 +29,7 @@ def verification(report: Report) -> str:
 
 def _layer(report: LayerReport) -> dict[str, Any]:
     tallies = {name: _tally(tally) for name, tally in report.result.tallies.items()}
-    proof = report.proof
+    proof, found = report.proof, report.result.known
     return {
         "layer": report.layer,
         "proof": {
@@ -46,7 +46,8 @@ def _layer(report: LayerReport) -> dict[str, Any]:
         "theorems": {theorem.name: _theorem(theorem, report) for theorem in report.theorems},
         "mutants": dict(report.result.revealed),
         "asymmetric": dict(report.asymmetric),
-        "known": {name: {"cases": count, "words": known(name)} for name, count in report.result.known.items()},
+        "forward_only": forward_only(report),
+        "known": {name: {"cases": count, "words": known(report.layer, name)} for name, count in found.items()},
     }
 
 

@@ -21,7 +21,7 @@ from bncheck.case import Array
 from bncheck.compare import Verdict
 from bncheck.mutants import MUTANTS
 from bncheck.oracles.symbolic.derivation import SIZES
-from bncheck.suspects import SUSPECTS
+from bncheck.suspects import suspect_of
 from bncheck.verify import LayerReport, Report
 
 WIDTH = 80
@@ -126,7 +126,7 @@ def _suspects(layers: Sequence[LayerReport]) -> Iterator[Text]:
     yield Text()
     for layer in layers:
         for name, count in layer.result.known.items():
-            yield from _entry("known", f"{name}, on {count} of the cases: {known(name)}")
+            yield from _entry("known", f"{name}, on {count} of the cases: {known(layer.layer, name)}")
             yield Text()
 
 
@@ -173,7 +173,10 @@ def _layer(report: LayerReport) -> Iterator[Text]:
         told = f"asymmetric in {len(report.asymmetric) - len(hidden)} of {len(report.asymmetric)} bugs of dx"
         yield from _entry("hessian", f"{told}; not in {', '.join(hidden)}")
     for name, count in result.known.items():
-        yield from _entry("known", f"{name}, on {count} of the cases: {known(name)}")
+        yield from _entry("known", f"{name}, on {count} of the cases: {known(report.layer, name)}")
+    unanswered = forward_only(report)
+    if unanswered:
+        yield from _entry("forward only", f"{', '.join(unanswered)}: has no gradient, what it returns is checked")
     yield Text()
     verdict = max(len(word) for word in ("verdict", *(tally.verdict for tally in result.tallies.values())))
     width = min(WIDTH - verdict - 38, max(len(name) for name in ("oracle or suspect", *result.tallies)))
@@ -233,10 +236,16 @@ def _counterexample(found: Counterexample) -> Iterator[Text]:
     yield Text(command if len(command) <= WIDTH else command.replace(" --case", " \\\n" + " " * 18 + "--case"))
 
 
-def known(suspect: str) -> str:
+def known(layer: str, name: str) -> str:
     """What is known to be amiss with a suspect, in words."""
-    finding = SUSPECTS[suspect].known
-    return finding.words if finding else ""
+    suspect = suspect_of(layer, name)
+    return "; ".join(finding.words for finding in suspect.known) if suspect else ""
+
+
+def forward_only(report: LayerReport) -> list[str]:
+    """The suspects that have no gradient: their verdict is about y, and the running statistics."""
+    found = (suspect_of(report.layer, name) for name in report.suspects)
+    return [suspect.name for suspect in found if suspect and suspect.forward_only]
 
 
 def _plain(text: str) -> str:
@@ -258,10 +267,11 @@ def _dtype(found: Counterexample) -> str:
 
 def reproduce(found: Counterexample) -> str:
     """The command that shows a counterexample again."""
-    layer = shlex.quote(found.layer)
+    layer, suspect = shlex.quote(found.layer), suspect_of(found.layer, found.subject)
+    chosen = f"{layer} --against {suspect.framework}" if suspect else layer
     if found.case.count("/") == 7:
-        return f"python -m bncheck verify --layer {layer} --case {found.case}"
-    return f"python -m bncheck verify --layer {layer} --seed {found.seed}"
+        return f"python -m bncheck verify --layer {chosen} --case {found.case}"
+    return f"python -m bncheck verify --layer {chosen} --seed {found.seed}"
 
 
 def doctor(packages: Mapping[str, str], others: Mapping[str, str]) -> str:
