@@ -39,7 +39,7 @@ FLOORS = [
     ["figures.studio.look"],
     ["figures.studio.page"],
     ["figures.studio.structure", "figures.studio.diagram"],
-    ["figures.studio.computation"],
+    ["figures.studio.computation", "figures.studio.saturation"],
     FIGURES,
     ["figures"],
     ["figures.studio.listing", "figures.studio.rendering"],
