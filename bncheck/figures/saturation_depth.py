@@ -112,6 +112,6 @@ def _factors(axes: Axes, look: Look, found: list[Network]) -> None:
         axes.text(10.5, 1e-3, words, ha="center", va="center", weight="bold")
         return
     for words, network in zip(said, found, strict=True):
-        away = (0.0, 11.0, "center") if network.factor > 1 else (8.0, -9.0, "left")
+        away = (0.0, 11.0, "center") if network.factor > 1 else (3.0, -10.0, "left")
         place = {"textcoords": "offset points", "xytext": (away[0] * look.scale, away[1] * look.scale)}
-        axes.annotate(words, (6, network.gradient[5]), **place, ha=away[2], va="center", weight="bold")
+        axes.annotate(words, (4, network.gradient[3]), **place, ha=away[2], va="center", weight="bold")
