@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 ABOUT = About(
     title=Words("Batch norm keeps outputs off 0 and 1", "批归一化让输出远离 0 和 1"),
     reading=Words(
-        "Without batch norm the outputs of every layer pile up at 0 and 1; with it they stay where the sigmoid responds.",
+        "Without batch norm the outputs of every layer pile up at 0 and 1; with it they stay where the sigmoid is"
+        " responsive.",
         "没有批归一化时，每一层的输出都堆积在 0 和 1；有了它，输出留在 sigmoid 灵敏的区域。",
     ),
     caption=Words(
         f"{UNITS} sigmoids in each layer, {BATCH} real digits, weights from a standard normal. Bold: the saturated"
         f" share, |z| > {SIGMOID.high:.2f}; below it mean ± standard deviation.",
-        f"每层 {UNITS} 个 sigmoid，{BATCH} 张真实手写数字，权重取自标准正态分布。粗体：饱和比例，|z| > {SIGMOID.high:.2f}；"
-        "其下为均值 ± 标准差。",
+        f"每层 {UNITS} 个 sigmoid，{BATCH} 张真实手写数字，权重取自标准正态分布。粗体：饱和比例，"
+        f"|z| > {SIGMOID.high:.2f}；其下为均值 ± 标准差。",
     ),
 )
 

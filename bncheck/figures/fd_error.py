@@ -8,7 +8,7 @@ import numpy as np
 
 from bncheck.case import Array, Case, Layout
 from bncheck.definitions import LAYERS
-from bncheck.figures.studio.look import About, Look, Words
+from bncheck.figures.studio.look import About, Look, Words, number, scientific
 from bncheck.oracles import finite_difference
 
 if TYPE_CHECKING:
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from bncheck.figures.studio.page import Page
 
 ABOUT = About(
-    title=Words("No step is small enough and large enough", "没有既够小又够大的步长"),
+    title=Words("Even the best step misses the tolerance", "即使最佳步长也达不到容差"),
     reading=Words(
         "Central differences err by h² where the step is large and by rounding over h where it is small; even at the"
         " best step far more than a backward pass needs to.",
         "中心差分在步长大时误差为 h²，步长小时为舍入误差除以 h；即使在最佳步长，误差也远大于反向传播所需。",
     ),
     caption=Words(
-        "dx of batch norm, x of shape (8, 4), error relative to the largest element. Dotted: the computed tolerance.",
-        "批归一化的 dx，x 形状为 (8, 4)，误差相对于最大元素。点线：计算得到的容差。",
+        "Central differences of batch norm, x of shape (8, 4); errors of dx relative to its largest element.",
+        "批归一化的中心差分，x 形状为 (8, 4)；dx 的误差相对于其最大元素。",
     ),
 )
 
@@ -94,8 +94,12 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
 
     with new_page(ABOUT, look, seed) as page:
         axes = page.subplots()
-        for role, dtype in zip(("second", "first"), DTYPES, strict=True):
-            _line(axes, look, role, dtype, errors(seed, dtype))
+        single, double = (errors(seed, dtype) for dtype in DTYPES)
+        _line(axes, look, "second", DTYPES[0], single, above=True)
+        _line(axes, look, "first", DTYPES[1], double, above=False)
+        _slope(axes, look, "second", single, (3e-5, 15), (0.01, 0.5))
+        _slope(axes, look, "first", double, (2e-8, -16), (1e-3, 0.1))
+        _slope(axes, look, "first", double, (1e-3, -14), (10, 1e3))
         axes.set(xscale="log", yscale="log", xlabel=look.say("step $h$", "步长 $h$"))
         axes.set_ylabel(look.say("relative error of $dx$", "$dx$ 的相对误差"))
         axes.set(xlim=(0.6e-9, 1.6), ylim=(1e-16, 10), yticks=[1e-15, 1e-10, 1e-5, 1])
@@ -104,10 +108,24 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
     return page
 
 
-def _line(axes: Axes, look: Look, role: str, dtype: str, found: Errors) -> None:
+def _line(axes: Axes, look: Look, role: str, dtype: str, found: Errors, above: bool) -> None:
     h, error = found.best
     axes.plot(found.h, found.error, label=dtype, **look.line(role))
     axes.plot(h, error, **look.points(role, ms=7 * look.scale, zorder=4))
-    axes.axhline(found.tolerance, color=look.colour(role), linestyle=(0, (1, 2)), lw=1.2 * look.scale)
-    bold = {"weight": "bold", "color": look.colour(role), "ha": "center"}
-    axes.annotate(f"{error:.0e}", (h, error), (0, -13 * look.scale), textcoords="offset points", **bold, va="center")
+    colour = look.colour(role)
+    said = look.say(f"best: {scientific(error)}", f"最佳：{scientific(error)}")
+    axes.annotate(said, (h, error), **look.beside(0, 24 if above else -14, ha="center", weight="bold", color=colour))
+    axes.axhline(found.tolerance, color=colour, linestyle=(0, (1, 2)), lw=1.4 * look.scale)
+    said = look.say(f"tolerance {scientific(found.tolerance)}", f"容差 {scientific(found.tolerance)}")
+    axes.annotate(said, (1e-9, found.tolerance), **look.beside(0, 9, color=colour))
+
+
+def _slope(
+    axes: Axes, look: Look, role: str, found: Errors, place: tuple[float, float], part: tuple[float, float]
+) -> None:
+    """Writes by the line, at h and so many points higher, the slope it has in a part of itself."""
+    h, higher = place
+    error = float(found.error[np.argmin(np.abs(found.h - h))])
+    said = look.say("slope ", "斜率 ") + number(found.slope(*part), ".1f")
+    side = "right" if higher < 0 and h < found.best[0] else "left"
+    axes.annotate(said, (h, error), **look.beside(0, higher, ha=side, color=look.colour(role)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from bncheck.case import Array, Case, Layout
 from bncheck.definitions import LAYERS
-from bncheck.figures.studio.look import About, Look, Words
+from bncheck.figures.studio.look import About, Look, Words, number, scientific
 from bncheck.oracles import graph
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _cells(axes: Axes, look: Look, values: Array) -> None:
     colours = LinearSegmentedColormap.from_list("signed", ends)
     axes.imshow(values, cmap=colours, vmin=-1.3 * limit, vmax=1.3 * limit, interpolation="none", aspect="auto")
     for (i, j), value in np.ndenumerate(values):
-        axes.text(j, i, f"{value:.2f}".replace("-", "−"), ha="center", va="center", fontsize="small")
+        axes.text(j, i, number(value, ".2f"), ha="center", va="center", fontsize="small")
     axes.set(xticks=[], yticks=[])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -91,11 +91,5 @@ def _values(axes: Axes, look: Look, found: Jacobian) -> None:
     axes.text(2.5, 1.08 * found.singular[0], f"$1/s = {1 / found.s:.2f}$", ha="center", weight="bold")
     axes.set(xlim=(0.4, COUNT + 0.6), ylim=(-0.04 * top, top), xticks=[], yticks=[0])
     for place, name, value in zip(order[-2:], (r"$\hat{x}$", "$1$"), found.singular[-2:], strict=True):
-        said = f"{name}: {_short(value)}"
+        said = f"{name}: {scientific(value) if value > 1e-12 else '$0$'}"  # rounding leaves no exact zero
         axes.text(place, 0.1 * top, said, ha="center", va="bottom", rotation=90)
-
-
-def _short(value: float) -> str:
-    """A small number with one digit; what is only rounding is zero."""
-    digit, exponent = f"{value:.0e}".split("e")
-    return rf"${digit}\cdot10^{{{int(exponent)}}}$" if value > 1e-12 else "$0$"

@@ -9,7 +9,7 @@ import numpy as np
 
 from bncheck.case import Array, Case, Layout
 from bncheck.definitions import LAYERS
-from bncheck.figures.studio.look import About, Look, Words
+from bncheck.figures.studio.look import About, Look, Words, number
 from bncheck.oracles import graph
 
 if TYPE_CHECKING:
@@ -85,19 +85,17 @@ def _curve(axes: Axes, look: Look, found: Ink) -> None:
     peak = 1 / math.sqrt(2 * math.pi)
     axes.stairs(heights / peak, bounds, fill=True, color=look.tint("reference", 0.45))
     axes.plot(z, np.exp(-(z**2) / 2), **look.line("function"))
-    paper = {"boxstyle": "round,pad=0.2", "fc": look.colour("paper"), "ec": "none"}
     for side in (1, 2):
         height = math.exp(-(side**2) / 2)
         arrow = {"arrowstyle": "<|-|>", "color": look.colour("forward"), "shrinkA": 0, "shrinkB": 0}
         axes.annotate("", (-side, height), (side, height), arrowprops=arrow)
-        axes.text(0, height, f"{100 * within(side):.0f} %", ha="center", va="center", weight="bold", bbox=paper)
+        axes.text(0, height, f"{100 * within(side):.0f} %", ha="center", va="center", weight="bold", **look.on_paper())
     ticks = range(-3, 4)
-    axes.set_xticks(ticks, [f"{found.mean + k * found.std:.0f}\n{k:g}".replace("-", "−") for k in ticks])
+    axes.set_xticks(ticks, [f"{found.mean + k * found.std:.0f}\n{number(k, 'd')}" for k in ticks])
     axes.set(xlim=(-3.8, 3.8), ylim=(0, 2.05), yticks=[])
     axes.spines.left.set_visible(False)
-    below = {"xycoords": ("axes fraction", "axes fraction"), "textcoords": "offset points", "va": "top", "ha": "left"}
     said = look.say("ink $x$", "墨量 $x$") + "\n$z$"
-    axes.annotate(said, (0, 0), (0, -6 * look.scale), **below, fontsize="small")
+    axes.annotate(said, (0, 0), xycoords="axes fraction", **look.beside(0, -6, fontsize="small") | {"va": "top"})
 
 
 def _digit(axes: Axes, look: Look, found: Ink, k: int) -> None:

@@ -1,4 +1,4 @@
-"""Saturation and the gradient's size, layer by layer, through a deep network without batch normalization and with it."""
+"""Saturation and the gradient's size, layer by layer, in a deep network without batch normalization and with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from bncheck.case import Array
 from bncheck.definitions import LAYERS
-from bncheck.figures.studio.look import ROLES, About, Look, Words
+from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.saturation import SIGMOID, batch_norm_case, digits, normalized
 from bncheck.oracles import graph
 
@@ -99,9 +99,9 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
 
 def _lines(column: list[Axes], look: Look, role: str, label: str, found: Network) -> None:
     layers = np.arange(1, DEPTH + 1)
-    style = look.line(role, marker=ROLES[role].marker, ms=3 * look.scale, lw=1.3 * look.scale)
+    style = look.marked(role, label=label, ms=3 * look.scale, lw=1.3 * look.scale)
     for axes, values in zip(column, (found.saturated, found.gradient), strict=True):
-        axes.plot(layers, values, label=label, **style)
+        axes.plot(layers, values, **style)
 
 
 def _factors(axes: Axes, look: Look, found: list[Network]) -> None:
@@ -112,6 +112,5 @@ def _factors(axes: Axes, look: Look, found: list[Network]) -> None:
         axes.text(10.5, 1e-3, words, ha="center", va="center", weight="bold")
         return
     for words, network in zip(said, found, strict=True):
-        away = (0.0, 11.0, "center") if network.factor > 1 else (3.0, -10.0, "left")
-        place = {"textcoords": "offset points", "xytext": (away[0] * look.scale, away[1] * look.scale)}
-        axes.annotate(words, (4, network.gradient[3]), **place, ha=away[2], va="center", weight="bold")
+        place = look.beside(0, 11, ha="center") if network.factor > 1 else look.beside(3, -10, ha="left")
+        axes.annotate(words, (4, network.gradient[3]), **place, weight="bold")

@@ -76,7 +76,10 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
             for axes, where, found in zip(row, batch_norm, pair, strict=True):
                 _panel(axes, look, found)
                 count = len(found.stuck)
-                axes.set_title(look.say(f"{where}: {count} of {UNITS} stuck", f"{where}：{UNITS} 个中卡住 {count} 个"), pad=8 * look.scale)
+                axes.set_title(
+                    look.say(f"{where}: {count} of {UNITS} stuck", f"{where}：{UNITS} 个中卡住 {count} 个"),
+                    pad=8 * look.scale,
+                )
             row[0].set_ylabel(name)
         _key(panels[0, 0], look)
         page.key(panels[0, 0])
@@ -92,8 +95,8 @@ def _panel(axes: Axes, look: Look, found: Map) -> None:
 
     axes.imshow(found.side, cmap=ListedColormap(_colours(look)), vmin=-1, vmax=1, aspect="auto", interpolation="none")
     above = np.full(len(found.stuck), -3.0)
-    marker = {"marker": "v", "ms": 3.2 * look.scale, "linestyle": "none", "color": look.colour("forward")}
-    axes.plot(found.stuck, above, **marker, clip_on=False)[0].set_in_layout(False)
+    triangles = axes.plot(found.stuck, above, "v", ms=3.2 * look.scale, color=look.colour("forward"), clip_on=False)
+    triangles[0].set_in_layout(False)
     axes.set(xticks=[], yticks=[], xlim=(-0.5, UNITS - 0.5), ylim=(BATCH - 0.5, -0.5))
     axes.spines[:].set_visible(False)
 

@@ -143,13 +143,12 @@ def _response(axes: Axes, look: Look, activation: Activation, z: Array) -> None:
     said = look.say("where the pre-activations lie", "预激活值的分布")
     density = bottom + heights / heights.max() * (0.9 - bottom)
     axes.stairs(density, bounds, baseline=bottom, fill=True, color=look.tint("reference", 0.55), zorder=1, label=said)
-    paper = {"boxstyle": "round,pad=0.25", "fc": look.colour("paper"), "ec": "none"}
     edges = (max(activation.low, -REACH), min(activation.high, REACH))
     for side, edge, share in zip((-1, 1), edges, activation.saturated(z), strict=True):
         if abs(edge) == REACH:
             continue
         axes.axvspan(edge, side * REACH, **look.area("saturated", zorder=0, alpha=0.45))
         place, middle = (edge + side * REACH) / 2, -0.5 if bottom else 0.5
-        axes.text(place, middle, f"{100 * share:.0f} %", ha="center", va="center", weight="bold", bbox=paper, zorder=4)
+        axes.text(place, middle, f"{100 * share:.0f} %", ha="center", va="center", weight="bold", **look.on_paper())
     axes.set(xlim=(-REACH, REACH), ylim=(bottom, 1.12), xticks=[-10, -5, 0, 5, 10])
     axes.set_yticks([-1, 0, 1] if bottom else [0, 0.5, 1])
