@@ -101,7 +101,7 @@ def draw(look: Look = Look(), seed: int = 0, *, frameworks: Mapping[str, Vjp] | 
     others = installed() if frameworks is None else frameworks
     found = accuracy(seed, {"one": one_pass, "two": two_pass, **others})
     said = {
-        "one": look.say("one pass, $E[x^2]-E[x]^2$", "一次遍历 $E[x^2]-E[x]^2$"),
+        "one": look.say("one pass $E[x^2]-E[x]^2$", "一次遍历 $E[x^2]-E[x]^2$"),
         "two": look.say("two passes", "两次遍历"),
     }
     roles = {"one": "wrong", "two": "correct"} | dict.fromkeys(others, "fourth")
@@ -109,15 +109,17 @@ def draw(look: Look = Look(), seed: int = 0, *, frameworks: Mapping[str, Vjp] | 
         axes = page.subplots()
         bottom = 0.1
         allowed = np.minimum(found.tolerance, 1e15)
-        area = look.area("reference", alpha=0.6, zorder=0)
-        axes.fill_between(OFFSETS, bottom, allowed, label=look.say("within tolerance", "容差之内"), **area)
-        for name, errors in found.errors.items():
-            style = look.marked(roles[name], label=said.get(name, name), markevery=3, ms=4.5 * look.scale)
+        axes.fill_between(OFFSETS, bottom, allowed, color=look.tint("reference", 0.15), zorder=0)
+        edge = look.line("reference", label=look.say("tolerance", "容差"))
+        axes.plot(OFFSETS, allowed, **edge)
+        for k, (name, errors) in enumerate(found.errors.items()):
+            style = look.marked(roles[name], label=said.get(name, name), markevery=(k, 3), ms=4.5 * look.scale)
             axes.plot(OFFSETS, np.maximum(errors, bottom), **style)
         axes.set(xscale="log", yscale="log", xlim=(1, OFFSETS[-1]), ylim=(bottom, 1e15), yticks=[1, 1e5, 1e10, 1e15])
         k = int(np.argmax(found.errors["one"] > found.tolerance))
         words = look.say(f"outside from {OFFSETS[k]:.0f} on", f"从 {OFFSETS[k]:.0f} 起超出")
-        axes.annotate(words, (OFFSETS[k], found.errors["one"][k]), **look.beside(-8, 18, ha="right", weight="bold"))
+        place = look.beside(-8, 18, ha="right", weight="bold", color=look.colour("wrong"))
+        axes.annotate(words, (OFFSETS[k], found.errors["one"][k]), **place)
         axes.set_xlabel(look.say("mean ÷ standard deviation", "均值 ÷ 标准差"))
         axes.set_ylabel(look.say("error, ulps", "误差，ulp"))
         axes.minorticks_off()

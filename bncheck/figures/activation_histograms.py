@@ -24,9 +24,9 @@ ABOUT = About(
     ),
     caption=Words(
         f"{UNITS} sigmoids in each layer, {BATCH} real digits, weights from a standard normal. Bold: the saturated"
-        f" share, |z| > {SIGMOID.high:.2f}; below it mean ± standard deviation.",
+        f" share, $|z| > {SIGMOID.high:.2f}$; below it mean ± standard deviation.",
         f"每层 {UNITS} 个 sigmoid，{BATCH} 张真实手写数字，权重取自标准正态分布。粗体：饱和比例，"
-        f"|z| > {SIGMOID.high:.2f}；其下为均值 ± 标准差。",
+        f"$|z| > {SIGMOID.high:.2f}$；其下为均值 ± 标准差。",
     ),
 )
 
@@ -64,6 +64,9 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
                 _panel(axes, look, role, outputs)
         for k, axes in enumerate(panels[0]):
             axes.set_title(look.say(f"layer {k + 1}", f"第 {k + 1} 层"))
+        for axes in panels[1]:
+            for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
+                label.set_ha(side)
         panels[0, 0].set_ylabel(look.say("no batch norm", "没有批归一化"))
         panels[1, 0].set_ylabel(look.say("batch norm", "有批归一化"))
         panels[1, LAYERS // 2].set_xlabel(look.say("output of the sigmoid", "sigmoid 的输出"))

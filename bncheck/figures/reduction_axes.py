@@ -24,9 +24,9 @@ ABOUT = About(
         "这四种层是同一个公式；区别只在于哪些元素共享均值和方差。",
     ),
     caption=Words(
-        "4 images N, 4 channels C, 6 positions H·W. Hatched: the m elements that share a mean, found by"
+        "4 images N, 4 channels C, 6 positions H, W. Hatched: the m elements that share a mean, found by"
         " differentiating.",
-        "4 张图像 N、4 个通道 C、6 个位置 H·W。斜线：共享一个均值的 m 个元素，通过求导找到。",
+        "4 张图像 N、4 个通道 C、6 个位置 H, W。斜线：共享一个均值的 m 个元素，通过求导找到。",
     ),
 )
 
@@ -96,7 +96,7 @@ def _cube(axes: Axes, look: Look, cells: Array) -> None:
     axes.add_collection(PolyCollection(faces[True], **style, linewidths=0.6 * look.scale))
     middle = CHANNELS / 2, IMAGES / 2 * DEPTH[0], IMAGES / 2 * DEPTH[1]
     axes.text(middle[0], -0.45, "C", ha="center", va="center")
-    axes.text(-0.3, POSITIONS / 2, "H·W", ha="right", va="center", rotation=90)
+    axes.text(-0.3, POSITIONS / 2, "H, W", ha="right", va="center", rotation=90)
     axes.text(CHANNELS + middle[1] + 0.45, middle[2] - 0.35, "N", ha="center", va="center")
     right, top = CHANNELS + IMAGES * DEPTH[0], POSITIONS + IMAGES * DEPTH[1]
     axes.set(xlim=(-1.1, right + 0.1), ylim=(-3, top + 0.1), aspect="equal")

@@ -26,8 +26,8 @@ ABOUT = About(
     ),
     caption=Words(
         "Sigmoids, 20 layers of 100 units, 64 real digits; weights with standard deviation s/10."
-        f" Saturated: |z| > {SIGMOID.high:.2f}. ×: per layer, going back.",
-        f"sigmoid，20 层，每层 100 个单元，64 张真实手写数字；权重标准差为 s/10。饱和：|z| > {SIGMOID.high:.2f}。"
+        f" Saturated: $|z| > {SIGMOID.high:.2f}$. ×: per layer, going back.",
+        f"sigmoid，20 层，每层 100 个单元，64 张真实手写数字；权重标准差为 s/10。饱和：$|z| > {SIGMOID.high:.2f}$。"
         "×：每往回一层的因子。",
     ),
 )

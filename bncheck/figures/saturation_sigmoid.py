@@ -18,9 +18,9 @@ ABOUT = About(
         "没有批归一化时，近一半的预激活值落在 sigmoid 几乎不动的区域；有了它则没有，而 γ 和 β 可以把它们带回去。",
     ),
     caption=Words(
-        f"Saturated (hatched): |z| > {SIGMOID.high:.2f}, slope below {100 * SHARE:.0f} % of its maximum."
+        f"Saturated (hatched): $|z| > {SIGMOID.high:.2f}$, slope below {100 * SHARE:.0f} % of its maximum."
         f" {BATCH} real digits, random weights.",
-        f"饱和区（斜线）：|z| > {SIGMOID.high:.2f}，斜率低于最大值的 {100 * SHARE:.0f} %。"
+        f"饱和区（斜线）：$|z| > {SIGMOID.high:.2f}$，斜率低于最大值的 {100 * SHARE:.0f} %。"
         f"{BATCH} 张真实手写数字，随机权重。",
     ),
 )

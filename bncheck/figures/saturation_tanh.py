@@ -18,9 +18,9 @@ ABOUT = About(
         "tanh 在 sigmoid 一半的距离处就不再响应，因此没有批归一化时大多数单元饱和；有了它则几乎没有。",
     ),
     caption=Words(
-        f"Saturated (hatched): |z| > {TANH.high:.2f}, slope below {100 * SHARE:.0f} % of its maximum."
+        f"Saturated (hatched): $|z| > {TANH.high:.2f}$, slope below {100 * SHARE:.0f} % of its maximum."
         f" {BATCH} real digits, random weights.",
-        f"饱和区（斜线）：|z| > {TANH.high:.2f}，斜率低于最大值的 {100 * SHARE:.0f} %。"
+        f"饱和区（斜线）：$|z| > {TANH.high:.2f}$，斜率低于最大值的 {100 * SHARE:.0f} %。"
         f"{BATCH} 张真实手写数字，随机权重。",
     ),
 )

@@ -126,7 +126,7 @@ def _sizes(axes: Axes, look: Look, shares: list[Caught]) -> None:
     axes.set_xticks(places, [f"{count}" for count in SIZES])
     axes.set(ylim=(0, 114), yticks=[0, 50, 100], xlim=(-0.5, len(SIZES) - 0.5))
     axes.set_xlabel(look.say("values in a group $m$", "组内值的个数 $m$"))
-    axes.set_title(look.say(f"loss {TESTS[-1].loss}", f"损失 {TESTS[-1].loss}"))
+    axes.set_title(look.say(rf"loss {TESTS[-1].loss}, $\gamma$ random", rf"损失 {TESTS[-1].loss}，$\gamma$ 随机"))
 
 
 def _tests(axes: Axes, look: Look, shares: list[Caught]) -> None:
