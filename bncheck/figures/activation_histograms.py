@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -59,6 +59,8 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
 
     with new_page(ABOUT, look, seed) as page:
         panels = page.subplots(2, LAYERS, sharex=True, sharey=True)
+        spaced: Any = page.get_layout_engine()
+        spaced.set(wspace=0.08)
         for row, role, with_batch_norm in zip(panels, ("without", "with"), (False, True), strict=True):
             for axes, outputs in zip(row, network(seed, with_batch_norm), strict=True):
                 _panel(axes, look, role, outputs)
