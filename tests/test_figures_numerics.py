@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.container import ErrorbarContainer
 from matplotlib.text import Text
 from sklearn.datasets import load_digits, load_wine
 
@@ -214,9 +215,13 @@ def test_the_lines_from_x_to_y() -> None:
     words = drawn("standardize")
     for name, (gamma, beta) in standardize.FEATURES.items():
         x = wine.data[rows, wine.feature_names.index(name)]
-        assert any(text.endswith(f"\n{x.mean():.1f} ± {x.std():.1f}") for text in words)
+        assert any(text.endswith(f"  {x.mean():.1f} ± {x.std():.1f}") for text in words)
         assert f"{beta:.1f} ± {gamma:.1f}" in words
     assert "0.0 ± 1.0" in words
+    (axes,) = standardize.draw(seed=3).axes
+    bars = [c.lines[2][0].get_segments()[0] for c in axes.containers if isinstance(c, ErrorbarContainer)]
+    spreads = [values[:, k].std() for k in range(3) for values in standardize.stages(3).values()]
+    assert np.allclose([(high - low) / 2 for (_, low), (_, high) in bars], spreads)
     x = standardize.stages(3)["x"]
     gamma, beta = np.array(list(standardize.FEATURES.values())).T
     case = Case(Layout("NC", "N", "C"), x, np.zeros_like(x), {"gamma": gamma, "beta": beta})

@@ -118,7 +118,7 @@ def draw(look: Look = Look(), seed: int = 0, *, frameworks: Mapping[str, Vjp] | 
         axes.set(xscale="log", yscale="log", xlim=(1, OFFSETS[-1]), ylim=(bottom, 1e15), yticks=[1, 1e5, 1e10, 1e15])
         k = int(np.argmax(found.errors["one"] > found.tolerance))
         words = look.say(f"outside from {OFFSETS[k]:.0f} on", f"从 {OFFSETS[k]:.0f} 起超出")
-        place = look.beside(-8, 18, ha="right", weight="bold", color=look.colour("wrong"))
+        place = look.beside(-4, 26, ha="center", weight="bold", color=look.colour("wrong"))
         axes.annotate(words, (OFFSETS[k], found.errors["one"][k]), **place)
         axes.set_xlabel(look.say("mean ÷ standard deviation", "均值 ÷ 标准差"))
         axes.set_ylabel(look.say("error, ulps", "误差，ulp"))

@@ -97,7 +97,7 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
         single, double = (errors(seed, dtype) for dtype in DTYPES)
         _line(axes, look, "second", DTYPES[0], single, above=True)
         _line(axes, look, "first", DTYPES[1], double, above=False)
-        _slope(axes, look, "second", single, (3e-5, 15), (0.01, 0.5))
+        _slope(axes, look, "second", single, (1e-5, 0), (0.01, 0.5))
         _slope(axes, look, "first", double, (2e-8, -16), (1e-3, 0.1))
         _slope(axes, look, "first", double, (1e-3, -14), (10, 1e3))
         axes.set(xscale="log", yscale="log", xlabel=look.say("step $h$", "步长 $h$"))
@@ -127,5 +127,6 @@ def _slope(
     h, higher = place
     error = float(found.error[np.argmin(np.abs(found.h - h))])
     said = look.say("slope ", "斜率 ") + number(found.slope(*part), ".1f")
-    side = "right" if higher < 0 and h < found.best[0] else "left"
-    axes.annotate(said, (h, error), **look.beside(0, higher, ha=side, color=look.colour(role)))
+    side = "right" if h < found.best[0] else "left"
+    aside = -8 if side == "right" else 0
+    axes.annotate(said, (h, error), **look.beside(aside, higher, ha=side, color=look.colour(role)))

@@ -23,10 +23,9 @@ ABOUT = About(
         "一组的梯度失去其均值和沿 x̂ 的分量；所有其他方向都除以 s。",
     ),
     caption=Words(
-        r"One group of 6 values from a standard normal, $\varepsilon = 10^{-5}$, $s = \sqrt{\sigma^2+\varepsilon}$."
-        " Along 1 nothing passes; along $\\hat{x}$ only what ε leaves.",
-        r"一组 6 个标准正态值，$\varepsilon = 10^{-5}$，$s = \sqrt{\sigma^2+\varepsilon}$。沿 1 什么都不通过；"
-        "沿 $\\hat{x}$ 只剩 ε 留下的部分。",
+        "One group of 6 values from a standard normal, ε = 10⁻⁵, s = √(σ² + ε). Along 1 nothing passes; along the group"
+        " itself only what ε leaves.",
+        "一组 6 个标准正态值，ε = 10⁻⁵，s = √(σ² + ε)。沿 1 什么都不通过；沿该组自身只剩 ε 留下的部分。",
     ),
 )
 

@@ -60,7 +60,7 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
         spread = sorted({_told(values) for values in found["xhat"].T})
         axes.text(1, -5, ", ".join(spread), ha="center", va="center", weight="bold")
         axes.set_xticks([0, 1, 2], ["$x$", r"$\hat{x}$", "$y$"], fontsize="x-large")
-        axes.set(xlim=(-0.6, 2.55), ylim=(-7, 28), yticks=[])
+        axes.set(xlim=(-0.95, 2.6), ylim=(-7, float(found["x"].max()) + 1), yticks=[])
         axes.spines.left.set_visible(False)
     return page
 
@@ -71,9 +71,9 @@ def _feature(axes: Axes, look: Look, role: str, k: int, stages: list[Array]) -> 
     points = look.points(role, ms=6 * look.scale, lw=2 * look.scale, zorder=4)
     for column, values in zip(columns, stages, strict=True):
         axes.errorbar(column, values.mean(), values.std(), **points)
-    words: dict[str, Any] = {"va": "center", "linespacing": 1.4, "weight": "bold", "color": look.colour(role)}
+    words: dict[str, Any] = {"va": "center", "weight": "bold", "color": look.colour(role)}
     name = (look.say("alkalinity", "灰分碱度"), look.say("alcohol", "酒精"), look.say("colour", "色度"))[k]
-    axes.text(-0.13, stages[0].mean(), f"{name}\n{_told(stages[0])}", ha="right", **words)
+    axes.text(-0.13, stages[0].mean(), f"{name}  {_told(stages[0])}", ha="right", **words)
     axes.text(2.13, stages[2].mean(), _told(stages[2]), ha="left", **words)
 
 
