@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -57,6 +57,8 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
     found = pictures()
     with new_page(ABOUT, look, seed) as page:
         panels = page.subplots(2, 3, height_ratios=(3, 1))
+        spaced: Any = page.get_layout_engine()
+        spaced.set(wspace=0.06)
         off, on = (f"{share:.0f} % {look.say('saturated', '饱和')}" for share in found[3:])
         columns = (
             (found.pixels, 255, "reference", look.say("pixels $x$", "像素 $x$")),

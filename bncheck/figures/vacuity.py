@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 ABOUT = About(
     title=Words("A test that cannot fail proves nothing", "不会失败的测试什么也证明不了"),
     reading=Words(
-        "With few values in a group, or with the sum of y as the loss, most wrong gradients pass: the true one is zero"
-        " there.",
-        "组内值太少，或以 y 之和为损失时，大多数错误梯度都能通过：那里真实梯度为零。",
+        "With one value in a group, or with the sum of y as the loss, about half of all wrong gradients pass, at any"
+        " tolerance; random weights and a random γ let none through.",
+        "组内只有一个值，或以 y 之和为损失时，无论容差如何，约一半的错误梯度都能通过；随机权重加随机 γ 则一个也不放过。",
     ),
     caption=Words(
         "13 planted bugs in dx, dγ and dβ; w drawn at random; float64, 4 groups, 6 cases each.",
