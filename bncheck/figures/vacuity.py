@@ -22,7 +22,7 @@ ABOUT = About(
     reading=Words(
         "With one value in a group, or with the sum of y as the loss, about half of all wrong gradients pass, at any"
         " tolerance; random weights and a random γ let none through.",
-        "组内只有一个值，或以 y 之和为损失时，无论容差如何，约一半的错误梯度都能通过；随机权重加随机 γ 则一个也不放过。",
+        "组内只有一个值，或以 y 之和为损失时，无论容差如何，约一半错误梯度都能通过；随机权重加随机 γ 则无一放过。",
     ),
     caption=Words(
         "13 planted bugs in dx, dγ and dβ; w drawn at random; float64, 4 groups, 6 cases each.",
