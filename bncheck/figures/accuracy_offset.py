@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 ABOUT = About(
     title=Words("One pass over the data is one too few", "只遍历一次数据是不够的"),
     reading=Words(
-        "The variance as mean of squares minus squared mean loses twice the digits, and leaves what rounding can"
-        " explain; centring first stays within it.",
+        "The variance as mean of squares minus squared mean loses twice the digits, more than the tolerance allows;"
+        " centring first stays within it.",
         "用平方的均值减去均值的平方来算方差会丢失两倍的位数，超出舍入所能解释的范围；先中心化则不会。",
     ),
     caption=Words(
