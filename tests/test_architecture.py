@@ -55,7 +55,7 @@ FLOORS = [
     ["figures.studio.page"],
     ["figures.studio.structure", "figures.studio.diagram"],
     ["figures.studio.computation"],
-    ["figures.studio.group"],
+    ["figures.studio.group", "figures.studio.saturation"],
     FIGURES,
     ["figures"],
     ["figures.studio.listing", "figures.studio.rendering"],

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flint import arb
 
 from bncheck import LAYERS, Case, InvalidInput, Layer
 from bncheck.case import Array
@@ -18,7 +17,6 @@ from bncheck.figures import (
     graph_sweep,
     graph_three_paths,
     graph_train_eval,
-    saturation_sigmoid,
 )
 from bncheck.figures.graph_two_neurons import Chain
 from bncheck.figures.studio.computation import Computation, computation
@@ -26,7 +24,7 @@ from bncheck.figures.studio.diagram import Vertex
 from bncheck.figures.studio.group import column, number, numbered, small_case
 from bncheck.figures.studio.look import Look
 from bncheck.mutants import MUTANTS
-from bncheck.oracles import ball, symbolic
+from bncheck.oracles import ball
 from bncheck.oracles.graph import sweep
 from bncheck.oracles.symbolic.derivation import derive, gradient_symbol, replace_indexed
 from bncheck.oracles.symbolic.sums import is_zero
@@ -254,28 +252,6 @@ def test_two_neurons_by_complex_steps(seed: int) -> None:
         assert chain.gradients[name] == pytest.approx(moved, rel=1e-13), name
     for name in ("z1", "a1", "z2", "a2", "C"):
         assert chain.gradients[name] > 0
-
-
-def test_the_edge_of_saturation() -> None:
-    """In Arb: the slope there is the stated share of its maximum."""
-    z = arb(saturation_sigmoid.edge())
-    s = 1 / (1 + (-z).exp())
-    assert abs(float((4 * s * (1 - s)).mid()) - saturation_sigmoid.SHARE) < 1e-15
-
-
-def test_shares_that_are_saturated() -> None:
-    """The same shares, from the compiled closed form instead of the graph, and from |z| instead of the slope."""
-    x = saturation_sigmoid.pre_activations(0)
-    for affine, batch in saturation_sigmoid.batches(0).items():
-        z = x
-        if affine is not None:
-            parameters = {name: np.full(x.shape[1], v) for name, v in zip(("gamma", "beta"), affine, strict=True)}
-            case = Case(LAYERS["batch_norm"].layouts[0], x, np.zeros_like(x), parameters)
-            z = symbolic.vjp(LAYERS["batch_norm"], case)["y"]
-        slope = 1 / (4 * np.cosh(z / 2) ** 2)
-        dull = slope < saturation_sigmoid.SHARE / 4
-        assert batch.left == np.mean(dull & (z < 0))
-        assert batch.right == np.mean(dull & (z > 0))
 
 
 def test_nodes_with_long_formulas_fall_back_to_their_operation() -> None:

@@ -154,6 +154,22 @@ class Look:
         """Keywords for markers: the role's colour and marker."""
         return {"color": self.colour(role), "marker": ROLES[role].marker, "linestyle": "none", **more}
 
+    def marked(self, role: str, **more: Any) -> dict[str, Any]:
+        """Keywords for a line with markers."""
+        return {**self.line(role), "marker": ROLES[role].marker, **more}
+
+    def beside(self, x: float, y: float, **more: Any) -> dict[str, Any]:
+        """Keywords for `Axes.annotate`: words so many points to the right of their place and above it.
+
+        >>> Look("half").beside(0, 12)["xytext"]
+        (0.0, 9.0)
+        """
+        return {"xytext": (x * self.scale, y * self.scale), "textcoords": "offset points", "va": "center", **more}
+
+    def on_paper(self) -> dict[str, Any]:
+        """Keywords for words that stand on a line or on a hatch: a piece of paper below them."""
+        return {"bbox": {"boxstyle": "round,pad=0.25", "fc": self.colour("paper"), "ec": "none"}, "zorder": 4}
+
     def area(self, role: str, **more: Any) -> dict[str, Any]:
         """Keywords for a filled area: the role's colour, pale, with its hatch."""
         colour = self.colour(role)
@@ -189,6 +205,27 @@ class Look:
 
             settings["font.family"] = [chinese_family(), "DejaVu Sans"]
         return settings
+
+
+def number(value: float, form: str) -> str:
+    """A number in a given format, with a minus sign as in print, and no zero that has one.
+
+    >>> number(-1.5, ".1f"), number(-0.001, ".1f")
+    ('−1.5', '0.0')
+    """
+    text = format(value, form)
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def scientific(value: float) -> str:
+    r"""A number as one digit times a power of ten, in mathematics.
+
+    >>> print(scientific(1.53e-11), scientific(0.001))
+    $2\cdot10^{-11}$ $10^{-3}$
+    """
+    digit, exponent = f"{value:.0e}".split("e")
+    power = f"10^{{{int(exponent)}}}"
+    return f"${power}$" if digit == "1" else rf"${digit}\cdot{power}$"
 
 
 _IN_POINTS = ("size", "width", "pad")

@@ -81,7 +81,7 @@ class Page(Figure):
         stamp = f"seed {seed} · bncheck {__version__}"
         stamp_width = text_size(stamp, STAMP * scale).width
         self._words(stamp, self.width - margin, margin, STAMP, "baseline", ha="right", color=look.colour("muted"))
-        room = self.width - 2 * margin - stamp_width - 12 * scale
+        room = self.width - 2 * margin - stamp_width - 24 * scale
         self._lines = wrapped(look.say(*about.caption), CAPTION * scale, room)
         for k, line in enumerate(reversed(self._lines)):
             y = margin + k * 1.4 * CAPTION * scale

@@ -1,0 +1,36 @@
+"""The rectifier, its slope, and where pre-activations lie, without batch normalization and with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bncheck.figures.studio.look import About, Look, Words
+from bncheck.figures.studio.saturation import BATCH, RELU, UNITS, batches, draw_responses
+
+if TYPE_CHECKING:
+    from bncheck.figures.studio.page import Page
+
+ABOUT = About(
+    title=Words("With batch norm, β decides who is silent", "有了批归一化，β 决定谁沉默"),
+    reading=Words(
+        "A ReLU is silent for half of its inputs whatever their scale; after batch norm β alone, in units of γ, says"
+        " for how many.",
+        "无论输入尺度如何，ReLU 对一半输入沉默；经过批归一化后，只有 β（以 γ 为单位）决定沉默的比例。",
+    ),
+    caption=Words(
+        f"Saturated (hatched): z < 0, where the slope is 0. {UNITS} units, random weights, {BATCH} real digits.",
+        f"饱和区（斜线）：z < 0，斜率为 0。{UNITS} 个单元，随机权重，{BATCH} 张真实手写数字。",
+    ),
+)
+
+AFFINE = ((4.0, 0.0), (4.0, 4.0), (4.0, -4.0))
+"""The values of γ and β that are shown."""
+
+
+def draw(look: Look = Look(), seed: int = 0) -> Page:
+    """The figure."""
+    from bncheck.figures.studio.page import new_page
+
+    with new_page(ABOUT, look, seed) as page:
+        draw_responses(page, look, RELU, batches(seed, AFFINE))
+    return page

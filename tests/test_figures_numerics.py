@@ -1,0 +1,232 @@
+"""Numbers on the figures about numerics and structure, found again from another oracle."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from matplotlib.container import ErrorbarContainer
+from matplotlib.text import Text
+from sklearn.datasets import load_digits, load_wine
+
+from bncheck import LAYERS
+from bncheck.case import Case, Layout
+from bncheck.compare import Verdict, compare, tolerance
+from bncheck.figures import (
+    accuracy_offset,
+    eps_regime,
+    fd_error,
+    find,
+    jacobian,
+    reduction_axes,
+    running_statistics,
+    scale_invariance,
+    standardize,
+    vacuity,
+)
+from bncheck.figures.studio.look import scientific
+from bncheck.figures.studio.page import Page
+from bncheck.figures.studio.saturation import batch_norm_case
+from bncheck.oracles import ball, symbolic
+
+BN = LAYERS["batch_norm"]
+
+
+def told(page: Page) -> list[str]:
+    """Every word on a page."""
+    return [text.get_text() for text in page.findobj(Text) if isinstance(text, Text)]
+
+
+def drawn(name: str, seed: int = 3) -> list[str]:
+    return told(find(name).draw(seed=seed))
+
+
+def test_jacobian_by_the_ball_oracle() -> None:
+    found = jacobian.jacobian(3)
+    x = np.random.default_rng(3).normal(size=(6, 1))
+    rows = [ball.vjp(BN, Case(Layout("NC", "N", "C"), x, row[:, None]))["dx"].value[:, 0] for row in np.eye(6)]
+    assert np.abs(found.matrix - rows).max() < 1e-13
+    words = drawn("jacobian")
+    for value in np.ravel(rows):
+        assert f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−") in words
+
+
+def test_null_directions_and_singular_values() -> None:
+    found = jacobian.jacobian(3)
+    variance = found.s**2 - 1e-5
+    assert np.abs(found.matrix @ np.ones(6)).max() < 1e-14
+    assert np.abs(found.matrix @ found.xhat - 1e-5 / found.s**3 * found.xhat).max() < 1e-14
+    assert np.allclose(found.singular[:4], 1 / math.sqrt(variance + 1e-5), rtol=1e-12, atol=0)
+    words = drawn("jacobian")
+    assert f"$1/s = {1 / found.s:.2f}$" in words
+    assert rf"$\hat{{x}}$: {scientific(1e-5 / found.s**3)}" in words
+    assert "$1$: $0$" in words
+
+
+@pytest.mark.parametrize("dtype", fd_error.DTYPES)
+def test_errors_of_central_differences(dtype: str) -> None:
+    """One element at a time, by the compiled forward pass, against the compiled gradient in float64."""
+    found, case = fd_error.errors(3, dtype), fd_error.given(3, dtype)
+    truth = symbolic.vjp(BN, case.astype(np.dtype(np.float64)))["dx"]
+    h, error = found.best
+    step = case.dtype.type(h)
+    worst = 0.0
+    for index in np.ndindex(case.x.shape):
+        moved = [case.x.copy(), case.x.copy()]
+        moved[0][index] += step
+        moved[1][index] -= step
+        up, down = (symbolic.vjp(BN, Case(case.layout, x, case.dy, case.parameters))["y"] for x in moved)
+        slope = float(((up - down) * case.dy).sum()) / float(moved[0][index] - moved[1][index])
+        worst = max(worst, abs(slope - float(truth[index])))
+    assert 0.3 < worst / np.abs(truth).max() / error < 3, "the same but for the order of a sum"
+    assert dtype == "float32" or abs(found.slope(10, 1e3) - 2) < 0.05
+    assert abs(found.slope(1e-3, 0.1) + 1) < 0.3
+    assert found.error.min() > found.tolerance, "what the title says"
+    assert math.isclose(found.tolerance, tolerance(BN, case)["dx"].radius.max() / np.abs(truth).max(), rel_tol=1e-6)
+    words = drawn("fd-error")
+    assert f"best: {scientific(error)}" in words
+    assert f"tolerance {scientific(found.tolerance)}" in words
+    assert "slope 2.0" in words
+
+
+def test_one_pass_leaves_the_tolerance_and_two_passes_never() -> None:
+    implementations = {"one": accuracy_offset.one_pass, "two": accuracy_offset.two_pass}
+    found = accuracy_offset.accuracy(3, implementations)
+    for k in (0, 10, 25):
+        case = accuracy_offset.cases(3)[k]
+        truth = ball.vjp(BN, case)["dx"]
+        ulp = np.spacing(np.float32(np.abs(truth.value).max()))
+        for name, vjp in implementations.items():
+            assert abs(truth.distance(vjp(case)["dx"]).max() / ulp - found.errors[name][k]) < 0.05
+        assert math.isclose(found.tolerance[k], tolerance(BN, case)["dx"].radius.max() / ulp)
+    assert (found.errors["two"] < found.tolerance).all()
+    outside = next(
+        offset
+        for offset, error, allowed in zip(accuracy_offset.OFFSETS, found.errors["one"], found.tolerance, strict=True)
+        if error > allowed
+    )
+    words = told(accuracy_offset.draw(seed=3, frameworks={}))
+    assert f"outside from {outside:.0f} on" in words
+
+
+def test_the_figure_of_accuracy_shows_the_frameworks_it_is_given() -> None:
+    def zeros(case: Case) -> dict[str, np.ndarray]:
+        return {"dx": np.zeros_like(case.x)}
+
+    assert "zeros" in told(accuracy_offset.draw(frameworks={"zeros": zeros}))
+    assert accuracy_offset.draw(frameworks={}).encoded("svg") == accuracy_offset.draw(frameworks={}).encoded("svg")
+
+
+@pytest.mark.parametrize("test", vacuity.TESTS, ids=lambda test: f"{test.loss}{test.drawn}")
+def test_shares_of_bugs_caught(test: vacuity.Test) -> None:
+    """Judged once more by verdicts, against the ball oracle's truth."""
+    for count in (1, vacuity.COUNT):
+        rng = np.random.default_rng([3, count])
+        shares = []
+        for _ in range(vacuity.CASES):
+            case = vacuity.given(rng, count, test)
+            truth = ball.vjp(BN, case)
+            allowed = {name: radius.radius for name, radius in tolerance(BN, case).items()}
+            verdicts = [compare(m.vjp(case), truth, allowed).values() for m in vacuity.planted(case).values()]
+            shares.append(np.mean([any(c.verdict is Verdict.WRONG for c in each) for each in verdicts]))
+        assert abs(vacuity.caught(3, count, test).computed - 100 * np.mean(shares)) < 1e-9
+
+
+def test_the_staircase_of_tests() -> None:
+    caught = [vacuity.caught(3, vacuity.COUNT, test) for test in vacuity.TESTS]
+    assert [share.computed for share in caught] == sorted({share.computed for share in caught})
+    assert caught[-1].computed == 100
+    assert all(share.usual <= share.computed for share in caught)
+    assert vacuity.caught(3, 1, vacuity.TESTS[-1]).computed < 50
+    words = drawn("vacuity")
+    assert {f"{share:.0f}" for pair in caught for share in pair} <= set(words)
+    case = vacuity.given(np.random.default_rng(0), 8, vacuity.TESTS[0])
+    assert f"{len(vacuity.planted(case))} planted bugs" in vacuity.ABOUT.caption.en
+    assert f"{vacuity.GROUPS} groups, {vacuity.CASES} cases" in vacuity.ABOUT.caption.en
+
+
+def test_scale_invariance_by_the_compiled_gradient() -> None:
+    rng = np.random.default_rng(3)
+    pixels = load_digits().data
+    u = pixels[rng.choice(len(pixels), size=64, replace=False)]
+    weights = rng.normal(size=(64, 32)) / 8
+    dy = rng.normal(size=(64, 32))
+
+    def norms(a: float) -> tuple[float, float]:
+        dz = symbolic.vjp(BN, batch_norm_case(u @ (a * weights), dy))["dx"]
+        return float(np.linalg.norm(u.T @ dz)), float(np.linalg.norm(dz @ (a * weights).T))
+
+    found = scale_invariance.norms(3, with_batch_norm=True)
+    for k in (0, 5, 12):
+        relative = np.divide(norms(scale_invariance.SCALES[k]), norms(1.0))
+        assert np.allclose((found.weights[k], found.inputs[k]), relative, rtol=1e-9, atol=0)
+    words = drawn("scale-invariance")
+    assert sorted(text for text in words if "slope" in text) == ["slope 0", "slope 0", "slope 1", "slope −1"]
+    assert np.allclose(scale_invariance.norms(3, with_batch_norm=False).inputs, scale_invariance.SCALES)
+
+
+@pytest.mark.parametrize("eps", eps_regime.EPS)
+def test_regimes_of_eps(eps: float) -> None:
+    """σ / √(σ² + ε), and 1 / √(σ² + ε) across the null directions."""
+    found = eps_regime.regime(3, eps)
+    root = np.sqrt(eps_regime.SPREADS**2 + eps)
+    assert np.allclose(found.spread, eps_regime.SPREADS / root, rtol=1e-9, atol=0)
+    assert np.allclose(found.gain, 1 / root, rtol=1e-6, atol=0)
+
+
+def test_running_statistics_one_batch_after_another() -> None:
+    everything = load_digits().data
+    found = running_statistics.statistics(3)
+    rng = np.random.default_rng(3)
+    order = rng.choice(1797, size=1797, replace=False)
+    rows = np.random.default_rng(3).integers(1797, size=(1000, 4))
+    biased = unbiased = np.ones(64)
+    ratios = []
+    for batch in everything[order][rows]:
+        biased = 0.98 * biased + 0.02 * np.var(batch, axis=0)
+        unbiased = 0.98 * unbiased + 0.02 * np.var(batch, axis=0, ddof=1)
+        ratios.append((unbiased.sum() / everything.var(axis=0).sum(), biased.sum() / everything.var(axis=0).sum()))
+    late = np.mean(ratios[500:], axis=0)
+    assert {f"{value:.2f}" for value in late} <= set(drawn("running-statistics"))
+    assert np.allclose(late, (1, 3 / 4), rtol=0.03)
+    assert np.allclose(found.mean, everything.mean(axis=0))
+    assert np.allclose(running_statistics.running(found.means[:, 36], 1.0, 0.0), found.means[:, 36])
+
+
+@pytest.mark.parametrize("layer", reduction_axes.SHAPES)
+def test_who_shares_a_mean(layer: str) -> None:
+    """What differentiating finds is what the layout says, and the layout is one of the layer's own."""
+    layout, shape = reduction_axes.SHAPES[layer]
+    assert layout in LAYERS[layer].layouts
+    within = np.zeros(shape, dtype=bool)
+    within[tuple(slice(None) if k in layout.reduced_axes else 0 for k in range(len(shape)))] = True
+    cells = reduction_axes.shared(layer, 3)
+    assert (cells == within.reshape(reduction_axes.CUBE)).all()
+    words = drawn("reduction-axes")
+    assert f"$m = {layout.count(shape)}$" in words
+    assert (", ".join(layout.reduced) if layer != "group_norm" else "half of C, H, W") in words
+
+
+def test_the_lines_from_x_to_y() -> None:
+    wine = load_wine()
+    rows = np.random.default_rng(3).choice(len(wine.data), size=16, replace=False)
+    words = drawn("standardize")
+    for name, (gamma, beta) in standardize.FEATURES.items():
+        x = wine.data[rows, wine.feature_names.index(name)]
+        assert any(text.endswith(f"  {x.mean():.1f} ± {x.std():.1f}") for text in words)
+        assert f"{beta:.1f} ± {gamma:.1f}" in words
+    assert "0.0 ± 1.0" in words
+    (axes,) = standardize.draw(seed=3).axes
+    bars = [c.lines[2][0].get_segments()[0] for c in axes.containers if isinstance(c, ErrorbarContainer)]
+    spreads = [values[:, k].std() for k in range(3) for values in standardize.stages(3).values()]
+    assert np.allclose([(high - low) / 2 for (_, low), (_, high) in bars], spreads)
+    x = standardize.stages(3)["x"]
+    gamma, beta = np.array(list(standardize.FEATURES.values())).T
+    case = Case(Layout("NC", "N", "C"), x, np.zeros_like(x), {"gamma": gamma, "beta": beta})
+    assert np.abs(standardize.stages(3)["y"] - symbolic.vjp(BN, case)["y"]).max() < 1e-12
+
+
+def test_no_number_is_written_with_a_hyphen() -> None:
+    for name in ("jacobian", "scale-invariance", "fd-error", "standardize", "normal-curve"):
+        words = [re.sub(r"\$[^$]*\$", "", text) for text in drawn(name)]
+        assert [text for text in words if re.search(r"(^|\s)-\d", text)] == [], name
