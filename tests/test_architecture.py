@@ -29,7 +29,7 @@ FLOORS = [
     ["suspects.torch"],
     ["suspects"],
     ["compare", "mutants"],
-    ["checks", "bench"],
+    ["checks", "bench", "diagnose"],
     ["verify"],
     ["report", "report.writer", "report.text"],
     ["report.notations"],
