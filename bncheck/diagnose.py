@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -109,9 +110,8 @@ def diagnose(layer: Layer, vjp: Vjp, cases: Sequence[Case] | None = None) -> tup
             continue
         effects |= effect
         trials.append(_Trial(layer, case, got))
-    *ordinary, _ = trials if len(trials) > 1 else (*trials, None)
-    wrong = [trial for trial in ordinary if trial.failing()]
-    if wrong:
+    ordinary = trials[:-1] if len(trials) > 1 else trials
+    if any(trial.failing() for trial in ordinary):
         found = tuple(_Search(layer, tuple(ordinary), vjp).diagnoses())
     else:
         found = tuple(_unstable(layer, trial) for trial in trials if trial.failing())
@@ -154,7 +154,14 @@ class _Trial:
 
     def failing(self) -> tuple[str, ...]:
         """The returned names that are not within the tolerance of the layer's own answer."""
-        return tuple(n for n, value in self.got.items() if n in self.right and not _residual(value, self.right[n]) <= 1)
+        return tuple(n for n, value in self.got.items() if n in self.right and _residual(value, self.right[n]) > 1)
+
+    @cached_property
+    def telling(self) -> tuple[str, ...]:
+        """The returned names that tell anything in this precision."""
+        known = {name: value for name, value in self.got.items() if name in self.right}
+        failing = self.failing()
+        return tuple(n for n, value in known.items() if n in failing or _is_conclusive(value, self.right[n]))
 
     def stages(self, dials: Forward) -> Stages:
         """The stages of a forward pass on midpoint-radius arrays."""
@@ -174,13 +181,15 @@ class _Trial:
 
     def residual(self, dials: Dials, names: Iterable[str]) -> float:
         """How far the answer is from a mutant's, at worst among these names, in units of the tolerance around it."""
-        names = [name for name in names if name in self.got]
+        names = [name for name in names if name in self.telling]
         found: dict[str, Radius] = {}
         if any(name not in self.case.gradient_names for name in names):
             found |= self.values(dials[0])
         if any(name in self.case.gradient_names for name in names):
             found |= self.gradients(dials)
-        return max((_residual(self.got[name], found[name]) for name in names), default=0.0)
+        worst = [_residual(self.got[name], found[name]) for name in names]
+        known = all(_is_conclusive(self.got[name], found[name]) for name in names)
+        return max(worst, default=0.0) if known else math.inf
 
     def away(self, dials: Dials, names: Iterable[str]) -> Array:
         """The answer less a mutant's, all names in a row, each in units of its largest element."""
@@ -219,23 +228,50 @@ def _weights(trial: _Trial, base: Dials, name: str) -> tuple[float, float, float
     stages = staged.forward(trial.layer, trial.case.astype(np.float64), base[0])
     columns = []
     for only in ("direct", "mean_path", "variance_path"):
-        others = dict.fromkeys(("direct", "mean_path", "variance_path"), 0.0)
-        columns.append(staged.backward(stages, replace(base[1], **{**others, only: 1.0}))[name].ravel())
+        weights = {path: float(path == only) for path in ("direct", "mean_path", "variance_path")}
+        alone = replace(base[1], **weights)  # type: ignore[arg-type]  # mypy takes them for every field
+        columns.append(staged.backward(stages, alone)[name].ravel())
     paths, got = np.stack(columns, axis=1), trial.got[name].astype(np.float64).ravel()
-    weights, *_ = np.linalg.lstsq(paths, got, rcond=None)
-    left = float(np.linalg.norm(got - paths @ weights) / (np.linalg.norm(got) or 1))
-    return float(weights[0]), float(weights[1]), float(weights[2]), left
+    fitted, *_ = np.linalg.lstsq(paths, got, rcond=None)
+    left = float(np.linalg.norm(got - paths @ fitted) / (np.linalg.norm(got) or 1))
+    return float(fitted[0]), float(fitted[1]), float(fitted[2]), left
 
 
 def _residual(got: Array, there: Radius) -> float:
+    """The largest distance in units of its radius; NaN where every radius is infinite, so that nothing is known."""
     if got.shape != there.shape:
         return math.inf
-    with np.errstate(all="ignore"):
-        fraction = np.abs(got - there.midpoint) / there.radius
     known = np.isfinite(there.radius)
-    fraction = np.where(np.abs(got - there.midpoint) == 0, 0.0, fraction)
-    worst = np.where(np.isnan(fraction), math.inf, fraction)[known]
-    return float(worst.max()) if worst.size else math.inf
+    if not known.any():
+        return math.nan
+    with np.errstate(all="ignore"):
+        distance = np.abs(got - there.midpoint)[known]
+        fraction = np.where(distance == 0, 0.0, distance / there.radius[known])
+    return float(np.where(np.isnan(fraction), math.inf, fraction).max())
+
+
+def _is_conclusive(got: Array, there: Radius) -> bool:
+    """Whether agreement with a mutant says anything: where its tolerance is as wide as the answer it does not."""
+    known = np.isfinite(there.radius)
+    size = np.abs(got).max(where=np.isfinite(got), initial=0.0)
+    return bool(2 * known.sum() > known.size and (np.median(there.radius[known]) < size / 2 or not size))
+
+
+@dataclass(frozen=True)
+class _Planted:
+    """Mutants planted together, how far they are from the answer, and the names that they do not explain."""
+
+    mutants: tuple[Mutant, ...]
+    dials: Dials
+    residual: float
+    left: tuple[str, ...] = ()
+
+    def and_also(self, part: _Planted | None, names: tuple[str, ...]) -> _Planted:
+        """With what explains the names of another part, if anything does."""
+        if part is None:
+            return replace(self, left=(*self.left, *names))
+        dials = _joined(self.dials, part.dials) or self.dials
+        return _Planted((*self.mutants, *part.mutants), dials, max(self.residual, part.residual), self.left)
 
 
 class _Search:
@@ -259,12 +295,26 @@ class _Search:
         if found is not None:
             yield self.named(*found)
             return
-        forward, base = self.of_forward()
-        yield from forward
-        if base is None:
-            yield from self.unknown(name for name in self.failing if name in self.values)
+        if self.trials[0].dtype.itemsize < 4:  # too coarse to tell several bugs apart
+            yield from self.unknown(self.failing)
             return
-        yield from self.of_backward(base)
+        options = self.of_forward()
+        if not options:
+            fitted = self.fitted_eps(self.values, PLAIN, in_forward=True)
+            if fitted is None:
+                yield from self.unknown(self.values)
+                return
+            yield fitted[0]
+            options = [_Planted((), fitted[1], fitted[0].residual)]
+        best = min((self.of_backward(option) for option in options), key=lambda p: (len(p.left), len(p.mutants)))
+        base = best.dials
+        yield from (self.named(mutant, best.residual) for mutant in best.mutants)
+        if best.left and (fitted := self.fitted_eps(best.left, base, in_forward=False)):
+            yield fitted[0]
+        elif best.left and (counted := self.fitted_count(best.left, base)):
+            yield counted
+        else:
+            yield from self.unknown(best.left)
 
     def single(self) -> tuple[Mutant, float] | None:
         names = (*self.values, *self.dx, *self.parameters)
@@ -287,75 +337,51 @@ class _Search:
                 break
         return worst
 
-    def sets(
-        self, mutants: Sequence[Mutant], names: Iterable[str], base: Dials
-    ) -> tuple[tuple[Mutant, ...], Dials, float] | None:
+    def fewest(self, mutants: Sequence[Mutant], names: Iterable[str], base: Dials) -> _Planted | None:
         """The fewest of these mutants, two at most, that together with `base` explain these names."""
         names = tuple(name for name in names if name in self.trials[0].got)
         for size in (0, 1, 2):
-            best = None
+            found = []
             for chosen in itertools.combinations(mutants, size):
-                dials: Dials | None = base
-                for mutant in chosen:
-                    dials = _joined(dials, _dials(mutant)) if dials is not None else None
-                if dials is None:
-                    continue
-                residual = self.residual(dials, names)
-                if residual <= 1 and (best is None or residual < best[2]):
-                    best = chosen, dials, residual
-            if best is not None:
-                return best
+                dials = _joined(base, *map(_dials, chosen))
+                if dials is not None and (residual := self.residual(dials, names)) <= 1:
+                    found.append(_Planted(chosen, dials, residual))
+            if found:
+                return min(found, key=lambda planted: planted.residual)
         return None
 
-    def of_forward(self) -> tuple[list[Diagnosis], Dials | None]:
-        """What is wrong with the forward pass, and the dials that plant it; None where nothing explains it."""
+    def of_forward(self) -> list[_Planted]:
+        """What explains the forward pass: mutants with the backward pass of their own forward, or the usual one."""
         mutants = [mutant for mutant in self.bugs if mutant.forward_dials != Forward()]
-        names = [name for name in self.values if name in self.trials[0].got]
-        plain = [mutant for mutant in mutants if mutant.backward_dials == Backward()]
-        if not names:
-            return [], PLAIN
-        found = self.sets(plain, names, PLAIN)
+        own = [mutant for mutant in mutants if mutant.backward_dials == Backward()]
+        found = self.fewest(own, self.values, PLAIN)
         if found is None:
-            fitted = self.fitted_eps(names, PLAIN, in_forward=True)
-            return ([], None) if fitted is None else ([fitted[0]], fitted[1])
-        chosen, dials, residual = found
-        for mutant in mutants:  # one with a backward pass that is not its own forward's explains more
-            if mutant.backward_dials != Backward() and [m.forward_dials for m in chosen] == [mutant.forward_dials]:
-                if self.residual(_dials(mutant), self.dx) <= 1:
-                    return [self.named(mutant, residual)], _dials(mutant)
-        return [self.named(mutant, residual) for mutant in chosen], dials
+            return []
+        options = [found]
+        for k, chosen in enumerate(found.mutants):
+            for other in mutants:
+                if other not in own and other.forward_dials == chosen.forward_dials:
+                    several = (*found.mutants[:k], other, *found.mutants[k + 1 :])
+                    dials = _joined(found.dials, _dials(other))
+                    options += [_Planted(several, dials, found.residual)] if dials else []
+        return options
 
-    def of_backward(self, base: Dials) -> Iterator[Diagnosis]:
-        """What is wrong with the gradients, given the forward pass."""
+    def of_backward(self, forward: _Planted) -> _Planted:
+        """The same with what explains the gradients beside, and the names that nothing explains."""
         mutants = [mutant for mutant in self.bugs if mutant.forward_dials == Forward()]
-        both = [m for m in mutants if "dx" in m.shows and m.shows & {"dgamma", "dbeta"}]
+        everywhere = [m for m in mutants if "dx" in m.shows and m.shows & {"dgamma", "dbeta"}]
         only_dx = [m for m in mutants if m.shows == {"dx"}]
         only_parameters = [m for m in mutants if "dx" not in m.shows]
-        best: list[tuple[int, float, list[tuple[Mutant, float]], set[str]]] = []
-        for shared in (None, *both):
-            dials = base if shared is None else _joined(base, _dials(shared))
+        options = []
+        for shared in ((), *((mutant,) for mutant in everywhere)):
+            dials = _joined(forward.dials, *map(_dials, shared))
             if dials is None:
                 continue
-            chosen: list[tuple[Mutant, float]] = []
-            left: set[str] = set()
+            option = _Planted((*forward.mutants, *shared), dials, forward.residual)
             for pool, names in ((only_dx, self.dx), (only_parameters, self.parameters)):
-                found = self.sets(pool, names, dials)
-                if found is None:
-                    left |= set(names)
-                else:
-                    chosen += [(mutant, found[2]) for mutant in found[0]]
-            if shared is not None:
-                chosen.insert(0, (shared, max((r for _, r in chosen), default=0.0)))
-            best.append((len(left), len(chosen), chosen, left))
-        _, _, chosen, left = min(best, key=lambda option: option[:2])
-        yield from (self.named(mutant, residual) for mutant, residual in chosen)
-        left = {name for name in left if name in self.failing}
-        if left and not chosen and (fitted := self.fitted_eps(left, base, in_forward=False)):
-            yield fitted[0]
-        elif left <= set(self.dx) and (counted := self.fitted_count(left, base)):
-            yield counted
-        else:
-            yield from self.unknown(name for name in self.failing if name in left)
+                option = option.and_also(self.fewest(pool, names, dials), names)
+            options.append(option)
+        return min(options, key=lambda option: (len(option.left), len(option.mutants)))
 
     def fitted_eps(self, names: Iterable[str], base: Dials, *, in_forward: bool) -> tuple[Diagnosis, Dials] | None:
         """An eps other than the one given, where one explains these names: its value is found trial by trial."""
@@ -388,9 +414,8 @@ class _Search:
             direct, through = _weights(trial, base, names[0])[:2]
             if abs(direct - 1) > 1e-3 or not through > 0:
                 return None
-            worst = max(
-                worst, trial.residual((base[0], replace(base[1], mean_path=through, variance_path=through)), names)
-            )
+            backward = replace(base[1], mean_path=through, variance_path=through)
+            worst = max(worst, trial.residual((base[0], backward), names))
             counts.append(trial.case.count / through)
             if worst > FITTED or abs(counts[-1] - round(counts[-1])) > 1e-3:
                 return None
@@ -405,26 +430,30 @@ class _Search:
         return _named(mutant, self.layer, residual, shown[0] if shown else next(iter(self.failing)))
 
     def unknown(self, names: Iterable[str]) -> Iterator[Diagnosis]:
+        """A description of each of these names that fails."""
         for name in names:
-            yield _described(self.layer, self.trials, self.vjp, name)
+            if name in self.failing:
+                yield _described(self.layer, self.trials, self.vjp, name)
 
 
 def _dials(mutant: Mutant) -> Dials:
     return mutant.forward_dials, mutant.backward_dials
 
 
-def _joined(one: Dials, other: Dials) -> Dials | None:
-    """Both turned at once; None where they turn the same dial to different places."""
-    merged = []
-    for left, right in zip(one, other, strict=True):
-        turned = {}
-        for field in fields(left):
-            a, b, default = getattr(left, field.name), getattr(right, field.name), field.default
-            if a != default and b != default and a != b:
+def _joined(*several: Dials) -> Dials | None:
+    """All turned at once; None where they turn the same dial to different places."""
+    forward: dict[str, Any] = {}
+    backward: dict[str, Any] = {}
+    for dials in several:
+        for turned, more in ((forward, _turned(dials[0])), (backward, _turned(dials[1]))):
+            if any(turned.get(name, value) != value for name, value in more.items()):
                 return None
-            turned[field.name] = b if a == default else a
-        merged.append(type(left)(**turned))
-    return merged[0], merged[1]
+            turned |= more
+    return Forward(**forward), Backward(**backward)
+
+
+def _turned(dials: Forward | Backward) -> dict[str, Any]:
+    return {f.name: getattr(dials, f.name) for f in fields(dials) if getattr(dials, f.name) != f.default}
 
 
 def _named(mutant: Mutant, layer: Layer, residual: float, gradient: str) -> Diagnosis:
@@ -445,15 +474,13 @@ def _described(layer: Layer, trials: Sequence[_Trial], vjp: Vjp, name: str) -> D
         if name in ("dx", tangent_of("dx")) and staged.knows(layer) and Mode.of(layer).batch:
             direct, mean, variance, left = _weights(first, PLAIN, name)
             parts.append(
-                f"the closest sum of its paths is {direct:.3g} × direct + {mean:.3g} × mean + {variance:.3g} × variance, "
-                f"which leaves {left:.2g} of it"
+                f"the closest sum of its paths is {direct:.3g} × direct + {mean:.3g} × mean"
+                f" + {variance:.3g} × variance, which leaves {left:.2g} of it"
             )
         parts += list(_moved(layer, first, vjp, name, error))
-        sizes = [
-            f"{_relative_error(t, name):.2g} at m = {t.case.count}, {t.case.x.size // t.case.count} groups"
-            for t in trials
-        ]
-        parts.append(f"the error is {' and '.join(sizes)}")
+        sizes = [(trial.case.count, trial.case.x.size // trial.case.count, trial) for trial in trials]
+        told = [f"{_relative_error(trial, name):.2g} at m = {m} in {groups} groups" for m, groups, trial in sizes]
+        parts.append(f"the error is {' and '.join(told)}")
     right = written(name, layer) if name in RIGHT else ""
     return Diagnosis(UNKNOWN, name, math.inf, "; ".join(parts), "", right, COMPARE)
 
@@ -492,14 +519,11 @@ def _unstable(layer: Layer, trial: _Trial) -> Diagnosis:
     """What is right but far from zero: a one-pass variance where it is one, else described."""
     name = trial.failing()[0]
     error = _relative_error(trial, name)
+    where = f"{name} is off by {error:.2g} where the mean is 1000 times the width"
     if _is_one_pass(trial):
-        return replace(
-            _named(MUTANTS["one-pass-variance"], layer, 0.0, name),
-            explanation=(
-                f"{MUTANTS['one-pass-variance'].words}: {name} is off by {error:.2g} where the mean is 1000 times the width"
-            ),
-        )
-    told = f"{name} is right near zero and off by {error:.2g} where the mean is 1000 times the width: a sum cancels"
+        found = _named(MUTANTS["one-pass-variance"], layer, 0.0, name)
+        return replace(found, explanation=f"{found.explanation}: {where}")
+    told = f"{where}, and right near zero: a sum cancels"
     return Diagnosis(UNKNOWN, name, math.inf, told, "", written(name, layer) if name in RIGHT else "", COMPARE)
 
 
@@ -518,7 +542,6 @@ def _is_one_pass(trial: _Trial) -> bool:
         spoiled = (stages.var + case.eps) / (factor * factor) - case.eps - stages.var
         square = np.mean(stages.x * stages.x, axis=axes, keepdims=True)
     allowed = trial.right["y"].radius * np.maximum(1, np.abs(factor))
-    lost = np.isnan(got).any(axis=axes, keepdims=True) | (
-        np.abs(spoiled) <= 4 * trial.format.roundoff * case.count * square
-    )
+    cancelled = np.abs(spoiled) <= 4 * trial.format.roundoff * case.count * square
+    lost = np.isnan(got).any(axis=axes, keepdims=True) | cancelled
     return bool(((rest <= 4 * allowed) | np.isnan(rest)).all() and lost.all())

@@ -102,7 +102,7 @@ def _words(mode: Mode) -> dict[str, str]:
 
 
 def written(formula: str, layer: Layer) -> str:
-    """A formula, or the right one of that name, in the words of a layer; ⟦ ⟧ holds what only layers that centre have."""
+    """A formula, or the right one of that name, as a layer has it; ⟦ ⟧ holds what only layers that centre have."""
     mode = Mode.of(layer)
     text = RIGHT.get(formula, formula).format(**_words(mode))
     return re.sub("⟦(.*?)⟧", r"\1" if mode.centred else "", text)

@@ -150,9 +150,13 @@ def forward(
     mode = Mode.of(layer)
     axes = reduced_axes(case.layout, dials.axes)
     x, gamma, beta = _inputs(case, mode, dials, lifted)
-    dy = Tangent(lifted(case.dy)) if mode.tangents else lifted(case.dy)
-    upstream = {name: lifted(array) for name, array in case.broadcast_upstream().items() if name != "y"}
-    state = {name: lifted(case.layout.broadcastable(array)) for name, array in case.state.items()}
+
+    def constant(array: Array) -> Any:
+        return Tangent(lifted(array)) if mode.tangents else lifted(array)
+
+    dy = constant(case.dy)
+    upstream = {name: constant(array) for name, array in case.broadcast_upstream().items() if name != "y"}
+    state = {name: constant(case.layout.broadcastable(array)) for name, array in case.state.items()}
     count = math.prod(case.x.shape[k] for k in axes)
     batch = {"own": mode.batch, "batch": True, "running": False}[dials.statistics]
     with np.errstate(all="ignore"):
@@ -297,18 +301,14 @@ def _dx(stages: Stages, dials: Backward) -> Any:
 
 
 def _of_parameters(stages: Stages, dials: Backward) -> tuple[Any, Any]:
-    case = stages.case
+    layout = stages.case.layout
     factors = {"xhat": stages.xhat, "x": stages.x, "centred": stages.centred, "y": stages.y}
-    dgamma = _reduced(stages.dy * factors[dials.dgamma_from], case.layout, dials.reduced)
-    dbeta = _reduced(stages.dy if dials.dbeta_from == "dy" else stages.y, case.layout, dials.reduced)
+    products = stages.dy * factors[dials.dgamma_from], stages.dy if dials.dbeta_from == "dy" else stages.y
     if stages.dials.gamma_per_group:
-        inside = tuple(case.layout.affine.index(a) for a in case.layout.affine if a in case.layout.reduced)
-        dgamma, dbeta = (_spread_out(_mean(d, inside), d) for d in (dgamma, dbeta))
+        inside = tuple(k for k in layout.affine_axes if k in layout.reduced_axes)
+        products = tuple(_mean(product, inside) + 0 * product for product in products)
+    dgamma, dbeta = (_reduced(product, layout, dials.reduced) for product in products)
     return dgamma, dbeta
-
-
-def _spread_out(value: Any, like: Any) -> Any:
-    return value + 0 * like
 
 
 def _reduced(products: Any, layout: Layout, how: str) -> Any:
