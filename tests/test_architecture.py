@@ -12,7 +12,7 @@ import bncheck
 ROOT = Path(bncheck.__file__).parent
 
 FLOORS = [
-    ["errors"],
+    ["errors", "pages"],
     ["case"],
     ["definitions"],
     ["tangents"],
@@ -33,7 +33,7 @@ FLOORS = [
     ["verify"],
     ["report", "report.writer", "report.text"],
     ["report.notations"],
-    ["report.formulas", "report.json", "report.junit"],
+    ["report.formulas", "report.json", "report.junit", "report.explanations"],
     ["cli"],
     ["__main__"],
 ]
