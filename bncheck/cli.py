@@ -167,7 +167,7 @@ def derive(
 
 @app.command(short_help="Explain a bug that a diagnosis names.")
 def explain(
-    id: Annotated[str | None, typer.Argument(help="The bug's name, as a diagnosis gives it.")] = None,  # noqa: A002  # the argument's name
+    id: Annotated[str | None, typer.Argument(help="The bug's name, as a diagnosis gives it.")] = None,  # noqa: A002  # likewise
     output: Annotated[Path | None, typer.Option(help="A file to write to.")] = None,
 ) -> None:
     """Explain a bug: what it computes, how it hides, and how to fix it; without a name, list them all."""

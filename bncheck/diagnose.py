@@ -29,6 +29,9 @@ from bncheck.tangents import tangent_of
 FITTED = 4.0
 """How many tolerances an answer may be from one whose number was fitted: the fit takes up a few roundings itself."""
 
+FAR = "far from zero"
+"""The origin of a probe on which only stability is asked."""
+
 UNKNOWN = "unknown"
 """The id of what no mutant explains."""
 
@@ -83,7 +86,7 @@ def probes(
         may = "ddof" in case.settings and case.count > 1
         found.append(replace(case, settings={**case.settings, "ddof": ddof}) if may else case)
     far = (rng.standard_normal(shape) + 1000).astype(dtype)
-    return (*found, completed(far, layer, layout, rng, eps, "diagnosis"))
+    return (*found, completed(far, layer, layout, rng, eps, FAR))
 
 
 _SIZES = {"N": 6, "C": 4, "L": 5, "H": 2, "W": 3, "D": 5, "G": 2, "K": 3}
@@ -96,7 +99,8 @@ def _fewer(size: int) -> int:
 def diagnose(layer: Layer, vjp: Vjp, cases: Sequence[Case] | None = None) -> tuple[Diagnosis, ...]:
     """What is wrong with an implementation of a layer, the forward pass first; nothing where it is right.
 
-    `cases` are those on which it is asked, the last one far from zero; `probes` by default.
+    `cases` are those on which it is asked, `probes` by default. A case on which it raises tells nothing: where it
+    raises on all, nothing is found.
 
     >>> from bncheck.layers import LAYERS
     >>> [bug.id for bug in diagnose(LAYERS["batch_norm"], MUTANTS["mean-path-missing"].vjp)]
@@ -110,9 +114,9 @@ def diagnose(layer: Layer, vjp: Vjp, cases: Sequence[Case] | None = None) -> tup
             continue
         effects |= effect
         trials.append(_Trial(layer, case, got))
-    ordinary = trials[:-1] if len(trials) > 1 else trials
-    if any(trial.failing() for trial in ordinary):
-        found = tuple(_Search(layer, tuple(ordinary), vjp).diagnoses())
+    near = tuple(trial for trial in trials if trial.case.origin != FAR)
+    if any(trial.failing() for trial in near):
+        found = tuple(_Search(layer, near, vjp).diagnoses())
     else:
         found = tuple(_unstable(layer, trial) for trial in trials if trial.failing())
     return (*found, *(_named(MUTANTS[bug], layer, 0.0, name) for bug, name in effects.items()))
@@ -204,11 +208,11 @@ class _Trial:
         return np.concatenate(parts)
 
 
-def _least(away: Callable[[float], Array]) -> float:
+def _least(trial: _Trial, planted: Callable[[float], Dials], names: Sequence[str]) -> float:
     """The factor at which an answer is least away: the best of a coarse scale, then Gauss and Newton's steps."""
 
     def at(exponent: float) -> Array:
-        return away(math.exp(exponent))
+        return trial.away(planted(math.exp(exponent)), names)
 
     scale = np.linspace(-30, 15, 91)
     with np.errstate(all="ignore"):
@@ -317,17 +321,10 @@ class _Search:
             yield from self.unknown(best.left)
 
     def single(self) -> tuple[Mutant, float] | None:
+        """The mutant that explains everything by itself, if one does: the nearest."""
         names = (*self.values, *self.dx, *self.parameters)
-        return min(self.matching(self.bugs, names), key=lambda pair: pair[1], default=None)
-
-    def matching(
-        self, mutants: Iterable[Mutant], names: Iterable[str], base: Dials = PLAIN
-    ) -> Iterator[tuple[Mutant, float]]:
-        """Those mutants that, planted beside `base`, explain all of these names."""
-        for mutant in mutants:
-            dials = _joined(base, _dials(mutant))
-            if dials is not None and (residual := self.residual(dials, names)) <= 1:
-                yield mutant, residual
+        found = ((mutant, self.residual(_dials(mutant), names)) for mutant in self.bugs)
+        return min((pair for pair in found if pair[1] <= 1), key=lambda pair: pair[1], default=None)
 
     def residual(self, dials: Dials, names: Iterable[str]) -> float:
         names, worst = tuple(names), 0.0
@@ -388,17 +385,15 @@ class _Search:
         names, factors, worst = [name for name in names if name in self.trials[0].got], [], 0.0
         if not self.bugs or not names:
             return None
+
+        def planted(factor: float) -> Dials:
+            if in_forward:
+                return replace(base[0], eps_factor=factor), base[1]
+            return base[0], replace(base[1], eps_factor=factor)
+
         for trial in self.trials:
-
-            def planted(factor: float) -> Dials:
-                forward, backward = base
-                if in_forward:
-                    return replace(forward, eps_factor=factor), backward
-                return forward, replace(backward, eps_factor=factor)
-
-            factor = _least(lambda f, trial=trial: trial.away(planted(f), names))  # type: ignore[misc]
-            worst = max(worst, trial.residual(planted(factor), names))
-            factors.append(factor)
+            factors.append(_least(trial, planted, names))
+            worst = max(worst, trial.residual(planted(factors[-1]), names))
             if worst > FITTED:
                 return None
         mutant = MUTANTS["eps-ignored" if in_forward else "eps-mismatch"]

@@ -138,6 +138,7 @@ def traits(layer: Layer, case: Case) -> frozenset[str]:
         "gamma-in-group": "gamma" in case.parameters and max(inside, default=1) > 1,
         "moves": (mode.batch and several) or tangent_of("gamma") in case.parameters,
         "several-parameters": math.prod(layout.parameter_shape(shape)) > 1,
+        "samples": len(shared) > 1 and 1 < shared[0] < math.prod(shared),
         "shared": max(shared, default=1) > 1,
         "groups": groups > 1,
         "batch-kept": "N" in layout.kept and shape[layout.axes.index("N")] > 1,
@@ -596,6 +597,15 @@ _PARAMETERS = (
         "Sum over every axis along which γ and β are shared; the loss has done its averaging already.",
         "gamma shared",
         reduced="mean",
+    ),
+    _parameter(
+        "divided-by-samples",
+        "dgamma and dbeta are divided by the number of samples",
+        "dgamma",
+        "dγ = Σ dy·x̂ / N, dβ = Σ dy / N",
+        "Leave the division out; the loss has done its averaging already.",
+        "gamma samples",
+        reduced="samples",
     ),
     _parameter(
         "not-reduced",

@@ -266,6 +266,11 @@ PAGES: Mapping[str, Page] = MappingProxyType(
             "dgamma = (dy * xhat).mean(shared)",
             "dgamma = (dy * xhat).sum(shared)",
         ),
+        "divided-by-samples": Page(
+            "The direction is right; a learning rate hides the size.",
+            "dgamma = (dy * xhat).sum(shared) / x.shape[0]",
+            "dgamma = (dy * xhat).sum(shared)",
+        ),
         "not-reduced": Page(
             "Where γ broadcasts, an update by it broadcasts, too.",
             "dgamma = dy * xhat",

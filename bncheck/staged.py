@@ -276,8 +276,7 @@ def paths(stages: Stages, dials: Backward = Backward()) -> tuple[Any, Any, Any]:
     if not (through or dials.through_statistics):
         mean_path = variance_path = 0
     else:
-        count = _divisor(stages, dials.count) - dials.ddof
-        count = max(count, 1)
+        count = max((stages.count if dials.count == "own" else other_count(stages.case)) - dials.ddof, 1)
         arriving = {name: a for name, a in stages.upstream.items() if name not in dials.ignores}
         summed = direct if dials.own_sample else _still(_sum(direct, axes), "sums" in still)
         mean_path = -summed / count if stages.mode.centred else 0
@@ -316,17 +315,13 @@ def _reduced(products: Any, layout: Layout, how: str) -> Any:
         return products
     axes = tuple(range(len(layout.axes))) if how == "all" else layout.shared_axes
     total = _over(products, lambda a: _dropped(a.sum(axis=axes, keepdims=True), axes))
-    return total / math.prod(_value(products).shape[k] for k in axes) if how == "mean" else total
+    if how in ("mean", "samples"):
+        return total / math.prod(_value(products).shape[k] for k in (axes if how == "mean" else axes[:1]))
+    return total
 
 
 def _dropped(a: Any, axes: tuple[int, ...]) -> Any:
     return a.reshape([size for k, size in enumerate(a.shape) if k not in axes])
-
-
-def _divisor(stages: Stages, how: str) -> int:
-    if how == "own":
-        return stages.count
-    return other_count(stages.case)
 
 
 def other_count(case: Case) -> int:

@@ -126,7 +126,7 @@ def test_version_and_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "Commands:\n  verify  Prove" in said.err
+    assert "Commands:\n  verify   Prove" in said.err
 
 
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
