@@ -18,7 +18,7 @@ import numpy as np
 
 from bncheck import staged
 from bncheck.case import Array, Case, Gradients, Layout
-from bncheck.compare import Vjp, tolerance
+from bncheck.compare import Verdict, Vjp, tolerance, wrong_or_unstable
 from bncheck.layers import Layer
 from bncheck.mutants import MUTANTS, RIGHT, Mutant, mutants_for, written
 from bncheck.radius import Format, Radius
@@ -115,11 +115,18 @@ def diagnose(layer: Layer, vjp: Vjp, cases: Sequence[Case] | None = None) -> tup
         effects |= effect
         trials.append(_Trial(layer, case, got))
     near = tuple(trial for trial in trials if trial.case.origin != FAR)
-    if any(trial.failing() for trial in near):
+    failing = [trial for trial in trials if trial.failing()]
+    if any(trial in near and _is_wrong(vjp, trial) for trial in failing):
         found = tuple(_Search(layer, near, vjp).diagnoses())
     else:
-        found = tuple(_unstable(layer, trial) for trial in trials if trial.failing())
+        found = tuple(_unstable(layer, trial) for trial in failing[-1:])
     return (*found, *(_named(MUTANTS[bug], layer, 0.0, name) for bug, name in effects.items()))
+
+
+def _is_wrong(vjp: Vjp, trial: _Trial) -> bool:
+    """Whether something is wrong here, and not only unstable."""
+    verdicts = (wrong_or_unstable(vjp, trial.layer, trial.case, name) for name in trial.failing())
+    return any(verdict is Verdict.WRONG for verdict in verdicts)
 
 
 def _asked(vjp: Vjp, case: Case) -> tuple[Gradients, dict[str, str]]:
@@ -274,8 +281,8 @@ class _Planted:
         """With what explains the names of another part, if anything does."""
         if part is None:
             return replace(self, left=(*self.left, *names))
-        dials = _joined(self.dials, part.dials) or self.dials
-        return _Planted((*self.mutants, *part.mutants), dials, max(self.residual, part.residual), self.left)
+        more = tuple(mutant for mutant in part.mutants if mutant not in self.mutants)
+        return _Planted((*self.mutants, *more), self.dials, max(self.residual, part.residual), self.left)
 
 
 class _Search:
@@ -355,12 +362,14 @@ class _Search:
         if found is None:
             return []
         options = [found]
+        usual = {mutant.forward_dials: mutant for mutant in mutants if mutant not in own}
         for k, chosen in enumerate(found.mutants):
-            for other in mutants:
-                if other not in own and other.forward_dials == chosen.forward_dials:
-                    several = (*found.mutants[:k], other, *found.mutants[k + 1 :])
-                    dials = _joined(found.dials, _dials(other))
-                    options += [_Planted(several, dials, found.residual)] if dials else []
+            if chosen.forward_dials in usual:
+                several = (*found.mutants[:k], usual[chosen.forward_dials], *found.mutants[k + 1 :])
+                options += [
+                    _Planted(several, (found.dials[0], Backward(usual=how)), found.residual)
+                    for how in ("closed", "chain")
+                ]
         return options
 
     def of_backward(self, forward: _Planted) -> _Planted:
@@ -375,7 +384,8 @@ class _Search:
             if dials is None:
                 continue
             option = _Planted((*forward.mutants, *shared), dials, forward.residual)
-            for pool, names in ((only_dx, self.dx), (only_parameters, self.parameters)):
+            parts = [(only_dx, self.dx), *((only_parameters, (name,)) for name in self.parameters)]
+            for pool, names in parts:
                 option = option.and_also(self.fewest(pool, names, dials), names)
             options.append(option)
         return min(options, key=lambda option: (len(option.left), len(option.mutants)))
@@ -514,11 +524,12 @@ def _unstable(layer: Layer, trial: _Trial) -> Diagnosis:
     """What is right but far from zero: a one-pass variance where it is one, else described."""
     name = trial.failing()[0]
     error = _relative_error(trial, name)
-    where = f"{name} is off by {error:.2g} where the mean is 1000 times the width"
+    where = f"{name} is off by {error:.2g}"
+    where += " where the mean is 1000 times the width" if trial.case.origin == FAR else " in low precision alone"
     if _is_one_pass(trial):
         found = _named(MUTANTS["one-pass-variance"], layer, 0.0, name)
         return replace(found, explanation=f"{found.explanation}: {where}")
-    told = f"{where}, and right near zero: a sum cancels"
+    told = f"{where}: a sum cancels, no formula is wrong"
     return Diagnosis(UNKNOWN, name, math.inf, told, "", written(name, layer) if name in RIGHT else "", COMPARE)
 
 
@@ -539,4 +550,5 @@ def _is_one_pass(trial: _Trial) -> bool:
     allowed = trial.right["y"].radius * np.maximum(1, np.abs(factor))
     cancelled = np.abs(spoiled) <= 4 * trial.format.roundoff * case.count * square
     lost = np.isnan(got).any(axis=axes, keepdims=True) | cancelled
-    return bool(((rest <= 4 * allowed) | np.isnan(rest)).all() and lost.all())
+    spoils = not (np.abs(factor - 1) <= 100 * trial.format.roundoff).all()  # by more than two passes would
+    return bool(spoils and ((rest <= 4 * allowed) | np.isnan(rest)).all() and lost.all())

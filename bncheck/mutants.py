@@ -382,7 +382,7 @@ _EPS = (
         _set("y dx dgamma"),
         _set("batch"),
         Forward(spread="outside"),
-        Backward(usual=True),
+        Backward(usual="closed"),
     ),
     _forward(
         "max-for-plus",
@@ -429,7 +429,7 @@ _STATISTICS = (
         _set("y dx dgamma mean var new_running_var"),
         _set("batch"),
         Forward(ddof=1),
-        Backward(usual=True),
+        Backward(usual="closed"),
     ),
     _forward(
         "one-pass-variance",

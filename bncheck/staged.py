@@ -52,16 +52,16 @@ class Forward:
 class Backward:
     """The dials of the backward pass.
 
-    `direct`, `mean_path` and `variance_path` scale the three ways by which x reaches y; `own_sample` leaves the sum
-    out of the mean path, `half` is the power of 2 by which the variance path is too large, `exponent` how
-    (σ² + ε)^(−3/2) was written. `through_statistics` has the last two paths where the statistics are constants.
-    `gamma_power` is how often dx is multiplied by γ, `gamma_outside` does it after the group's sums. `count` is what
-    the sums are divided by: m, or first, the size of the first axis or the number of groups; `ddof` is subtracted from
-    it. `eps_factor` scales ε; `usual` is the backward of ε inside the root and the divisor m, whatever the forward pass
-    does, with its s. `returns` is what is handed back as dx. `dgamma_from` and `dbeta_from` are what is summed
-    for them, by `reduced`. `ignores` names outputs whose upstream gradient is dropped. `one_element` is added to a
-    single element of dx, relative to the largest. `still` names the stages that the second order takes for constants,
-    and `second_order` scales its dx and dgamma.
+    `direct`, `mean_path` and `variance_path` scale the three ways by which x reaches y; `own_sample` leaves the sum out
+    of the mean path, `exponent` how (σ² + ε)^(−3/2)
+    was written. `through_statistics` has the last two paths where the statistics are constants. `gamma_power` is how
+    often dx is multiplied by γ, `gamma_outside` does it after the group's sums. `count` is what the sums are divided
+    by: m, or the `other_count`; `ddof` is subtracted from it. `eps_factor`
+    scales ε; `usual` is the backward of ε inside the root and the divisor m, whatever the forward pass does: closed has
+    the forward pass's s throughout, chain has (σ² + ε)^(−3/2) in the variance path. `returns` is what is handed back as
+    dx. `dgamma_from` and `dbeta_from` are what is summed for them, by `reduced`. `ignores` names outputs whose upstream
+    gradient is dropped. `one_element` is added to a single element of dx, relative to the largest. `still` names the
+    stages that the second order takes for constants, and `second_order` scales its dx and dgamma.
     """
 
     direct: float = 1
@@ -75,7 +75,7 @@ class Backward:
     count: str = "own"
     ddof: int = 0
     eps_factor: float = 1
-    usual: bool = False
+    usual: str = "no"
     returns: str = "dx"
     dgamma_from: str = "xhat"
     dbeta_from: str = "dy"
@@ -282,7 +282,10 @@ def paths(stages: Stages, dials: Backward = Backward()) -> tuple[Any, Any, Any]:
         mean_path = -summed / count if stages.mode.centred else 0
         product = _still(_sum(dxhat * xhat, axes), "sums" in still)
         own = stages.count / max(stages.count - stages.dials.ddof, 1)
-        gain = 1 if dials.usual else 2 * stages.slope * stages.std * stages.chain * own
+        if dials.usual == "no":
+            gain = 2 * stages.slope * stages.std * stages.chain * own
+        else:
+            gain = _usual_gain(stages, dials.usual)
         variance_path = -inv_std * xhat * (product / count) * (gain * _exponent(stages, dials.exponent))
         if "mean" in arriving:
             mean_path = mean_path + arriving["mean"] / count
@@ -351,7 +354,15 @@ def _exponent(stages: Stages, how: str) -> Any:
     if how == "positive":  # ** (3 / 2)
         square = stages.std * stages.std
         return square * square * square
-    return {"own": 1.0, "no-half": 2.0}[how]
+    return 1.0
+
+
+def _usual_gain(stages: Stages, how: str) -> Any:
+    """By what the variance path of this forward pass is multiplied where the backward pass is the usual one."""
+    if how == "closed":
+        return 1
+    usual = _spread(stages.var, stages.case.eps, "inside")[0]
+    return (stages.std / usual) ** 3
 
 
 def _with_other_eps(stages: Stages, factor: float) -> Stages:

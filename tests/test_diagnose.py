@@ -218,3 +218,72 @@ def test_a_diagnosis_says_what_is_computed_and_what_should_be() -> None:
         "Subtract the mean of dx̂ over the group: x reaches y through μ as well.",
     )
     assert found.residual <= 1
+
+
+TEXTBOOK = """
+def vjp(case):
+    x, dy, eps = case.x, case.dy, case.eps
+    gamma, beta = case.parameters["gamma"], case.parameters["beta"]
+    m = x.shape[0]
+    mean = x.sum(axis=0) / m
+    centred = x - mean
+    var = (centred ** 2).sum(axis=0) / m
+    std = np.sqrt(var + eps)
+    xhat = centred / std
+    y = gamma * xhat + beta
+    dbeta = dy.sum(axis=0)
+    dgamma = (dy * xhat).sum(axis=0)
+    dxhat = dy * gamma
+    dvar = (dxhat * centred).sum(axis=0) * -0.5 * (var + eps) ** -1.5
+    dmean = -(dxhat / std).sum(axis=0) + dvar * (-2 * centred).sum(axis=0) / m
+    dx = dxhat / std + dvar * 2 * centred / m + dmean / m
+    return {"y": y, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+"""
+
+EDITS = (
+    ((), "dvar * (-2 * centred).sum(axis=0) / m", "0"),
+    ((), "dvar * (-2 * centred).sum(axis=0) / m", "dvar * (2 * centred).sum(axis=0) / m"),
+    ((), "(centred ** 2).sum(axis=0) / m", "np.var(x, axis=0)"),
+    (("mean-path-missing",), " + dmean / m", ""),
+    (("variance-path-missing",), " + dvar * 2 * centred / m", ""),
+    (("statistics-constant",), " + dvar * 2 * centred / m + dmean / m", ""),
+    (("mean-path-doubled",), "+ dmean / m", "+ 2 * dmean / m"),
+    (("variance-path-doubled",), "* -0.5 *", "* -1.0 *"),
+    (("path-sign",), " + dvar * 2 * centred / m + dmean / m", " - dvar * 2 * centred / m - dmean / m"),
+    (("mean-path-own-sample",), "-(dxhat / std).sum(axis=0)", "-(dxhat / std)"),
+    (("exponent-wrong",), "** -1.5", "** -3 / 2"),
+    (("exponent-sign",), "** -1.5", "** 1.5"),
+    (("ddof",), "centred / m + dmean / m", "centred / (m - 1) + dmean / (m - 1)"),
+    (("gamma-missing",), "dxhat = dy * gamma", "dxhat = dy"),
+    (("gamma-twice",), "dxhat = dy * gamma", "dxhat = dy * gamma * gamma"),
+    (("returns-dxhat",), '"dx": dx,', '"dx": dxhat,'),
+    (("eps-outside-in-forward-only",), "np.sqrt(var + eps)", "np.sqrt(var) + eps"),
+    (("eps-ignored",), "eps = case.x, case.dy, case.eps", "eps = case.x, case.dy, 1e-3"),
+    (("ddof-in-forward-only",), "** 2).sum(axis=0) / m", "** 2).sum(axis=0) / (m - 1)"),
+    (("reduced-by-mean",), "dbeta = dy.sum(axis=0)", "dbeta = dy.mean(axis=0)"),
+    (("dgamma-not-xhat",), "(dy * xhat)", "(dy * y)"),
+    (("dgamma-from-centred",), "(dy * xhat)", "(dy * centred)"),
+    (("dbeta-not-dy",), "dbeta = dy.sum", "dbeta = y.sum"),
+    (("one-pass-variance",), "(centred ** 2).sum(axis=0) / m", "(x * x).sum(axis=0) / m - mean * mean"),
+    (("mutates-input",), "centred = x - mean", "x -= mean; centred = x"),
+    (("dtype-changed",), "dx = dxhat / std", "dx = np.float64(1) * dxhat / std"),
+)
+
+
+def edited(old: str, new: str) -> Vjp:
+    assert TEXTBOOK.count(old) == 1
+    names: dict[str, Any] = {"np": np}
+    exec(TEXTBOOK.replace(old, new), names)
+    vjp: Vjp = names["vjp"]
+    return vjp
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("expected", "old", "new"), EDITS, ids=[f"{new} for {old}" for _, old, new in EDITS])
+def test_a_bug_in_code_of_another_style_is_called_by_its_name(
+    expected: tuple[str, ...], old: str, new: str, dtype: str
+) -> None:
+    if expected == ("dtype-changed",) and dtype == "float64":
+        expected = ()
+    for shape in SHAPES[:2]:
+        assert ids(diagnose(BATCH_NORM, edited(old, new), probes(BATCH_NORM, FLAT, shape, dtype=dtype))) == expected
