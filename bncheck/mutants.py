@@ -145,8 +145,7 @@ def traits(layer: Layer, case: Case) -> frozenset[str]:
         "batch-reduced": "N" in layout.reduced,
         "several-axes": 1 < first < case.count,
         "count": staged.other_count(case) not in (case.count, case.count - 1),
-        "offset": _has_offset(case),
-        "single-values": case.dtype.itemsize < 8,
+        "offset": case.dtype.itemsize >= 4 and _has_offset(case),  # half precision leaves nothing of such a group
     }
     return frozenset(name for name, there in has.items() if there)
 
