@@ -58,8 +58,8 @@ class Mutant:
     fix: str
     shows: frozenset[str]
     needs: frozenset[str] = frozenset()
-    forward_dials: Forward = Forward()  # noqa: RUF009  # frozen
-    backward_dials: Backward = Backward()  # noqa: RUF009  # frozen
+    forward_dials: Forward = Forward()  # noqa: RUF009
+    backward_dials: Backward = Backward()  # noqa: RUF009
     effect: str = ""
 
     def forward(self, case: Case, layer: Layer = BATCH_NORM) -> Gradients:
@@ -85,10 +85,7 @@ class Mutant:
         >>> MUTANTS["mean-path-missing"].formulas()
         ('dx = (dx̂ − x̂·mean(dx̂·x̂))/s', 'dx = (dx̂ − mean dx̂ − x̂·mean(dx̂·x̂))/s')
         """
-        mode = Mode.of(layer)
-        words = _words(mode)
-        got, right = (text.format(**words) for text in (self.got, RIGHT.get(self.right, self.right)))
-        return _written(got, mode.centred), _written(right, mode.centred)
+        return written(self.got, layer), written(self.right, layer)
 
 
 def _words(mode: Mode) -> dict[str, str]:
@@ -103,9 +100,11 @@ def _words(mode: Mode) -> dict[str, str]:
     return {**empty, **paths, "deviation": "(x − μ)", "var": "σ²"}
 
 
-def _written(formula: str, centred: bool) -> str:
-    """The formula without its brackets ⟦ ⟧, whose content stands in layers that centre only."""
-    return re.sub("⟦(.*?)⟧", r"\1" if centred else "", formula)
+def written(formula: str, layer: Layer) -> str:
+    """A formula, or the right one of that name, as a layer has it; ⟦ ⟧ holds what only layers that centre have."""
+    mode = Mode.of(layer)
+    text = RIGHT.get(formula, formula).format(**_words(mode))
+    return re.sub("⟦(.*?)⟧", r"\1" if mode.centred else "", text)
 
 
 def traits(layer: Layer, case: Case) -> frozenset[str]:
@@ -138,14 +137,14 @@ def traits(layer: Layer, case: Case) -> frozenset[str]:
         "gamma-in-group": "gamma" in case.parameters and max(inside, default=1) > 1,
         "moves": (mode.batch and several) or tangent_of("gamma") in case.parameters,
         "several-parameters": math.prod(layout.parameter_shape(shape)) > 1,
+        "samples": len(shared) > 1 and 1 < shared[0] < math.prod(shared),
         "shared": max(shared, default=1) > 1,
         "groups": groups > 1,
         "batch-kept": "N" in layout.kept and shape[layout.axes.index("N")] > 1,
         "batch-reduced": "N" in layout.reduced,
         "several-axes": 1 < first < case.count,
         "count": staged.other_count(case) not in (case.count, case.count - 1),
-        "offset": _has_offset(case),
-        "single-values": case.dtype.itemsize < 8,
+        "offset": case.dtype.itemsize >= 4 and _has_offset(case),  # half precision leaves nothing of such a group
     }
     return frozenset(name for name, there in has.items() if there)
 
@@ -365,6 +364,25 @@ _EPS = (
     ),
     _forward("eps-missing", "eps is left out", "s", "s = √{var}", "Add eps to the variance.", spread="none"),
     _forward(
+        "eps-ignored",
+        "another eps is used than the one that was given, forward and backward",
+        "s",
+        "s = √({var} + ε′), ε′ ≠ ε",
+        "Hand the caller's eps through; write no constant in its place.",
+        eps_factor=10,
+    ),
+    Mutant(
+        "eps-outside-in-forward-only",
+        "eps is added outside the root, and the backward pass is that of eps inside",
+        "s",
+        "s = √{var} + ε, dx = (dx̂{mean}{variance})/s",
+        "Add eps to the variance; or differentiate √σ² + ε: its slope is 1/(2·√σ²), not 1/(2·s).",
+        _set("y dx dgamma"),
+        _set("batch"),
+        Forward(spread="outside"),
+        Backward(usual="closed"),
+    ),
+    _forward(
         "max-for-plus",
         "the variance is clamped at eps, not raised by it",
         "s",
@@ -395,10 +413,21 @@ _STATISTICS = (
         "ddof-forward",
         "the forward pass normalizes with the unbiased variance",
         "var",
-        "σ² = Σ (x − μ)²/(m − 1)",
+        "{var} = Σ {deviation}²/(m − 1)",
         "Divide by m: var(unbiased=False), ddof=0. Only the running variance is unbiased, in some frameworks.",
         "batch",
         ddof=1,
+    ),
+    Mutant(
+        "ddof-in-forward-only",
+        "the forward pass divides by the unbiased variance, and the backward pass is that of the population's",
+        "var",
+        "{var} = Σ {deviation}²/(m − 1), dx = (dx̂{mean}{variance})/s",
+        "Divide by m in the variance: var(unbiased=False), ddof=0.",
+        _set("y dx dgamma mean var new_running_var"),
+        _set("batch"),
+        Forward(ddof=1),
+        Backward(usual="closed"),
     ),
     _forward(
         "one-pass-variance",
@@ -543,7 +572,7 @@ _MODES = (
         "Average σ² itself, as Keras and ONNX do.",
         _set("new_running_var"),
         _set("running biased"),
-        Forward(running_ddof="other"),
+        Forward(running_ddof="unbiased"),
     ),
     Mutant(
         "running-var-biased",
@@ -553,7 +582,7 @@ _MODES = (
         "Average σ²·m/(m − 1), as torch does.",
         _set("new_running_var"),
         _set("running unbiased"),
-        Forward(running_ddof="other"),
+        Forward(running_ddof="biased"),
     ),
 )
 
@@ -566,6 +595,15 @@ _PARAMETERS = (
         "Sum over every axis along which γ and β are shared; the loss has done its averaging already.",
         "gamma shared",
         reduced="mean",
+    ),
+    _parameter(
+        "divided-by-samples",
+        "dgamma and dbeta are divided by the number of samples",
+        "dgamma",
+        "dγ = Σ dy·x̂ / N, dβ = Σ dy / N",
+        "Leave the division out; the loss has done its averaging already.",
+        "gamma samples",
+        reduced="samples",
     ),
     _parameter(
         "not-reduced",

@@ -15,7 +15,7 @@ ROOT = Path(bncheck.__file__).parent
 FIGURES = [f"figures.{name.replace('-', '_')}" for name in names()]
 
 FLOORS = [
-    ["errors", "formats"],
+    ["errors", "formats", "pages"],
     ["case"],
     ["definitions"],
     ["tangents"],
@@ -25,7 +25,8 @@ FLOORS = [
     ["oracles.symbolic.sums"],
     ["oracles.symbolic.derivation"],
     ["oracles.symbolic.published"],
-    ["oracles.symbolic.proof", "oracles.symbolic.theorems", "oracles.symbolic.lowering"],
+    ["oracles.symbolic.proof", "oracles.symbolic.lowering"],
+    ["oracles.symbolic.theorems"],
     ["oracles", "oracles.symbolic", "oracles.graph", "oracles.finite_difference", "oracles.ball"],
     ["recipes"],
     ["minibatches", "strategies"],
@@ -44,12 +45,12 @@ FLOORS = [
     ["suspects.targets"],
     ["compare", "mutants"],
     ["evaluation", "symmetry"],
-    ["checks", "bench"],
+    ["checks", "bench", "diagnose"],
     ["processes"],
     ["verify"],
     ["report", "report.writer", "report.text"],
     ["report.notations"],
-    ["report.coverage", "report.formulas", "report.json", "report.junit"],
+    ["report.coverage", "report.explanations", "report.formulas", "report.json", "report.junit"],
     ["figures.studio", "figures.studio.fonts"],
     ["figures.studio.look"],
     ["figures.studio.page"],
