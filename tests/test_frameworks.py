@@ -88,7 +88,7 @@ def test_every_suspect_is_right_in_every_layout_and_dtype(suspect: Suspect) -> N
                     assert set(case.gradient_names) <= found.keys()
                 if not suspect.known_on(case):
                     failed += [(case.origin, name) for name, c in found.items() if c.verdict.failed]
-                    assert found["y"].verdict is Verdict.CORRECT
+                    assert not found["y"].verdict.failed
     assert failed == []
     assert taken >= 4
 
