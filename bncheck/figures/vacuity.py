@@ -112,7 +112,7 @@ def _caught(case: Case) -> tuple[float, float]:
         for mutant in planted(case).values()
     ]
     seen = [
-        [any((error[name] > limit[name] + truth[name].radius).any() for name in error) for error in errors]
+        [not all((error[name] <= limit[name] + truth[name].radius).all() for name in error) for error in errors]
         for limit in (allowed, usual)
     ]
     return 100 * float(np.mean(seen[0])), 100 * float(np.mean(seen[1]))
