@@ -14,6 +14,7 @@ from bncheck.cli import run
 from bncheck.figures import find, names
 from bncheck.figures.studio import fonts
 from bncheck.figures.studio.look import LANGUAGES, PRESETS, ROLES, THEMES, Look
+from bncheck.figures.studio.page import plain
 from bncheck.figures.studio.rendering import FORMATS, Sheet, render, sheets
 from bncheck.figures.studio.structure import flaws
 
@@ -83,6 +84,16 @@ def test_every_figure_has_its_words_in_both_languages(name: str) -> None:
         assert en
         assert re.search("[\u4e00-\u9fff]", zh)
         assert not re.search("[\u4e00-\u9fff]", en)
+
+
+@pytest.mark.parametrize("name", names())
+def test_formulas_are_typed_where_mathematics_is_not_known(name: str) -> None:
+    for words in (word for pair in find(name).about for word in pair):
+        typed = plain(words)
+        commands = re.findall(r"\\([A-Za-z]+)", words)
+        assert [left for left in (*commands, *"\\${}") if left in typed] == []
+        letters = [c for c in commands if c not in ("hat", "bar")]
+        assert len(re.findall("[αβγδεμσ∂ℓ≥≤·√←∑]", typed)) >= len(letters), "each command has a letter"
 
 
 def test_two_processes_give_the_same_bytes(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_the_staircase_of_tests() -> None:
     assert [share.computed for share in caught] == sorted({share.computed for share in caught})
     assert caught[-1].computed == 100
     assert all(share.usual <= share.computed for share in caught)
-    assert vacuity.caught(3, 1, vacuity.TESTS[-1]).computed < 50
+    assert vacuity.caught(3, 1, vacuity.TESTS[-1]).computed < 60
     words = drawn("vacuity")
     assert {f"{share:.0f}" for pair in caught for share in pair} <= set(words)
     case = vacuity.given(np.random.default_rng(0), 8, vacuity.TESTS[0])
