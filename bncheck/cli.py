@@ -195,6 +195,7 @@ def derive(
 
 @app.command(short_help="Draw normalization for a lecture.")
 def figures(
+    context: typer.Context,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME …]", help="Which figures; all, without a name.")
     ] = None,
@@ -209,6 +210,9 @@ def figures(
     seed: Annotated[int, typer.Option(help="The same seed gives the same files, byte for byte.")] = 0,
     jobs: Annotated[int, typer.Option(help="How many processes draw; the files do not depend on it.")] = 1,
     list_: Annotated[bool, typer.Option("--list", help="Tell the figures and how each is read.")] = False,
+    gallery: Annotated[
+        bool, typer.Option("--gallery", help="All of them as a lecture: drawings, and a README.md that shows them.")
+    ] = False,
 ) -> None:
     """Draw figures that explain normalization; every number on them is computed as they are drawn."""
     from bncheck.figures.studio.listing import listing
@@ -220,6 +224,13 @@ def figures(
         return
     if jobs < 1:
         raise InvalidInput("jobs", jobs, "a whole number of at least 1", "Leave it out for the default.")
+    if gallery:
+        _alone(context, "gallery", "out", "jobs")
+        from bncheck.figures.studio.gallery import hang
+
+        with _progress("auto", "drawing") as progress:
+            _told(hang(out, jobs, progress), out)
+        return
     from bncheck.figures.studio.rendering import render
     from bncheck.layers import find_layer
 
@@ -229,7 +240,20 @@ def figures(
         written = render(
             names or (), out, formats=formats, look=look, seed=seed, layer=found, jobs=jobs, progress=progress
         )
-    typer.echo(f"{len(written)} {'file' if len(written) == 1 else 'files'} in {out}")
+    _told(written, out)
+
+
+def _alone(context: typer.Context, option: str, *others: str) -> None:
+    """Refuses what an option would ignore."""
+    for name, value in context.params.items():
+        source = context.get_parameter_source(name)
+        if name not in (option, *others) and source is not None and source.name == "COMMANDLINE":
+            given = ",".join(value) if isinstance(value, list) else value
+            raise InvalidInput(name, given, f"no {name} beside --{option}", f"Leave out {name}, or --{option}.")
+
+
+def _told(written: list[Path], folder: Path) -> None:
+    typer.echo(f"{len(written)} {'file' if len(written) == 1 else 'files'} in {folder}")
 
 
 @app.command(short_help="Explain a bug that a diagnosis names.")

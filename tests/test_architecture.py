@@ -60,6 +60,7 @@ FLOORS = [
     FIGURES,
     ["figures"],
     ["figures.studio.listing", "figures.studio.rendering"],
+    ["figures.studio.gallery"],
     ["cli"],
     ["__main__"],
 ]

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from bncheck import LAYERS, InvalidInput
+from bncheck import LAYERS, InvalidInput, Layer
 from bncheck.cli import run
 from bncheck.figures import find, names
 from bncheck.figures.studio import fonts
 from bncheck.figures.studio.look import LANGUAGES, PRESETS, ROLES, THEMES, Look
-from bncheck.figures.studio.rendering import FORMATS, Sheet, render, sheets
+from bncheck.figures.studio.page import plain
+from bncheck.figures.studio.rendering import FORMATS, render, sheets
 from bncheck.figures.studio.structure import flaws
 
 LOOKS = [
@@ -36,29 +37,43 @@ def test_the_looks_cover_every_choice() -> None:
     assert {look.lang for look in LOOKS} == set(LANGUAGES)
 
 
-def speakable(look: Look) -> Look:
-    if look.lang == "zh" and fonts.found_family() is None:
-        pytest.skip("no font with Chinese characters is installed")
-    return look
+def spoken(looks: list[Look]) -> list[Look]:
+    """Those whose language has a font here."""
+    return [look for look in looks if look.lang == "en" or fonts.found_family()]
 
 
-def all_sheets() -> list[Sheet]:
-    """Every figure, of sequences every frame; of those that can be drawn for any layer, each layer."""
-    plain = sheets((), ("svg",), Look(), 0, None)
-    return plain + [s for layer in PLAIN[1:] for s in sheets((), ("svg",), Look(), 0, layer)]
+def clean(name: str, look: Look, layer: Layer | None = None) -> None:
+    for sheet in sheets([name], ("svg",), look, 0, layer):
+        assert flaws(sheet.page()) == [], sheet.stem
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=lambda look: f"{look.preset}-{look.theme}-{look.lang}")
 @pytest.mark.parametrize("name", names())
-def test_nothing_is_clipped_overlapping_or_struck_through(name: str, look: Look) -> None:
-    for sheet in sheets([name], ("svg",), speakable(look), 0, None)[: 1 if look != LOOKS[0] else None]:
-        assert flaws(sheet.page()) == [], sheet.stem
+def test_nothing_is_clipped_overlapping_or_struck_through(name: str) -> None:
+    clean(name, Look())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("look", spoken(LOOKS[1:]), ids=lambda look: f"{look.preset}-{look.theme}-{look.lang}")
+@pytest.mark.parametrize("name", names())
+def test_so_in_every_look(name: str, look: Look) -> None:
+    clean(name, look)
+
+
+@pytest.mark.parametrize("name", ["graph-values", "jacobian", "vacuity", "saturation-depth", "standardize"])
+def test_so_where_room_is_scarce(name: str) -> None:
+    clean(name, Look("half", "dark", "en"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [layer.name for layer in PLAIN[1:]])
-def test_so_for_every_layer(layer: str) -> None:
-    for sheet in sheets((), ("svg",), Look(), 0, LAYERS[layer]):
-        assert flaws(sheet.page()) == [], sheet.stem
+@pytest.mark.parametrize("name", [name for name in names() if find(name).takes_layer])
+def test_so_for_every_layer(name: str, layer: str) -> None:
+    clean(name, Look(), LAYERS[layer])
+
+
+def test_so_for_a_layer_without_a_mean() -> None:
+    clean("graph-staged", Look(), LAYERS["rms_norm"])
+    clean("graph-three-paths", Look(), LAYERS["rms_norm"])
 
 
 @pytest.mark.parametrize(
@@ -83,6 +98,16 @@ def test_every_figure_has_its_words_in_both_languages(name: str) -> None:
         assert en
         assert re.search("[\u4e00-\u9fff]", zh)
         assert not re.search("[\u4e00-\u9fff]", en)
+
+
+@pytest.mark.parametrize("name", names())
+def test_formulas_are_typed_where_mathematics_is_not_known(name: str) -> None:
+    for words in (word for pair in find(name).about for word in pair):
+        typed = plain(words)
+        commands = re.findall(r"\\([A-Za-z]+)", words)
+        assert [left for left in (*commands, *"\\${}") if left in typed] == []
+        letters = [c for c in commands if c not in ("hat", "bar")]
+        assert len(re.findall("[αβγδεμσ∂ℓ≥≤·√←∑]", typed)) >= len(letters), "each command has a letter"
 
 
 def test_two_processes_give_the_same_bytes(tmp_path: Path) -> None:
@@ -138,6 +163,8 @@ def test_missing_font_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         (["--layer", "batchnorm"], "Did you mean batch_norm?"),
         (["saturation-sigmoid", "--layer", "rms_norm"], "expected no layer for saturation-sigmoid."),
         (["saturation-sigmoid", "--format", "gv"], "expected svg, pdf or png for saturation-sigmoid."),
+        (["--gallery", "--theme", "dark"], "theme=dark, expected no theme beside --gallery. Leave out theme, or"),
+        (["--gallery", "vacuity"], "names=vacuity, expected no names beside --gallery. Leave out names, or"),
         (["--out", "/dev/null/here"], "out=/dev/null/here, expected a folder that can be written; "),
     ],
 )

@@ -226,6 +226,18 @@ def test_the_store_holds_what_torch_stores(seed: int) -> None:
     assert found.var == pytest.approx(layer.running_var.item(), rel=1e-14)
 
 
+@seeds
+def test_gradients_in_training_and_evaluation(seed: int) -> None:
+    case, found = small_case(LAYERS["batch_norm"], seed), graph_train_eval.gradients(seed)
+    stored = graph_train_eval.statistics(seed)["running"]
+    assert np.allclose(found["training"], ball.vjp(LAYERS["batch_norm"], case)["dx"].value.ravel(), rtol=1e-13)
+    alone = case.parameters["gamma"] * case.dy / np.sqrt(stored.var + case.eps)
+    assert np.allclose(found["evaluation"], alone.ravel(), rtol=1e-13)
+    words = [text.get_text() for text in graph_train_eval.draw(seed=seed).axes[0].texts]
+    for dx in found.values():
+        assert any(text.endswith(",  ".join(number(value) for value in dx)) for text in words)
+
+
 def test_no_gradient_goes_through_the_store() -> None:
     found = graph_train_eval.statistics(0)
     for graph in (graph_train_eval.training(found), graph_train_eval.evaluation(found)):

@@ -137,7 +137,7 @@ def test_the_staircase_of_tests() -> None:
     assert [share.computed for share in caught] == sorted({share.computed for share in caught})
     assert caught[-1].computed == 100
     assert all(share.usual <= share.computed for share in caught)
-    assert vacuity.caught(3, 1, vacuity.TESTS[-1]).computed < 50
+    assert vacuity.caught(3, 1, vacuity.TESTS[-1]).computed < 60
     words = drawn("vacuity")
     assert {f"{share:.0f}" for pair in caught for share in pair} <= set(words)
     case = vacuity.given(np.random.default_rng(0), 8, vacuity.TESTS[0])
@@ -176,21 +176,25 @@ def test_regimes_of_eps(eps: float) -> None:
 
 def test_running_statistics_one_batch_after_another() -> None:
     everything = load_digits().data
-    found = running_statistics.statistics(3)
+    batches = running_statistics.batches(3)
     rng = np.random.default_rng(3)
     order = rng.choice(1797, size=1797, replace=False)
     rows = np.random.default_rng(3).integers(1797, size=(1000, 4))
     biased = unbiased = np.ones(64)
     ratios = []
-    for batch in everything[order][rows]:
+    assert (everything[order][rows] == batches).all()
+    for batch in batches:
         biased = 0.98 * biased + 0.02 * np.var(batch, axis=0)
         unbiased = 0.98 * unbiased + 0.02 * np.var(batch, axis=0, ddof=1)
         ratios.append((unbiased.sum() / everything.var(axis=0).sum(), biased.sum() / everything.var(axis=0).sum()))
     late = np.mean(ratios[500:], axis=0)
     assert {f"{value:.2f}" for value in late} <= set(drawn("running-statistics"))
     assert np.allclose(late, (1, 3 / 4), rtol=0.03)
-    assert np.allclose(found.mean, everything.mean(axis=0))
-    assert np.allclose(running_statistics.running(found.means[:, 36], 1.0, 0.0), found.means[:, 36])
+    pixel = batches[:200, :, 36, None]
+    for weight in running_statistics.WEIGHTS:
+        means = running_statistics.running(pixel, weight).mean[:, 0]
+        terms = [weight * (1 - weight) ** (199 - k) * batch.mean() for k, batch in enumerate(pixel)]
+        assert math.isclose(means[-1], sum(terms), rel_tol=1e-12)
 
 
 @pytest.mark.parametrize("layer", reduction_axes.SHAPES)

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 ABOUT = About(
     title=Words("Where a backward pass goes wrong", "反向传播从哪里开始出错"),
     reading=Words(
-        "Gradients are right until the node with the bug; from there on, whatever depends on it is wrong.",
-        "在出错的节点之前梯度都正确；从它往回，凡依赖它的梯度都错。",
+        "Gradients are right until the way back meets the bug; behind it they are wrong, save that of μ, over which the"
+        " error sums to 0.",
+        "返回途中遇到错误之前梯度都正确；之后都错，只有 μ 的梯度例外：误差在那里求和为 0。",
     ),
     caption=Words(
-        "✓ within the computed rounding bound, ✗ outside it; boxed: the first wrong node on the way back.",
+        "✓ within the computed rounding bound, ✗ outside; boxed: the first wrong node, going back.",
         "✓ 在计算出的舍入误差界之内，✗ 在界外；方框：返回途中第一个出错的节点。",
     ),
 )
@@ -132,7 +133,7 @@ def draw(
         each = height / len(rows)
         for k, (title, found) in enumerate(rows):
             low = height - (k + 1) * each
-            axes = diagram.draw(page, coloured(layer, case, found, look), (0, low, width, each - 22 * look.scale))
+            axes = diagram.draw(page, coloured(layer, case, found, look), (0, low, width, each - 12 * look.scale))
             place: dict[str, Any] = {
                 "ha": "left",
                 "va": "top",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from bncheck.case import Array, Case
 from bncheck.figures.studio.group import number, small_case
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.layers import LAYERS
@@ -20,8 +24,8 @@ ABOUT = About(
     title=Words("Training and evaluation", "训练与评估"),
     reading=Words(
         "In training the batch makes its own statistics and leaves a trace of them in the store; in evaluation they are"
-        " read from the store, and no gradient goes through them.",
-        "训练时统计量来自当前批次，并在存储中留下痕迹；评估时从存储中读取，没有梯度经过它们。",
+        " read from the store, no gradient goes through them, and ∂ℓ/∂x is another one.",
+        "训练时统计量来自当前批次，并在存储中留下痕迹；评估时从存储中读取，没有梯度经过它们，∂ℓ/∂x 也随之不同。",
     ),
     caption=Words(
         r"Square corners: a store, $\bar{\mu}\leftarrow 0.9\,\bar{\mu}+0.1\,\mu$, $\bar{\sigma}^2\leftarrow"
@@ -32,7 +36,7 @@ ABOUT = About(
 )
 
 NEW_WEIGHT = 0.1
-"""The weight of the new batch in the running statistics."""
+"""Of the new batch in the running statistics; the variance that is stored is the unbiased one."""
 
 
 class Statistics(NamedTuple):
@@ -42,19 +46,36 @@ class Statistics(NamedTuple):
     var: float
 
 
+def training_case(seed: int) -> Case:
+    """The small group, met by a store that is new."""
+    store = {"running_mean": np.zeros(1), "running_var": np.ones(1)}
+    settings = {"new_weight": NEW_WEIGHT, "ddof": 1}
+    return replace(small_case(LAYERS["batch_norm_running"], seed), state=store, settings=settings)
+
+
 def statistics(seed: int) -> Mapping[str, Statistics]:
-    """The statistics of the small group, and what the store holds after it, begun at 0 and 1.
+    """The statistics of the small group, and what the store holds after it.
 
     >>> found = statistics(0)
     >>> abs(found["running"].mean - 0.1 * found["batch"].mean) < 1e-15
     True
     """
-    case = small_case(LAYERS["batch_norm"], seed)
-    done = sweep(LAYERS["batch_norm"], case)
-    batch = Statistics(done.value("mean").item(), done.value("var").item())
-    unbiased = batch.var * case.count / (case.count - 1)
-    running = Statistics(NEW_WEIGHT * batch.mean, (1 - NEW_WEIGHT) + NEW_WEIGHT * unbiased)
-    return {"batch": batch, "running": running}
+    done = sweep(LAYERS["batch_norm_running"], training_case(seed))
+    return {
+        which: Statistics(done.value(f"{prefix}mean").item(), done.value(f"{prefix}var").item())
+        for which, prefix in (("batch", ""), ("running", "new_running_"))
+    }
+
+
+def gradients(seed: int) -> Mapping[str, Array]:
+    """∂ℓ/∂x of the small group in training, and in evaluation with the statistics of the store."""
+    case, stored = training_case(seed), statistics(seed)["running"]
+    store = {f"running_{name}": np.array([value]) for name, value in stored._asdict().items()}
+    frozen = replace(case, state=store, settings={})
+    return {
+        "training": sweep(LAYERS["batch_norm_running"], case).gradient("x").reshape(-1),
+        "evaluation": sweep(LAYERS["batch_norm_eval"], frozen).gradient("x").reshape(-1),
+    }
 
 
 def draw(look: Look = Look(), seed: int = 0) -> Page:
@@ -62,19 +83,23 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
     from bncheck.figures.studio import diagram
     from bncheck.figures.studio.page import new_page
 
-    found = statistics(seed)
+    found, back = statistics(seed), gradients(seed)
     halves = [
-        (look.say("training", "训练"), training(found), 0.6),
-        (look.say("evaluation", "评估"), evaluation(found), 0.4),
+        (look.say("training", "训练"), training(found), back["training"], 0.6),
+        (look.say("evaluation", "评估"), evaluation(found), back["evaluation"], 0.4),
     ]
     with new_page(ABOUT, look, seed) as page:
         width, height = page.body[2:]
-        left, heading = 0.0, 16 * look.scale
-        for title, graph, share in halves:
+        left, heading, foot = 0.0, 16 * look.scale, 18 * look.scale
+        for title, graph, dx, share in halves:
             wide = share * width
-            axes = diagram.draw(page, graph, (left, 0, wide - 10 * look.scale, height - heading), largest=0.8)
+            area = left, foot, wide - 10 * look.scale, height - heading - foot
+            axes = diagram.draw(page, graph, area, largest=0.8)
             place: dict[str, Any] = {"va": "top", "fontsize": 10 * look.scale, "color": look.colour("forward")}
             axes.text(left, height, title, **place)
+            numbers = ",  ".join(number(value) for value in dx)
+            place = {"va": "bottom", "fontsize": 8 * look.scale, "color": look.colour("backward")}
+            axes.text(left, 3 * look.scale, rf"$\partial\ell/\partial x$:  {numbers}", **place)
             left += wide
     return page
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bncheck.case import Array, Case, Layout
+from bncheck.case import Array
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.saturation import digits
 from bncheck.layers import LAYERS
-from bncheck.oracles import graph
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,8 +30,8 @@ ABOUT = About(
     ),
 )
 
-BATCHES, SHOWN, COUNT, PIXEL = 1000, 200, 4, 36
-"""Batches, how many of them the left panel shows, digits in each, and the pixel whose mean is shown there."""
+TOTAL, BATCHES, SHOWN, COUNT, PIXEL = 1797, 1000, 200, 4, 36
+"""All digits, batches, how many of them the left panel shows, digits in each, and the pixel that it shows."""
 
 WEIGHTS = (0.9, 0.1, 0.01)
 """Of the new batch's mean."""
@@ -41,48 +40,41 @@ SLOW = 0.02
 """Of the new batch's variance."""
 
 
-class Statistics(NamedTuple):
-    """Means and population variances of the batches, each of shape (batches, pixels), and those of all digits."""
+class Running(NamedTuple):
+    """What the store holds after each batch: of shape (batches, pixels)."""
 
-    means: Array
-    variances: Array
     mean: Array
-    variance: Array
+    var: Array
 
 
-def statistics(seed: int) -> Statistics:
-    """Batches drawn from the digits with replacement; their statistics are batch norm's own."""
-    everything = digits(np.random.default_rng(seed), 1797)
-    rows = np.random.default_rng(seed).integers(len(everything), size=(BATCHES, COUNT))
-    x = everything[rows]
-    done = graph.sweep(LAYERS["batch_norm"], Case(Layout("BNC", "N", "C"), x, np.zeros_like(x)))
-    return Statistics(
-        done.value("mean")[:, 0], done.value("var")[:, 0], everything.mean(axis=0), everything.var(axis=0)
-    )
+def batches(seed: int) -> Array:
+    """Digits drawn with replacement: of shape (batches, digits, pixels)."""
+    everything = digits(np.random.default_rng(seed), TOTAL)
+    return everything[np.random.default_rng(seed).integers(TOTAL, size=(BATCHES, COUNT))]
 
 
-def running(values: Array, new_weight: float, start: float) -> Array:
-    """start, then (1 − new_weight) · old + new_weight · value for each value.
+def running(x: Array, new_weight: float, ddof: int = 0) -> Running:
+    """Batch norm's own step of the store, from 0 and 1, one batch after another.
 
-    >>> running(np.array([4.0, 4.0]), 0.5, 0.0).tolist()
-    [2.0, 3.0]
+    >>> running(np.array([[[4.0]], [[4.0]]]), new_weight=0.5).mean.tolist()
+    [[2.0], [3.0]]
     """
+    layer = LAYERS["batch_norm_running"]
+    store = {"running_mean": np.zeros((1, x.shape[2])), "running_var": np.ones((1, x.shape[2]))}
+    operations = {"mean": lambda a: a.mean(axis=0, keepdims=True), "sqrt": np.sqrt, "count": x.shape[1]}
     found: list[Array] = []
-    old = np.full(values.shape[1:], start)
-    for value in values:
-        old = (1 - new_weight) * old + new_weight * value
-        found.append(old)
-    return np.array(found)
+    for batch in x:
+        named = layer.forward(batch, {**store, "new_weight": new_weight, "ddof": ddof}, 1e-5, **operations)
+        store = {name: named[f"new_{name}"] for name in store}
+        found.append(np.concatenate([*store.values()]))
+    means, variances = np.stack(found, axis=1)
+    return Running(means, variances)
 
 
-def ratios(found: Statistics) -> dict[str, Array]:
+def ratios(seed: int) -> dict[str, Array]:
     """The running variance, biased and unbiased, over that of all digits, pixels added up."""
-    total = found.variance.sum()
-    unbiased = found.variances * (COUNT / (COUNT - 1))
-    return {
-        name: running(variances, SLOW, 1.0).sum(axis=1) / total
-        for name, variances in (("unbiased", unbiased), ("biased", found.variances))
-    }
+    x, total = batches(seed), digits(np.random.default_rng(seed), TOTAL).var(axis=0).sum()
+    return {name: running(x, SLOW, ddof).var.sum(axis=1) / total for name, ddof in (("unbiased", 1), ("biased", 0))}
 
 
 def settled(values: Array) -> float:
@@ -94,24 +86,23 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
 
-    found = statistics(seed)
     with new_page(ABOUT, look, seed) as page:
         left, right = page.subplots(1, 2)
-        _means(left, look, found)
-        _variances(right, look, ratios(found))
+        _means(left, look, seed)
+        _variances(right, look, ratios(seed))
         for axes, last in ((left, SHOWN), (right, BATCHES)):
             axes.set(xlim=(0, last), xticks=[0, last // 2, last], xlabel=look.say("batches", "批次"))
     return page
 
 
-def _means(axes: Axes, look: Look, found: Statistics) -> None:
+def _means(axes: Axes, look: Look, seed: int) -> None:
+    x, truth = batches(seed)[:SHOWN, :, PIXEL, None], digits(np.random.default_rng(seed), TOTAL)[:, PIXEL].mean()
     said = "PyTorch 0.9", "PyTorch 0.1 = ONNX 0.9", "PyTorch 0.01 = Keras 0.99"
     widths = (0.7, 1.8, 1.8)
     for role, words, weight, width in zip(("wrong", "with", "fourth"), said, WEIGHTS, widths, strict=True):
-        values = running(found.means[:SHOWN, PIXEL], weight, 0.0)
-        axes.plot(range(1, SHOWN + 1), values, **look.line(role, label=words, lw=width * look.scale))
-    truth = look.say("mean of all digits", "全部数字的均值")
-    axes.axhline(found.mean[PIXEL], **look.line("reference", lw=1.4 * look.scale, label=truth))
+        axes.plot(range(1, SHOWN + 1), running(x, weight).mean, **look.line(role, label=words, lw=width * look.scale))
+    said_of_all = look.say("mean of all digits", "全部数字的均值")
+    axes.axhline(truth, **look.line("reference", lw=1.4 * look.scale, label=said_of_all))
     axes.set(ylim=(-11, 17), yticks=[0, 8, 16])
     axes.set_title(look.say("running mean, by momentum", "滑动均值（按动量）"))
     axes.legend(loc="lower right")

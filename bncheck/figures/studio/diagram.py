@@ -439,7 +439,7 @@ class _Pen:
         along = along / np.hypot(*along)
         across = np.array([-along[1], along[0]])
         head = np.array([tip, tip - HEAD * along + 0.36 * HEAD * across, tip - HEAD * along - 0.36 * HEAD * across])
-        path = Path([self.at(p) for p in base])
+        path = Path([self.at(p) for p in (*base[:-1:4], base[-1])])  # as smooth as with every point, and a smaller file
         weight = 1.1 * self.scale
         self.axes.add_patch(PathPatch(path, fc="none", ec=colour, lw=weight, ls=dash, zorder=2, gid="edge"))
         self.axes.add_patch(Polygon([self.at(p) for p in head], fc=colour, ec="none", zorder=2, gid="edge"))

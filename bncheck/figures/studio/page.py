@@ -142,7 +142,7 @@ class Page(Figure):
     def _metadata(self, form: str) -> Mapping[str, Any]:
         look = self.look
         title = plain(look.say(*self.about.title)) + (f" · {plain(self.note)}" if self.note else "")
-        made = f"bncheck {__version__}"
+        made = f"bncheck {__version__}, matplotlib {mpl.__version__}"
         told = f"{plain(look.say(*self.about.caption))} seed={self.seed}"
         if form == "svg":
             return {"Title": title, "Description": told, "Creator": made, "Date": None}
@@ -156,13 +156,24 @@ class Page(Figure):
 
 
 def plain(text: str) -> str:
-    """A text with its formulas as they would be typed: for metadata, which knows no mathematics."""
-    return re.sub(r"\\[A-Za-z]+|[${}]", lambda found: _TYPED.get(found[0], found[0].strip("${}\\")), text)
+    r"""A text with its formulas as they would be typed: for metadata, which knows no mathematics.
 
+    >>> print(plain(r"$\partial\ell/\partial\hat{x}$, $\bar{\mu}$"))
+    ∂ℓ/∂x̂, μ̄
+    """
+    return re.sub(r"\\(hat|bar)\{([^}]*)\}|\\[A-Za-z]+|\\,|[${}]", _typed, text)
+
+
+def _typed(found: re.Match[str]) -> str:
+    return plain(found[2]) + _ACCENTS[found[1]] if found[1] else _TYPED.get(found[0], "")
+
+
+_ACCENTS = {"hat": "\u0302", "bar": "\u0304"}
 
 _TYPED = {
     **{rf"\{name}": letter for name, letter in zip(("gamma", "beta", "mu", "sigma", "partial"), "γβμσ∂", strict=True)},
-    r"\varepsilon": "ε", r"\hat": "", r"\geq": "≥", r"\leq": "≤", r"\cdot": "·", r"\,": "", r"\sqrt": "√",
+    r"\varepsilon": "ε", r"\ell": "ℓ", r"\geq": "≥", r"\leq": "≤", r"\cdot": "·", r"\sqrt": "√", r"\sum": "∑",
+    r"\leftarrow": "←",
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -83,6 +83,21 @@ def render(
         from bncheck.figures.studio.fonts import chinese_family
 
         chinese_family()
+    return make(work, folder, formats, jobs, progress)
+
+
+def make(
+    work: Sequence[Sheet],
+    folder: Path,
+    formats: tuple[str, ...] = ("svg",),
+    jobs: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Path]:
+    """Makes drawings in a folder, and tells the files in the order of the work.
+
+    Raises
+        InvalidInput: the folder cannot be written.
+    """
     _open(folder)
     written: list[Path] = []
     with mapped(min(jobs, len(work))) as in_order:
@@ -141,14 +156,15 @@ def _open(folder: Path) -> None:
 
 
 def _made(sheet: Sheet, folder: Path, formats: tuple[str, ...]) -> list[Path]:
-    written = []
-    for form, content in sheet.encoded(formats):
-        target = folder / f"{sheet.stem}.{form}"
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            unfinished.write_bytes(content)
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        written.append(target)
-    return written
+    return [write(folder / f"{sheet.stem}.{form}", content) for form, content in sheet.encoded(formats)]
+
+
+def write(target: Path, content: bytes) -> Path:
+    """Writes a file that appears whole or not at all."""
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return target

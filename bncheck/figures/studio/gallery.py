@@ -1,0 +1,238 @@
+"""The gallery: every figure in the order of a lecture, as a page of Markdown with the drawings beside it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from bncheck.figures import Plate, find
+from bncheck.figures.studio.look import Look
+from bncheck.figures.studio.page import plain
+from bncheck.figures.studio.rendering import Sheet, make, write
+
+
+class Shown(NamedTuple):
+    """A figure, what is said before it, and of a sequence the frames that are shown."""
+
+    figure: str
+    said: str
+    frames: tuple[int | None, ...] = (None,)
+
+
+class Chapter(NamedTuple):
+    """A part of the lecture: its title, and its figures in order."""
+
+    title: str
+    shown: tuple[Shown, ...]
+
+
+OPENING = """\
+# Batch normalization, there and back
+
+What batch norm does, how its gradient comes back, and how one finds out that it came back wrong, in figures. It is
+enough to know what a derivative is. Every number was computed by bncheck as the figure was drawn; the pictures, digits
+and wines are real.
+"""
+
+CLOSING = """\
+## Take them along
+
+`python -m bncheck figures` draws all of them, and all frames of those that are sequences. `--format svg,pdf,png`,
+`--preset beamer43`, `--theme dark` and `--lang zh` make them fit your slides, `--seed` draws other numbers, and
+`--layer layer_norm` draws the graphs for another layer or, as `FILE.py:NAME`, for one of your own. In Python each
+`draw` returns a `matplotlib.figure.Figure`, which notebooks display.
+
+This page is made by `python -m bncheck figures --gallery`.
+"""
+
+LECTURE = (
+    Chapter(
+        "What normalizing means",
+        (
+            Shown(
+                "normal-curve",
+                "The ink of a handwritten digit, all its pixels added up, is 381. Is that much? It depends on the other"
+                " digits: their mean μ is the place to count from, their standard deviation σ the unit to count in.",
+            ),
+            Shown(
+                "standardize",
+                "Batch norm does this to each feature x of a batch: x̂ = (x − μ) / √(σ² + ε), where the small ε only"
+                " keeps the root from being zero. Then it lets the network choose a new spread γ and a new centre β:"
+                " y = γ x̂ + β.",
+            ),
+        ),
+    ),
+    Chapter(
+        "Why one does it",
+        (
+            Shown(
+                "pixels-through-sigmoid",
+                "A network bends what it computes with a function such as the sigmoid, σ(z) = 1 / (1 + e⁻ᶻ), which"
+                " tells numbers apart only near 0. Far from there it is flat: saturated.",
+            ),
+            Shown(
+                "saturation-sigmoid",
+                "Inside a network nobody chooses the scale of z, the number that goes into the sigmoid; it falls where"
+                " the weights let it fall. Where the curve is flat the slope is nearly 0, and with it the gradient.",
+            ),
+            Shown("saturation-tanh", "The same for tanh, which is a sigmoid twice as steep."),
+            Shown(
+                "saturation-relu",
+                "ReLU is flat on one side only, and there exactly: no gradient at all comes through.",
+            ),
+            Shown(
+                "saturation-map",
+                "Being flat for one image is no harm, that is how units choose. Being flat for every image is: such a"
+                " unit says nothing, and gets no gradient that could change it.",
+            ),
+            Shown("activation-histograms", "What one layer does the next one inherits."),
+        ),
+    ),
+    Chapter(
+        "How a gradient comes back",
+        (
+            Shown(
+                "graph-two-neurons",
+                "To learn, a network must know how the cost C changes with each weight. That is the chain rule: walk"
+                " from C back to the weight and multiply the slopes on the way.",
+            ),
+            Shown(
+                "saturation-depth",
+                "A product of twenty small slopes is next to nothing, and of twenty large ones far too much. This is"
+                " where normalizing pays: the factor per layer no longer depends on the scale of the weights.",
+            ),
+        ),
+    ),
+    Chapter(
+        "Back through batch norm",
+        (
+            Shown(
+                "graph-staged",
+                "Batch norm is itself a chain of small steps, each with a derivative one knows by heart. m is the"
+                " number of values that share a mean, s is √(σ² + ε). Where two lines leave a node, two gradients come"
+                " back to it, and add up.",
+            ),
+            Shown(
+                "graph-values",
+                "Now with numbers: four values of one feature, and the gradient ∂ℓ/∂y that the loss ℓ sends to y.",
+            ),
+            Shown(
+                "graph-sweep",
+                "How the red numbers are found: from right to left, one node at a time. It begins with what the loss"
+                " sends, and goes through the affine step to x̂; at x − μ two ways meet for the first time; at x all"
+                " have arrived.",
+                (1, 3, 8, 12),
+            ),
+            Shown(
+                "graph-three-paths",
+                "Sorted by the statistic they came through, the contributions to ∂ℓ/∂x are three. Forgetting the second"
+                " or the third is the classical mistake: x moves the mean and the variance, too.",
+            ),
+            Shown(
+                "graph-fold",
+                "One need not store every step. The chain rule gives six equations; the deviations from a mean sum to"
+                " zero; what remains is put in, one equation after the other, until a single line is left: take from"
+                " the gradient its mean, take from it its part along x̂, divide by s, times γ.",
+                (1, 2, 4, 6),
+            ),
+        ),
+    ),
+    Chapter(
+        "What that gradient is like",
+        (
+            Shown(
+                "jacobian",
+                "The line says that two directions are taken away. One sees them in the matrix of all derivatives"
+                " ∂x̂/∂x: shifting all values, or stretching them, leaves x̂ as it was.",
+            ),
+            Shown(
+                "scale-invariance",
+                "So weights in front of batch norm may grow without changing anything but their own gradient.",
+            ),
+            Shown("eps-regime", "Unless the values hardly differ: then ε, put there only for safety, takes over."),
+        ),
+    ),
+    Chapter(
+        "In use",
+        (
+            Shown(
+                "graph-train-eval",
+                "A single image has no batch. For use after training, a layer keeps running averages of what it saw.",
+            ),
+            Shown("running-statistics", "How they are averaged is a convention, and frameworks differ in two."),
+            Shown(
+                "reduction-axes",
+                "And which values share a mean is a choice as well, with a name for each.",
+            ),
+        ),
+    ),
+    Chapter(
+        "Is the gradient right?",
+        (
+            Shown(
+                "graph-check",
+                "A network with a wrong backward pass may still learn, only worse: one must look. Node by node against"
+                " the truth, a mistake is found where it was made.",
+            ),
+            Shown(
+                "fd-error",
+                "Where does the truth come from? Moving each x by a small h and looking is the usual way, and a rough"
+                " one. The dotted lines are what rounding alone can do to a good implementation.",
+            ),
+            Shown(
+                "accuracy-offset",
+                "A formula may be right and its arithmetic wrong. The variance as E[x²] − E[x]² subtracts two large"
+                " numbers that are nearly the same.",
+            ),
+            Shown(
+                "vacuity",
+                "Last, a check must be able to fail. Plant mistakes, and count how many it sees: with one value in a"
+                " group, or with the sum of y as the loss, the true ∂ℓ/∂x is 0, and so is many a wrong one.",
+            ),
+        ),
+    ),
+)
+
+
+def hang(folder: Path, jobs: int = 1, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
+    """Draws the gallery and writes its page, `README.md`; tells the files.
+
+    Raises
+        InvalidInput: the folder cannot be written.
+    """
+    drawn = make(list(sheets()), folder, jobs=jobs, progress=progress)
+    return [*drawn, write(folder / "README.md", page().encode())]
+
+
+def sheets() -> Iterator[Sheet]:
+    """The drawings of the gallery, in its order."""
+    for chapter in LECTURE:
+        for shown in chapter.shown:
+            yield from (Sheet(shown.figure, Look(), 0, frame=frame) for frame in shown.frames)
+
+
+def page() -> str:
+    """The page in Markdown."""
+    parts = [OPENING]
+    for chapter in LECTURE:
+        parts.append(f"## {chapter.title}\n")
+        parts += [_entry(shown, find(shown.figure)) for shown in chapter.shown]
+    return "\n".join([*parts, CLOSING])
+
+
+def _entry(shown: Shown, plate: Plate) -> str:
+    title = plain(plate.about.title.en)
+    drawn = [(Sheet(shown.figure, Look(), 0, frame=frame).stem, frame) for frame in shown.frames]
+    images = [f"![{title}{f', step {frame}' if frame else ''}]({stem}.svg)" for stem, frame in drawn]
+    module = shown.figure.replace("-", "_")
+    frame = f"frame={shown.frames[0]}" if plate.frames else ""
+    called = f"from bncheck.figures import {module}; {module}.draw({frame})"
+    asked = f"python -m bncheck figures {shown.figure}"
+    read = f"**{title}.** {plain(plate.about.reading.en)}"
+    return "\n\n".join([_filled(shown.said), *images, _filled(read), f"`{asked}` · `{called}`"]) + "\n"
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
