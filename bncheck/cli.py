@@ -219,6 +219,18 @@ def figures(
     typer.echo(f"{len(written)} {'file' if len(written) == 1 else 'files'} in {out}")
 
 
+@app.command(short_help="Explain a bug that a diagnosis names.")
+def explain(
+    id: Annotated[str | None, typer.Argument(help="The bug's name, as a diagnosis gives it.")] = None,  # noqa: A002  # the argument's name
+    output: Annotated[Path | None, typer.Option(help="A file to write to.")] = None,
+) -> None:
+    """Explain a bug: what it computes, how it hides, and how to fix it; without a name, list them all."""
+    with _destination(output) as write:
+        from bncheck.report import explanations
+
+        write(explanations.index() if id is None else explanations.page(id))
+
+
 @app.command(short_help="Tell the versions, and which packages are installed.")
 def doctor() -> None:
     """Tell the versions, and which optional packages are installed."""
@@ -334,10 +346,8 @@ def _interrupt_again(dropped: Any) -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit status of a command line; every failure is one line on standard error."""
-    command = typer.main.get_command(app)
-    asked = next(
-        (f"bncheck {name}" for name in arguments[:1] if name in ("verify", "derive", "figures", "doctor")), "bncheck"
-    )
+    command: Any = typer.main.get_command(app)
+    asked = " ".join(["bncheck", *(name for name in arguments[:1] if name in command.commands)])
     hint = f"Try '{asked} --help'."
     try:
         with command.make_context("bncheck", list(arguments)) as context:

@@ -58,8 +58,8 @@ class Mutant:
     fix: str
     shows: frozenset[str]
     needs: frozenset[str] = frozenset()
-    forward_dials: Forward = Forward()  # noqa: RUF009  # frozen
-    backward_dials: Backward = Backward()  # noqa: RUF009  # frozen
+    forward_dials: Forward = Forward()  # noqa: RUF009
+    backward_dials: Backward = Backward()  # noqa: RUF009
     effect: str = ""
 
     def forward(self, case: Case, layer: Layer = BATCH_NORM) -> Gradients:
@@ -85,10 +85,7 @@ class Mutant:
         >>> MUTANTS["mean-path-missing"].formulas()
         ('dx = (dx̂ − x̂·mean(dx̂·x̂))/s', 'dx = (dx̂ − mean dx̂ − x̂·mean(dx̂·x̂))/s')
         """
-        mode = Mode.of(layer)
-        words = _words(mode)
-        got, right = (text.format(**words) for text in (self.got, RIGHT.get(self.right, self.right)))
-        return _written(got, mode.centred), _written(right, mode.centred)
+        return written(self.got, layer), written(self.right, layer)
 
 
 def _words(mode: Mode) -> dict[str, str]:
@@ -103,9 +100,11 @@ def _words(mode: Mode) -> dict[str, str]:
     return {**empty, **paths, "deviation": "(x − μ)", "var": "σ²"}
 
 
-def _written(formula: str, centred: bool) -> str:
-    """The formula without its brackets ⟦ ⟧, whose content stands in layers that centre only."""
-    return re.sub("⟦(.*?)⟧", r"\1" if centred else "", formula)
+def written(formula: str, layer: Layer) -> str:
+    """A formula, or the right one of that name, as a layer has it; ⟦ ⟧ holds what only layers that centre have."""
+    mode = Mode.of(layer)
+    text = RIGHT.get(formula, formula).format(**_words(mode))
+    return re.sub("⟦(.*?)⟧", r"\1" if mode.centred else "", text)
 
 
 def traits(layer: Layer, case: Case) -> frozenset[str]:
@@ -365,6 +364,25 @@ _EPS = (
     ),
     _forward("eps-missing", "eps is left out", "s", "s = √{var}", "Add eps to the variance.", spread="none"),
     _forward(
+        "eps-ignored",
+        "another eps is used than the one that was given, forward and backward",
+        "s",
+        "s = √({var} + ε′), ε′ ≠ ε",
+        "Hand the caller's eps through; write no constant in its place.",
+        eps_factor=10,
+    ),
+    Mutant(
+        "eps-outside-in-forward-only",
+        "eps is added outside the root, and the backward pass is that of eps inside",
+        "s",
+        "s = √{var} + ε, dx = (dx̂{mean}{variance})/s",
+        "Add eps to the variance; or differentiate √σ² + ε: its slope is 1/(2·√σ²), not 1/(2·s).",
+        _set("y dx dgamma"),
+        _set("batch"),
+        Forward(spread="outside"),
+        Backward(usual=True),
+    ),
+    _forward(
         "max-for-plus",
         "the variance is clamped at eps, not raised by it",
         "s",
@@ -395,10 +413,21 @@ _STATISTICS = (
         "ddof-forward",
         "the forward pass normalizes with the unbiased variance",
         "var",
-        "σ² = Σ (x − μ)²/(m − 1)",
+        "{var} = Σ {deviation}²/(m − 1)",
         "Divide by m: var(unbiased=False), ddof=0. Only the running variance is unbiased, in some frameworks.",
         "batch",
         ddof=1,
+    ),
+    Mutant(
+        "ddof-in-forward-only",
+        "the forward pass divides by the unbiased variance, and the backward pass is that of the population's",
+        "var",
+        "{var} = Σ {deviation}²/(m − 1), dx = (dx̂{mean}{variance})/s",
+        "Divide by m in the variance: var(unbiased=False), ddof=0.",
+        _set("y dx dgamma mean var new_running_var"),
+        _set("batch"),
+        Forward(ddof=1),
+        Backward(usual=True),
     ),
     _forward(
         "one-pass-variance",
@@ -543,7 +572,7 @@ _MODES = (
         "Average σ² itself, as Keras and ONNX do.",
         _set("new_running_var"),
         _set("running biased"),
-        Forward(running_ddof="other"),
+        Forward(running_ddof="unbiased"),
     ),
     Mutant(
         "running-var-biased",
@@ -553,7 +582,7 @@ _MODES = (
         "Average σ²·m/(m − 1), as torch does.",
         _set("new_running_var"),
         _set("running unbiased"),
-        Forward(running_ddof="other"),
+        Forward(running_ddof="biased"),
     ),
 )
 

@@ -8,6 +8,7 @@ implementation; what `Forward` changes comes with the backward of that other for
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from bncheck.case import X_TANGENT, Array, Case, Gradients, Layout
 from bncheck.layers import Layer
+from bncheck.radius import Radius
 from bncheck.tangents import Tangent, tangent_of
 from bncheck.trace import is_centred
 
@@ -25,7 +27,8 @@ class Forward:
 
     `axes` says what the means reduce: the layout's axes, or those with its first or last axis exchanged for one that
     is kept (swapped, swapped-last), only the first, the batch as well, or everything. `ddof` is that of the variance,
-    `one_pass` takes it as E[x²] − E[x]², `std_for_var` puts its root in its place. `spread` is what divides: inside
+    `one_pass` takes it as E[x²] − E[x]², `std_for_var` puts its root in its place, `eps_factor` scales ε.
+    `spread` is what divides: inside
     for √(σ² + ε), outside for √σ² + ε, twice for √(σ² + ε) + ε, none for √σ², larger for √max(σ², ε), square for
     σ² + ε. `statistics` are the layer's own, or those of the batch, or the running ones; `gamma_per_group` averages γ
     and β within a group. `new_weight` and `running_ddof` are those of the running statistics; `forgets` names the
@@ -36,6 +39,7 @@ class Forward:
     ddof: int = 0
     one_pass: bool = False
     std_for_var: bool = False
+    eps_factor: float = 1
     spread: str = "inside"
     statistics: str = "own"
     gamma_per_group: bool = False
@@ -53,7 +57,8 @@ class Backward:
     (σ² + ε)^(−3/2) was written. `through_statistics` has the last two paths where the statistics are constants.
     `gamma_power` is how often dx is multiplied by γ, `gamma_outside` does it after the group's sums. `count` is what
     the sums are divided by: m, or first, the size of the first axis or the number of groups; `ddof` is subtracted from
-    it. `eps_factor` scales ε. `returns` is what is handed back as dx. `dgamma_from` and `dbeta_from` are what is summed
+    it. `eps_factor` scales ε; `usual` is the backward of ε inside the root and the divisor m, whatever the forward pass
+    does, with its s. `returns` is what is handed back as dx. `dgamma_from` and `dbeta_from` are what is summed
     for them, by `reduced`. `ignores` names outputs whose upstream gradient is dropped. `one_element` is added to a
     single element of dx, relative to the largest. `still` names the stages that the second order takes for constants,
     and `second_order` scales its dx and dgamma.
@@ -70,6 +75,7 @@ class Backward:
     count: str = "own"
     ddof: int = 0
     eps_factor: float = 1
+    usual: bool = False
     returns: str = "dx"
     dgamma_from: str = "xhat"
     dbeta_from: str = "dy"
@@ -115,6 +121,9 @@ class Stages:
     case: Case
     mode: Mode
     dials: Forward
+    dy: Any
+    upstream: Mapping[str, Any]
+    state: Mapping[str, Any]
     axes: tuple[int, ...]
     count: int
     x: Any
@@ -131,11 +140,23 @@ class Stages:
     y: Any
 
 
-def forward(layer: Layer, case: Case, dials: Forward = Forward()) -> Stages:  # frozen
-    """Every stage of the forward pass."""
+def forward(
+    layer: Layer,
+    case: Case,
+    dials: Forward = Forward(),
+    lifted: Callable[[Array], Any] = lambda array: array,
+) -> Stages:
+    """Every stage of the forward pass; `lifted` makes other numbers of its arrays, midpoint-radius ones for example."""
     mode = Mode.of(layer)
     axes = reduced_axes(case.layout, dials.axes)
-    x, gamma, beta = _inputs(case, mode, dials)
+    x, gamma, beta = _inputs(case, mode, dials, lifted)
+
+    def constant(array: Array) -> Any:
+        return Tangent(lifted(array)) if mode.tangents else lifted(array)
+
+    dy = constant(case.dy)
+    upstream = {name: constant(array) for name, array in case.broadcast_upstream().items() if name != "y"}
+    state = {name: constant(case.layout.broadcastable(array)) for name, array in case.state.items()}
     count = math.prod(case.x.shape[k] for k in axes)
     batch = {"own": mode.batch, "batch": True, "running": False}[dials.statistics]
     with np.errstate(all="ignore"):
@@ -145,52 +166,71 @@ def forward(layer: Layer, case: Case, dials: Forward = Forward()) -> Stages:  # 
             var = _mean(x * x, axes) - mean * mean if dials.one_pass else _mean(centred * centred, axes)
             var = _still(var * (count / max(count - dials.ddof, 1)), "var" in dials.forgets)
         else:
-            mean, var = (case.layout.broadcastable(case.state[name]) for name in ("running_mean", "running_var"))
+            mean, var = state["running_mean"], state["running_var"]
             centred = x - mean
         var, chain = (_sqrt(var), 0.5 / _sqrt(var)) if dials.std_for_var else (var, 1.0)
-        std, slope = _spread(var, case.eps, dials.spread)
+        std, slope = _spread(var, case.eps * dials.eps_factor, dials.spread)
         inv_std = 1 / std
         xhat = centred * inv_std
         y = gamma * xhat + beta
     return Stages(
-        case, mode, dials, axes, count, x, gamma, beta, mean, var, centred, std, slope, chain, inv_std, xhat, y
+        case,
+        mode,
+        dials,
+        dy,
+        upstream,
+        state,
+        axes,
+        count,
+        x,
+        gamma,
+        beta,
+        mean,
+        var,
+        centred,
+        std,
+        slope,
+        chain,
+        inv_std,
+        xhat,
+        y,
     )
 
 
-def returned(layer: Layer, stages: Stages) -> dict[str, Array]:
+def returned(layer: Layer, stages: Stages) -> dict[str, Any]:
     """What the caller of the forward pass gets, by name: y, the statistics, the running ones after the step."""
-    case, mode, dials = stages.case, stages.mode, stages.dials
+    case = stages.case
     named: dict[str, Any] = {"mean": stages.mean, "var": stages.var, "y": stages.y}
-    if mode.running and mode.batch:
-        settings = {**layer.settings, **case.settings}
-        weight = settings["new_weight"]
-        weight = {"own": weight, "inverted": 1 - weight, "one": 1.0, "zero": 0.0}[dials.new_weight]
-        ddof = settings["ddof"] if dials.running_ddof == "own" else 1 - settings["ddof"]
-        new_mean, old = stages.mean, {n: case.layout.broadcastable(a) for n, a in case.state.items()}
-        if dials.statistics == "running":
-            new_mean = _mean(case.x, stages.axes)
+    if stages.mode.running and stages.mode.batch:
         with np.errstate(all="ignore"):
-            batch_var = stages.var
-            if dials.statistics == "running":
-                batch_var = _mean((case.x - new_mean) ** 2, stages.axes)
-            stored = batch_var * (stages.count / max(stages.count - ddof, 1))
-            named["new_running_mean"] = old["running_mean"] + weight * (new_mean - old["running_mean"])
-            named["new_running_var"] = old["running_var"] + weight * (stored - old["running_var"])
-    found = {}
-    for name in layer.returned(named):
-        value = named[name]
-        if name == "y":
-            found[name] = np.broadcast_to(_tangent(value, case) if mode.tangents else value, case.x.shape)
-        else:
-            found[name] = _in_shape(np.asarray(value), case.shape_of(name))
-    return found
+            named |= _after_the_step({**layer.settings, **case.settings}, stages)
+    found = {name: named[name] for name in layer.returned(named)}
+    if stages.mode.tangents:
+        found = {name: _tangent(value) for name, value in found.items()}
+    return {name: _in_shape(value, case.shape_of(name)) for name, value in found.items()}
+
+
+def _after_the_step(settings: Mapping[str, float], stages: Stages) -> dict[str, Any]:
+    dials, weight, ddof = stages.dials, settings["new_weight"], settings["ddof"]
+    weight = {"own": weight, "inverted": 1 - weight, "one": 1.0, "zero": 0.0}[dials.new_weight]
+    ddof = {"own": ddof, "biased": 0, "unbiased": 1}[dials.running_ddof]
+    mean, var = stages.mean, stages.var
+    if dials.statistics == "running":  # normalized with these, it still averages those of the batch
+        mean = _mean(stages.x, stages.axes)
+        var = _mean((stages.x - mean) ** 2, stages.axes)
+    stored = var * (stages.count / max(stages.count - ddof, 1))
+    old_mean, old_var = stages.state["running_mean"], stages.state["running_var"]
+    return {
+        "new_running_mean": old_mean + weight * (mean - old_mean),
+        "new_running_var": old_var + weight * (stored - old_var),
+    }
 
 
 def vjp(
     layer: Layer,
     case: Case,
-    forward_dials: Forward = Forward(),  # frozen
-    backward_dials: Backward = Backward(),  # frozen
+    forward_dials: Forward = Forward(),
+    backward_dials: Backward = Backward(),
     stages: Stages | None = None,
 ) -> Gradients:
     """All that the layer returns and every gradient, with these dials; `stages` are those of a forward already run."""
@@ -202,55 +242,49 @@ def vjp(
         return {**values, **backward(stages, backward_dials)}
 
 
-def backward(stages: Stages, dials: Backward = Backward()) -> dict[str, Array]:  # frozen
+def backward(stages: Stages, dials: Backward = Backward()) -> dict[str, Any]:
     """Every gradient, from what the forward pass left."""
-    case, mode = stages.case, stages.mode
+    case = stages.case
     stages = _with_other_eps(stages, dials.eps_factor)
-    dx = _dx(stages, dials)
     dgamma, dbeta = _of_parameters(stages, dials)
-    found: dict[str, Any] = {"dx": dx, "dgamma": dgamma, "dbeta": dbeta}
-    if mode.tangents:
+    found: dict[str, Any] = {"dx": _dx(stages, dials), "dgamma": dgamma, "dbeta": dbeta}
+    if stages.mode.tangents:
         found = {tangent_of(name): _value(gradient) for name, gradient in found.items()} | {
-            name: dials.second_order * _tangent(gradient, case) for name, gradient in found.items()
+            name: dials.second_order * _tangent(gradient) for name, gradient in found.items()
         }
-    arrays = {name: np.asarray(found[name], case.dtype) for name in case.gradient_names}
-    arrays = {name: _in_shape(a, case.shape_of(name)) for name, a in arrays.items()}
+    found = {name: _in_shape(found[name], case.shape_of(name)) for name in case.gradient_names}
     if dials.one_element:
-        name = tangent_of("dx") if mode.tangents else "dx"
-        arrays[name] = moved = np.array(arrays[name])
-        moved[(0,) * moved.ndim] += dials.one_element * max(abs(moved.min()), abs(moved.max()))
-    return arrays
+        name = tangent_of("dx") if stages.mode.tangents else "dx"
+        found[name] = _with_one_element(found[name], dials.one_element)
+    return found
 
 
-def paths(stages: Stages, dials: Backward = Backward()) -> tuple[Any, Any, Any]:  # frozen
+def paths(stages: Stages, dials: Backward = Backward()) -> tuple[Any, Any, Any]:
     """The three ways by which x reaches the loss: directly, through the mean, through the variance.
 
     Math
         dx̂/s;  dμ/m, dμ = ∂ℓ/∂μ − Σ dx̂/s;  dσ²·2(x − μ)/m, dσ² = ∂ℓ/∂σ² − Σ dx̂·(x − μ)/(2 s³)
     """
-    case, axes = stages.case, stages.axes
-    still = dials.still
+    axes, still = stages.axes, dials.still
     gamma = _still(stages.gamma, "gamma" in still)
     inv_std, xhat = _still(stages.inv_std, "inv_std" in still), _still(stages.xhat, "xhat" in still)
-    dxhat: Any = case.dy
+    dxhat: Any = stages.dy
     for _ in range(0 if dials.gamma_outside else dials.gamma_power):
         dxhat = dxhat * gamma
     direct = dxhat * inv_std
-    nothing = np.zeros((), case.dtype)
     through = stages.dials.statistics == "batch" or (stages.mode.batch and stages.dials.statistics == "own")
     if not (through or dials.through_statistics):
-        mean_path = variance_path = nothing
+        mean_path = variance_path = 0
     else:
         count = _divisor(stages, dials.count) - dials.ddof
         count = max(count, 1)
-        arriving = {n: a for n, a in case.broadcast_upstream().items() if n not in dials.ignores}
+        arriving = {name: a for name, a in stages.upstream.items() if name not in dials.ignores}
         summed = direct if dials.own_sample else _still(_sum(direct, axes), "sums" in still)
-        mean_path = -summed / count if stages.mode.centred else nothing
+        mean_path = -summed / count if stages.mode.centred else 0
         product = _still(_sum(dxhat * xhat, axes), "sums" in still)
-        gain = 2 * stages.slope * stages.std * stages.chain * _exponent(stages, dials.exponent)
-        # a bessel-corrected variance is a larger sum of squares: its slope is larger, too
         own = stages.count / max(stages.count - stages.dials.ddof, 1)
-        variance_path = -inv_std * xhat * (product / count) * (gain if own == 1 else gain * own)
+        gain = 1 if dials.usual else 2 * stages.slope * stages.std * stages.chain * own
+        variance_path = -inv_std * xhat * (product / count) * (gain * _exponent(stages, dials.exponent))
         if "mean" in arriving:
             mean_path = mean_path + arriving["mean"] / count
         if "var" in arriving:
@@ -260,35 +294,33 @@ def paths(stages: Stages, dials: Backward = Backward()) -> tuple[Any, Any, Any]:
 
 def _dx(stages: Stages, dials: Backward) -> Any:
     if dials.returns != "dx":
-        return stages.case.dy * (stages.gamma if dials.returns == "dxhat" else 1)
+        return stages.dy * (stages.gamma if dials.returns == "dxhat" else 1)
     direct, mean_path, variance_path = paths(stages, dials)
     dx = dials.direct * direct + dials.mean_path * mean_path + dials.variance_path * variance_path
     return dx * stages.gamma if dials.gamma_outside else dx
 
 
 def _of_parameters(stages: Stages, dials: Backward) -> tuple[Any, Any]:
-    case = stages.case
+    layout = stages.case.layout
     factors = {"xhat": stages.xhat, "x": stages.x, "centred": stages.centred, "y": stages.y}
-    dgamma = _reduced(case.dy * factors[dials.dgamma_from], case.layout, dials.reduced)
-    dbeta = _reduced(case.dy if dials.dbeta_from == "dy" else stages.y, case.layout, dials.reduced)
+    products = stages.dy * factors[dials.dgamma_from], stages.dy if dials.dbeta_from == "dy" else stages.y
     if stages.dials.gamma_per_group:
-        inside = tuple(case.layout.affine.index(a) for a in case.layout.affine if a in case.layout.reduced)
-        dgamma, dbeta = (_spread_out(_mean(d, inside), d) for d in (dgamma, dbeta))
+        inside = tuple(k for k in layout.affine_axes if k in layout.reduced_axes)
+        products = tuple(_mean(product, inside) + 0 * product for product in products)
+    dgamma, dbeta = (_reduced(product, layout, dials.reduced) for product in products)
     return dgamma, dbeta
-
-
-def _spread_out(value: Any, like: Any) -> Any:
-    return value + 0 * like
 
 
 def _reduced(products: Any, layout: Layout, how: str) -> Any:
     if how == "none":
         return products
-    axes = layout.shared_axes
-    total = _over(products, lambda a: np.sum(a, axis=None if how == "all" else axes))
-    if how == "mean":
-        return total / math.prod(_value(products).shape[k] for k in axes)
-    return total
+    axes = tuple(range(len(layout.axes))) if how == "all" else layout.shared_axes
+    total = _over(products, lambda a: _dropped(a.sum(axis=axes, keepdims=True), axes))
+    return total / math.prod(_value(products).shape[k] for k in axes) if how == "mean" else total
+
+
+def _dropped(a: Any, axes: tuple[int, ...]) -> Any:
+    return a.reshape([size for k, size in enumerate(a.shape) if k not in axes])
 
 
 def _divisor(stages: Stages, how: str) -> int:
@@ -330,7 +362,7 @@ def _exponent(stages: Stages, how: str) -> Any:
 def _with_other_eps(stages: Stages, factor: float) -> Stages:
     if factor == 1:
         return stages
-    std, slope = _spread(stages.var, stages.case.eps * factor, stages.dials.spread)
+    std, slope = _spread(stages.var, stages.case.eps * stages.dials.eps_factor * factor, stages.dials.spread)
     inv_std = 1 / std
     return replace(stages, std=std, slope=slope, inv_std=inv_std, xhat=stages.centred * inv_std)
 
@@ -340,24 +372,26 @@ def _spread(var: Any, eps: float, how: str) -> tuple[Any, Any]:
     if how == "square":
         return var + eps, 1.0
     if how == "larger":
-        above = np.asarray(_value(var) > eps).astype(_value(var).dtype)
+        value = _value(var)
+        number = value.midpoint if isinstance(value, Radius) else value
+        above = np.asarray(number > eps).astype(number.dtype)
         root = _sqrt(above * var + (1 - above) * eps)
         return root, above / (2 * root)
     root = _sqrt(var + eps) if how in ("inside", "twice") else _sqrt(var)
     return root + eps if how in ("outside", "twice") else root, 0.5 / root
 
 
-def _inputs(case: Case, mode: Mode, dials: Forward) -> tuple[Any, Any, Any]:
-    given = case.broadcast_parameters()
+def _inputs(case: Case, mode: Mode, dials: Forward, lifted: Callable[[Array], Any]) -> tuple[Any, Any, Any]:
+    given = {name: lifted(array) for name, array in case.broadcast_parameters().items()}
     if dials.gamma_per_group:
         inside = tuple(k for k in case.layout.affine_axes if k in case.layout.reduced_axes)
-        given = {n: a if a.ndim == 0 or n == X_TANGENT else _mean(a, inside) for n, a in given.items()}
+        given = {n: a if n == X_TANGENT else _mean(a, inside) for n, a in given.items()}
     gamma, beta = (given.get(name, one) for name, one in (("gamma", 1), ("beta", 0)))
     if not mode.tangents:
-        return case.x, gamma, beta
-    tangent = given.get(tangent_of("gamma"))
-    pushed = Tangent(gamma, None if "gamma" in dials.forgets else tangent)
-    return Tangent(case.x, given.get(X_TANGENT)), pushed, Tangent(beta, given.get(tangent_of("beta")))
+        return lifted(case.x), gamma, beta
+    tangent = None if "gamma" in dials.forgets else given.get(tangent_of("gamma"))
+    bias = Tangent(beta, given.get(tangent_of("beta")))
+    return Tangent(lifted(case.x), given.get(X_TANGENT)), Tangent(gamma, tangent), bias
 
 
 def _over(a: Any, operation: Any) -> Any:
@@ -368,11 +402,11 @@ def _over(a: Any, operation: Any) -> Any:
 
 
 def _mean(a: Any, axes: tuple[int, ...]) -> Any:
-    return _over(a, lambda array: np.mean(array, axis=axes, keepdims=True))
+    return _over(a, lambda one: one.mean(axes) if isinstance(one, Radius) else np.mean(one, axis=axes, keepdims=True))
 
 
 def _sum(a: Any, axes: tuple[int, ...]) -> Any:
-    return _over(a, lambda array: np.sum(array, axis=axes, keepdims=True))
+    return _over(a, lambda one: one.sum(axis=axes, keepdims=True))
 
 
 def _sqrt(a: Any) -> Any:
@@ -390,11 +424,19 @@ def _value(a: Any) -> Any:
     return a.value if isinstance(a, Tangent) else a
 
 
-def _tangent(a: Any, case: Case) -> Any:
-    tangent = a.tangent if isinstance(a, Tangent) else None
-    return np.zeros(np.shape(_value(a)), case.dtype) if tangent is None else tangent
+def _tangent(a: Tangent) -> Any:
+    if a.tangent is not None:
+        return a.tangent
+    return 0 * a.value if isinstance(a.value, Radius) else np.zeros_like(a.value)
 
 
-def _in_shape(value: Array, shape: tuple[int, ...]) -> Array:
+def _in_shape(value: Any, shape: tuple[int, ...]) -> Any:
     """The array in the shape in which it is stored, where it has that many elements; else as it is, which is wrong."""
-    return value.reshape(shape) if value.size == math.prod(shape) else value
+    return value.reshape(shape) if math.prod(value.shape) == math.prod(shape) else value
+
+
+def _with_one_element(value: Any, relative: float) -> Any:
+    number = value.midpoint if isinstance(value, Radius) else value
+    moved = np.array(number)
+    moved[(0,) * moved.ndim] += relative * max(abs(moved.min()), abs(moved.max()))
+    return replace(value, midpoint=moved) if isinstance(value, Radius) else moved

@@ -15,7 +15,7 @@ ROOT = Path(bncheck.__file__).parent
 FIGURES = [f"figures.{name.replace('-', '_')}" for name in names()]
 
 FLOORS = [
-    ["errors", "formats"],
+    ["errors", "formats", "pages"],
     ["case"],
     ["definitions"],
     ["tangents"],
@@ -42,12 +42,12 @@ FLOORS = [
     ["suspects.targets"],
     ["compare", "mutants"],
     ["evaluation"],
-    ["checks", "bench"],
+    ["checks", "bench", "diagnose"],
     ["processes"],
     ["verify"],
     ["report", "report.writer", "report.text"],
     ["report.notations"],
-    ["report.formulas", "report.json", "report.junit"],
+    ["report.formulas", "report.json", "report.junit", "report.explanations"],
     ["figures.studio", "figures.studio.fonts"],
     ["figures.studio.look"],
     ["figures.studio.page"],
