@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from bncheck.case import Array, Case, Layout
-from bncheck.formats import DTYPES
 from bncheck.suspects.families import NumPy, Pull
 from bncheck.suspects.roles import (
     BACKWARD,
@@ -85,7 +84,7 @@ class Style:
 
     words = ""
     family = ""  # whose arrays it takes, where that is known beforehand
-    dtypes: tuple[str, ...] = tuple(DTYPES)  # those in which it may be tried
+    dtypes: tuple[str, ...] = ("float64", "float32", "float16")  # NumPy's own, in which it may be tried
     as_in_case = False  # whether it wants its arrays in the shapes of a case
 
     @property
