@@ -29,6 +29,9 @@ from bncheck.suspects.calls import TRIAL_EPS, Target
 from bncheck.suspects.sandbox import MEMORY_LIMIT, TIME_LIMIT
 from bncheck.suspects.targets import Address, open_target
 
+PLAIN = tuple(name for name, layer in LAYERS.items() if layer.is_plain)
+"""The layers that a target may be."""
+
 ASKED = ("float64", "float32", "float16")
 """The dtypes in which a target is asked where it takes them."""
 
@@ -79,7 +82,7 @@ class TargetReport:
         return self.verdict is Verdict.CORRECT
 
     def __str__(self) -> str:
-        from bncheck.report import targets
+        from bncheck.report import targets  # the one step back: a report that is printed is formatted
 
         return targets.one(self)
 
@@ -352,12 +355,12 @@ def check_target(
             for target in targets:
                 known = LAYERS[target.layer]
                 one = None if case is None else case.build(known)
-                again = command(target.name.partition(":")[2])
-                reports.append(examine(target, known, dtypes=dtypes, seed=seed, only=one, reproduce=again))
+                name = target.name.partition(":")[2]
+                report = examine(target, known, dtypes=dtypes, seed=seed, only=one, reproduce=command(name))
+                reports.append(replace(report, target=f"{place}:{name}" if name else text))
             return tuple(reports)
     except (TargetFailed, MissingPackage) as failure:
-        title = Address.parse(text).title
-        return (TargetReport(title, layer or "", "", Verdict.CRASHED, reproduce=command(""), detail=str(failure)),)
+        return (TargetReport(text, layer or "", "", Verdict.CRASHED, reproduce=command(""), detail=str(failure)),)
 
 
 def examine_all(
@@ -375,6 +378,11 @@ def examine_all(
     Raises
         InvalidInput: an option or an address is none; or the only one has nothing in it that could be called.
     """
+    if options.get("layer") is not None and options["layer"] not in PLAIN:
+        raise InvalidInput.unknown("layer", options["layer"], PLAIN)
+    for name in options.get("dtypes", ()):
+        if name not in ASKED:
+            raise InvalidInput.unknown("dtype", name, ASKED)
     for text in targets:
         Address.parse(text)
     reports: list[TargetReport] = []
@@ -392,4 +400,4 @@ def _checked(text: str, alone: bool, options: Mapping[str, Any]) -> tuple[Target
     except InvalidInput as refusal:
         if alone:
             raise
-        return (TargetReport(Address.parse(text).title, "", "", Verdict.INCONCLUSIVE, detail=str(refusal)),)
+        return (TargetReport(text, "", "", Verdict.INCONCLUSIVE, detail=str(refusal)),)

@@ -1,0 +1,221 @@
+"""Reports on targets for people: one screen for one, a row each for several, within 80 columns."""
+
+from __future__ import annotations
+
+import html as markup
+import io
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from bncheck.compare import Verdict
+from bncheck.diagnose import UNKNOWN, Diagnosis
+from bncheck.examination import Examination, Finding, TargetReport
+from bncheck.report.text import COLOURS, WIDTH, columns, plain
+
+_HEADING = 14
+_ROOM = WIDTH - 2 - _HEADING
+_MOST_BUGS = 3  # more would not fit on the screen; JSON has them all
+
+_GLOSSARY = "dx̂ = γ·dy,  x̂ = (x − μ)/s,  s = √(σ² + ε),  d the gradient of the loss, m values per mean"
+
+_MEANING = {
+    Verdict.UNSTABLE: "the formula is right, its rounding is not: the error shrinks as the precision grows",
+    Verdict.INCONCLUSIVE: "nothing could be concluded",
+    Verdict.VACUOUS: "no bug could have shown on these cases",
+}
+
+
+def text(found: Examination, *, colour: bool = False) -> str:
+    """One screen for one target; for several a row each, and a summary."""
+    if len(found.reports) == 1:
+        return one(found.reports[0], colour=colour)
+    return _printed(_table(found), colour)
+
+
+def one(report: TargetReport, *, colour: bool = False) -> str:
+    """One target: what it is, what is wrong with it, how to fix that, and how to see it again."""
+    return _printed(_screen(report), colour)
+
+
+def finding(report: TargetReport) -> str:
+    """What is amiss in a few words: the bugs by their names, or why there is no answer."""
+    return ", ".join(bug.id for bug in report.diagnosis) or plain(report.detail)
+
+
+def html(shown: str) -> str:
+    """A text report for a notebook."""
+    return f"<pre>{markup.escape(shown)}</pre>"
+
+
+def _printed(lines: Iterable[Text], colour: bool) -> str:
+    stream = io.StringIO()
+    console = Console(
+        file=stream, force_terminal=colour, color_system="standard" if colour else None, no_color=not colour
+    )
+    for line in lines:
+        console.print(line, soft_wrap=True)
+    return stream.getvalue()
+
+
+def _screen(report: TargetReport) -> Iterator[Text]:
+    verdict = report.verdict
+    yield Text.assemble(_shortened(report.target, WIDTH - 2 - len(verdict)), ": ", (verdict.value, COLOURS[verdict]))
+    if report.recognised_as:
+        yield from _entry("recognised as", report.recognised_as)
+    for told in _answers(report):
+        yield from _entry("answer", told)
+    if report.detail:
+        yield from _entry("reason", report.detail)
+    if verdict in _MEANING and not report.detail:
+        yield from _entry(verdict.value, _MEANING[verdict])
+    if report.gradients:
+        yield Text()
+        yield from _gradients(report.gradients)
+    for bug in report.diagnosis[:_MOST_BUGS]:
+        yield Text()
+        yield from _bug(bug)
+    if len(report.diagnosis) > _MOST_BUGS:
+        others = ", ".join(bug.id for bug in report.diagnosis[_MOST_BUGS:])
+        yield from _entry("and also", others)
+    if any(bug.formula_got or bug.formula_expected for bug in report.diagnosis):
+        yield from _entry("where", _GLOSSARY)
+    yield Text()
+    for heading, words in conventions(report.observations).items():
+        yield from _entry(heading, words)
+    if report.reproduce:
+        yield Text.assemble("  ", (f"{'reproduce':<{_HEADING}}", "dim"), report.reproduce)
+
+
+def _answers(report: TargetReport) -> Iterator[str]:
+    """The two answers in words, where they are not both a plain yes."""
+    conforms, consistent = report.conforms, report.consistent
+    forward = report.gradients.get("y")
+    if consistent is not None and forward is not None:
+        own = {Verdict.CORRECT: "is the gradient of its own forward"}.get(
+            consistent, "is not the gradient of its own forward" if consistent.failed else "may be that of its forward"
+        )
+        layer = "is the layer" if forward.conforms is Verdict.CORRECT else "is not the layer of the definition"
+        if forward.conforms is Verdict.UNSTABLE:
+            layer = "is the layer, but for its rounding"
+        joined = "and" if (consistent is Verdict.CORRECT) == (forward.conforms is Verdict.CORRECT) else "but"
+        yield f"its backward {own}, {joined} its forward {layer}"
+    elif conforms is not None and set(report.gradients) & {"y"} and not report.gradients.keys() - {"y"}:
+        yield "a forward alone: nothing is said about gradients"
+
+
+def _gradients(found: Mapping[str, Finding]) -> Iterator[Text]:
+    width = max(len("gradient"), *map(len, found))
+    yield Text(
+        f"  {'gradient':<{width}}  {'conforms':<12}  {'consistent':<10}  {'worst element':>13}  {'got':>10}  {'expected':>10}"[
+            :WIDTH
+        ],
+        "dim",
+    )
+    for name, finding in found.items():
+        worst = finding.worst
+        index = f"[{', '.join(map(str, worst.index))}]"
+        conforms = finding.conforms or "-"
+        consistent = finding.consistent or "-"
+        yield Text.assemble(
+            f"  {name:<{width}}  ",
+            (f"{conforms:<12}", COLOURS.get(finding.conforms, "")),  # type: ignore[arg-type]
+            "  ",
+            (f"{consistent:<10}", COLOURS.get(finding.consistent, "")),  # type: ignore[arg-type]
+            f"  {index:>13}  {worst.got:>10.4g}  {worst.expected:>10.4g}",
+        )
+    first = next((finding for finding in found.values() if finding.verdict.failed), None)
+    if first is not None:
+        worst = first.worst
+        off = f"off by {worst.error:.2g} where rounding allows {worst.tolerance:.2g}"
+        yield from _entry("", f"{off}; {first.dtype}, {first.layout}, case {first.case}")
+
+
+def _bug(bug: Diagnosis) -> Iterator[Text]:
+    yield Text.assemble("  ", (bug.id, "bold"), f" in {bug.gradient}")
+    yield from _entry("what", bug.explanation)
+    if bug.formula_got:
+        yield from _entry("computed", bug.formula_got)
+    if bug.formula_expected:
+        yield from _entry("right", bug.formula_expected)
+    yield from _entry("fix", bug.fix)
+    if bug.id != UNKNOWN:
+        yield from _entry("more", f"python -m bncheck explain {bug.id}")
+
+
+def conventions(observed: Mapping[str, Any]) -> dict[str, str]:
+    """A target's conventions and habits in words, under two headings.
+
+    >>> conventions({"eps": 1e-6, "eps_place": "inside the root", "statistics": "per activation"})
+    {'conventions': 'statistics per activation; eps 1e-06, inside the root'}
+    """
+    said = {name: value for name, value in observed.items() if value not in (None, "unknown", [], {}, "none")}
+    parts = [f"statistics {said['statistics']}"] if "statistics" in said else []
+    if "eps" in said:
+        eps = said["eps"] if isinstance(said["eps"], str) else f"{said['eps']:g}"
+        parts.append(", ".join([f"eps {eps}", *([said["eps_place"]] if "eps_place" in said else [])]))
+    elif "eps_place" in said:
+        parts.append(f"eps {said['eps_place']}")
+    if "variance" in said:
+        parts.append(f"{said['variance']} variance")
+    if "new_weight" in said:
+        momentum = f" (momentum is the {said['momentum']})" if "momentum" in said else ""
+        divisor = f", of the {said['running_variance']} variance" if "running_variance" in said else ""
+        parts.append(f"running statistics take {said['new_weight']:g} of the new batch{momentum}{divisor}")
+    if "evaluation" in said:
+        parts.append(f"evaluation uses the {said['evaluation']}")
+    habits = [
+        words.format(", ".join(said[name]) if isinstance(said.get(name), list | dict) else "")
+        for name, words in _HABITS.items()
+        if (said.get(name) is False if name in _GOOD else name in said)
+    ]
+    told = {"conventions": "; ".join(parts), "habits": "; ".join(habits)}
+    return {heading: words for heading, words in told.items() if words}
+
+
+_HABITS = {
+    "mutates": "writes to {}",
+    "repeatable": "answers differently each time",
+    "interleaved": "forgets its cache when another forward comes between",
+    "missing": "does not answer {}",
+    "surroundings": "changes {} for everybody",
+    "dtype_changed": "answers another dtype for {}",
+}
+_GOOD = ("repeatable", "interleaved")
+
+
+def _table(found: Examination) -> Iterator[Text]:
+    """A row for each target, in the order in which they were given, and how many there are of each verdict."""
+    reports = found.reports
+    target = min(36, max((columns(report.target) for report in reports), default=6))
+    layer = max((len(report.layer) for report in reports), default=5)
+    yield Text(f"{'target':<{target}}  {'layer':<{layer}}  {'verdict':<12}  finding", "dim")
+    room = WIDTH - target - layer - 18
+    for report in reports:
+        verdict = (f"{report.verdict.value:<12}", COLOURS[report.verdict])
+        told = finding(report)
+        told = told if len(told) <= room else f"{told[: room - 1]}…"
+        shown = _shortened(report.target, target)
+        gap = " " * (target - columns(shown))
+        yield Text.assemble(f"{shown}{gap}  {report.layer:<{layer}}  ", verdict, f"  {told}")
+    counts = Counter(report.verdict for report in reports)
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    yield Text()
+    yield Text(f"{len(reports)} targets: {told}")
+    yield Text.assemble("verdict: ", (found.verdict.value, COLOURS[found.verdict]))
+
+
+def _shortened(target: str, room: int) -> str:
+    """The end of an address, which tells more than its beginning."""
+    shown = plain(target)
+    return shown if len(shown) <= room else f"…{shown[1 - room :]}"
+
+
+def _entry(heading: str, words: str) -> Iterator[Text]:
+    first, *others = textwrap.wrap(plain(words), _ROOM, break_on_hyphens=False) or [""]
+    yield Text.assemble("  ", (f"{heading:<{_HEADING}}", "dim"), first)
+    yield from (Text(" " * (2 + _HEADING) + line) for line in others)
