@@ -16,7 +16,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from glob import glob
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -231,7 +230,10 @@ def _expanded(targets: list[str]) -> list[str]:
     """The targets, with patterns that the shell left alone replaced by the files that match, in order."""
     found: list[str] = []
     for target in targets:
-        matching = sorted(glob(target, recursive=True)) if any(c in target for c in "*?[") else [target]
+        pattern = Path(target)
+        matching = [target]
+        if any(character in pattern.name for character in "*?["):
+            matching = sorted(str(path) for path in pattern.parent.glob(pattern.name))
         if not matching:
             raise InvalidInput("target", target, "a pattern that some file matches", "Is the folder the right one?")
         found += matching

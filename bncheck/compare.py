@@ -80,15 +80,15 @@ def tolerance(layer: Layer, case: Case, rounds_once: Collection[str] = ()) -> di
     """
     stored, wide = Format.of(case.dtype), Format.of(working(case.dtype))
     if stored == wide or not rounds_once:
-        return _radii(layer, case, stored)
-    careful = {name: radius.rounded_to(stored) for name, radius in _radii(layer, case, wide).items()}
+        return tolerance_in(layer, case, stored)
+    careful = {name: radius.rounded_to(stored) for name, radius in tolerance_in(layer, case, wide).items()}
     if set(careful) <= set(rounds_once):
         return careful
-    return {n: careful[n] if n in rounds_once else radius for n, radius in _radii(layer, case, stored).items()}
+    return {n: careful[n] if n in rounds_once else radius for n, radius in tolerance_in(layer, case, stored).items()}
 
 
-def _radii(layer: Layer, case: Case, fmt: Format) -> dict[str, Radius]:
-    """What the layer answers, in the case's shapes."""
+def tolerance_in(layer: Layer, case: Case, fmt: Format) -> dict[str, Radius]:
+    """What the layer answers where every operation rounds to one format, in the case's shapes."""
     known = enclosed(layer, case, fmt)
     answered = (*layer.returned(known), *case.gradient_names)
     return {name: known[name].reshape(case.shape_of(name)) for name in answered}
@@ -109,7 +109,7 @@ def enclosed(layer: Layer, case: Case, fmt: Format, **instead: Any) -> dict[str,
 
 def computed_truth(layer: Layer, case: Case) -> dict[str, Enclosure]:
     """The truth at NumPy's speed: the closed form in float64, as wide as its tolerance."""
-    return truth_of(_radii(layer, case, Format.of(np.float64)))
+    return truth_of(tolerance_in(layer, case, Format.of(np.float64)))
 
 
 def truth_of(known: Mapping[str, Radius]) -> dict[str, Enclosure]:

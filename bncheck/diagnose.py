@@ -18,10 +18,11 @@ import numpy as np
 
 from bncheck import staged
 from bncheck.case import Array, Case, Gradients, Layout
-from bncheck.compare import Vjp, tolerance
+from bncheck.compare import Vjp, tolerance_in
+from bncheck.formats import Format
 from bncheck.layers import Layer
 from bncheck.mutants import MUTANTS, RIGHT, Mutant, mutants_for, written
-from bncheck.radius import Format, Radius
+from bncheck.radius import Radius
 from bncheck.recipes import completed
 from bncheck.staged import Backward, Forward, Mode, Stages
 from bncheck.tangents import tangent_of
@@ -150,7 +151,7 @@ class _Trial:
     @cached_property
     def right(self) -> dict[str, Radius]:
         """The layer's own answer."""
-        return tolerance(self.layer, self.case, self.dtype)
+        return tolerance_in(self.layer, self.case, self.format)
 
     def failing(self) -> tuple[str, ...]:
         """The returned names that are not within the tolerance of the layer's own answer."""

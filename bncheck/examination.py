@@ -7,24 +7,27 @@ samples, on one far from zero. Its own conventions are observations; what is lef
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, overload
 
-from bncheck import __version__
+import numpy as np
+
+from bncheck import __version__, checks
 from bncheck.case import Case, Layout
-from bncheck.checks import Check, check
+from bncheck.checks import Check
 from bncheck.compare import Comparison, Verdict, Vjp
 from bncheck.diagnose import Diagnosis, diagnose, probes
 from bncheck.errors import BncheckError, InvalidInput, MissingPackage, TargetFailed
-from bncheck.layers import LAYERS, Layer
+from bncheck.layers import LAYERS, Layer, find_layer
 from bncheck.modes import modes
 from bncheck.mutants import MUTANTS
 from bncheck.oracles.finite_difference import Forward
 from bncheck.processes import mapped
 from bncheck.recipes import Recipe
+from bncheck.strategies import sampled
 from bncheck.suspects.calls import TRIAL_EPS, Target
 from bncheck.suspects.sandbox import MEMORY_LIMIT, TIME_LIMIT
 from bncheck.suspects.targets import Address, open_target
@@ -143,8 +146,8 @@ class Given:
         return {}
 
     def adapted(self, case: Case) -> Case:
-        """The case as it is."""
-        return case
+        """The case, with the eps that the function keeps to."""
+        return replace(case, eps=self.eps or case.eps)
 
     def forward_of(self, case: Case) -> Forward | None:
         """Its forward, where there is one."""
@@ -160,12 +163,12 @@ def examine(
     *,
     dtypes: Sequence[str] = (),
     seed: int = 0,
-    only: Case | None = None,
+    cases: Sequence[Case] = (),
     reproduce: str = "",
 ) -> TargetReport:
     """Asks one target, and says what is right and what is wrong with it.
 
-    `dtypes` restricts those in which it is asked, `only` is one case instead of all.
+    `dtypes` restricts those in which it is asked; `cases` are asked instead of the usual ones.
 
     >>> from bncheck.mutants import MUTANTS
     >>> layer = LAYERS["batch_norm"]
@@ -189,11 +192,13 @@ def examine(
     if not spoken:
         told = f"It takes {', '.join(subject.dtypes) or 'no dtype that bncheck knows'}."
         return replace(report, verdict=Verdict.INCONCLUSIVE, detail=told)
-    outcomes, detail = _asked(subject, layer, spoken, seed, only)
+    outcomes, detail = _asked(
+        subject, layer, _cases(subject, layer, spoken, seed) if not cases else [(c, True) for c in cases]
+    )
     bugs = list(_habits(subject, layer, spoken))
     if not detail:
         bugs += _diagnosed(subject, layer, seed, outcomes)
-        if isinstance(subject, Target) and only is None:
+        if isinstance(subject, Target) and not cases:
             others, more = modes(subject, spoken, seed)
             outcomes, bugs = [*outcomes, *others], [*bugs, *more]
     findings = _findings(outcomes)
@@ -216,15 +221,13 @@ _ENTANGLED = "Its backward answers for the latest forward, whatever cache it is 
 Outcome = tuple[Case, Check]
 
 
-def _asked(
-    subject: Subject, layer: Layer, dtypes: Sequence[str], seed: int, only: Case | None
-) -> tuple[list[Outcome], str]:
+def _asked(subject: Subject, layer: Layer, cases: Iterable[tuple[Case, bool]]) -> tuple[list[Outcome], str]:
     """A check of every case, and why the first that could not be made was not."""
     outcomes, detail = [], ""
-    for case, differences in _cases(subject, layer, dtypes, seed) if only is None else [(subject.adapted(only), True)]:
+    for case, differences in cases:
         try:
             forward = subject.forward_of(case) if differences and subject.has_backward else None
-            outcomes.append((case, check(subject.vjp, case, forward=forward, layer=layer)))
+            outcomes.append((case, checks.check(subject.vjp, case, forward=forward, layer=layer)))
         except Exception as error:  # whatever somebody's code does is a finding about that code
             told = str(error) if isinstance(error, BncheckError) else f"It raised {type(error).__name__}: {error}."
             detail = detail or f"{told} The case: {case.origin}, {case.dtype}, {case.layout}."
@@ -243,14 +246,16 @@ def _cases(subject: Subject, layer: Layer, dtypes: Sequence[str], seed: int) -> 
             yield subject.adapted(Recipe(layout, _shape(subject, layout, _FEW), dtype, seed=seed).build(layer)), False
             continue
         for k, case in enumerate(telling(subject, layer, layout, dtype, seed)):
-            yield case, dtype == dtypes[0] and k < 2
+            yield case, dtype == dtypes[0] and k == 0
         yield subject.adapted(Recipe(layout, _shape(subject, layout, _MANY), dtype, seed=seed).build(layer)), False
 
 
-def telling(subject: Subject, layer: Layer, layout: Layout, dtype: str, seed: int) -> tuple[Case, ...]:
+def telling(
+    subject: Subject, layer: Layer, layout: Layout, dtype: str, seed: int, eps: float | None = None
+) -> tuple[Case, ...]:
     """Cases on which no two bugs look alike, in sizes and with an eps that the subject takes."""
     takes_eps = not isinstance(subject, Target) or subject.plan.takes_eps
-    eps = subject.eps or (_TELLING_EPS if takes_eps else TRIAL_EPS)
+    eps = eps or subject.eps or (_TELLING_EPS if takes_eps else TRIAL_EPS)
     cases = probes(layer, layout, _shape(subject, layout, _SIZES), dtype=dtype, eps=eps, seed=seed)
     return tuple(map(subject.adapted, cases))
 
@@ -269,15 +274,19 @@ def _findings(outcomes: Sequence[Outcome]) -> dict[str, Finding]:
         for own, comparisons in ((False, found.conforms), (True, found.consistent)):
             for name, comparison in comparisons.items():
                 asked.setdefault(name, []).append((own, comparison, case))
-    return {name: _finding(several) for name, several in asked.items()}
+    order = [name for name in ("y", "dx") if name in asked]
+    return {name: _finding(asked[name]) for name in dict.fromkeys([*order, *asked])}
 
 
 def _finding(several: Sequence[tuple[bool, Comparison, Case]]) -> Finding:
-    """One array over all cases; the element shown is of the case that failed first, which the diagnosis is about."""
+    """One array over all cases; the element shown is of the case that failed first, or that rounding spoilt most."""
     verdict = Verdict.worst([comparison.verdict for _, comparison, _ in several])
     decided = [(c, case) for own, c, case in several if c.verdict is verdict and not own]
     decided = decided or [(c, case) for _, c, case in several if c.verdict is verdict]
-    worst, case = decided[0] if verdict.failed else max(decided, key=lambda pair: pair[0].radius_fraction)
+    if verdict is Verdict.UNSTABLE:
+        worst, case = max(decided, key=lambda pair: np.nan_to_num(pair[0].relative_error, nan=np.inf))
+    else:
+        worst, case = decided[0] if verdict.failed else max(decided, key=lambda pair: pair[0].radius_fraction)
     conforms, consistent = (_together(c.verdict for own, c, _ in several if own is side) for side in (False, True))
     return Finding(verdict, conforms, consistent, worst, case.origin, str(case.dtype), str(case.layout))
 
@@ -306,9 +315,10 @@ def _diagnosed(subject: Subject, layer: Layer, seed: int, outcomes: Sequence[Out
     failing = next((case for case, found in outcomes if found.verdict.failed), None)
     if failing is None:
         return ()
-    several = failing.origin == "diagnosis" or failing.dtype.itemsize > 2
-    cases = telling(subject, layer, failing.layout, str(failing.dtype), seed) if several else (failing,)
-    return diagnose(layer, subject.vjp, cases)
+    alike = telling(subject, layer, failing.layout, str(failing.dtype), seed, failing.eps)
+    return (diagnose(layer, subject.vjp, alike) if failing.dtype.itemsize > 2 else ()) or diagnose(
+        layer, subject.vjp, [failing]
+    )
 
 
 def _habits(subject: Subject, layer: Layer, dtypes: Sequence[str]) -> Iterator[Diagnosis]:
@@ -340,23 +350,29 @@ def check_target(
     Raises
         InvalidInput: there is nothing in it that could be called.
     """
-    options = {"layer": layer, "layout": layout, "style": style}
-    limits = {"time_limit": time_limit, "memory_limit": memory_limit}
     place = Address.parse(text).place
 
     def command(name: str) -> str:
-        given = {**options, "dtype": dtypes[0] if len(dtypes) == 1 else None, "case": case, "seed": seed or None}
-        flags = "".join(f" --{flag} {shlex.quote(str(value))}" for flag, value in given.items() if value is not None)
+        given: list[tuple[str, object]] = [
+            ("layer", layer),
+            ("layout", layout),
+            ("style", style),
+            *(("dtype", name) for name in dtypes),
+        ]
+        given += [("case", case), ("seed", seed or None)]
+        flags = "".join(f" --{flag} {shlex.quote(str(value))}" for flag, value in given if value is not None)
         return f"python -m bncheck check {shlex.quote(f'{place}:{name}' if name else text)}{flags}"
 
     try:
-        with open_target(text, **options, **limits) as targets:
+        with open_target(
+            text, layer=layer, layout=layout, style=style, time_limit=time_limit, memory_limit=memory_limit
+        ) as targets:
             reports = []
             for target in targets:
                 known = LAYERS[target.layer]
-                one = None if case is None else case.build(known)
+                one = () if case is None else (target.adapted(case.build(known)),)
                 name = target.name.partition(":")[2]
-                report = examine(target, known, dtypes=dtypes, seed=seed, only=one, reproduce=command(name))
+                report = examine(target, known, dtypes=dtypes, seed=seed, cases=one, reproduce=command(name))
                 reports.append(replace(report, target=f"{place}:{name}" if name else text))
             return tuple(reports)
     except (TargetFailed, MissingPackage) as failure:
@@ -401,3 +417,92 @@ def _checked(text: str, alone: bool, options: Mapping[str, Any]) -> tuple[Target
         if alone:
             raise
         return (TargetReport(text, "", "", Verdict.INCONCLUSIVE, detail=str(refusal)),)
+
+
+@overload
+def check(
+    target: Vjp,
+    case: Case,
+    *,
+    forward: Forward | None = None,
+    layer: Layer | str | None = None,
+    rounds_once: Collection[str] = (),
+) -> Check: ...
+
+
+@overload
+def check(target: Vjp, *, layer: Layer | str | None = None, **options: Any) -> TargetReport: ...
+
+
+@overload
+def check(target: str, *, layer: str | None = None, **options: Any) -> Examination: ...
+
+
+def check(
+    target: Vjp | str, case: Case | None = None, *, layer: Layer | str | None = None, **options: Any
+) -> Check | TargetReport | Examination:
+    """Is it the layer, and is its backward the gradient of its own forward?
+
+    Of a function ``vjp(case)`` on one case, see `bncheck.checks.check`; without a case, on those of `examine`. Of
+    ``"FILE.py:NAME"`` or ``"package.module:NAME"``, everything there, each in a sandbox; the options are those of
+    `check_target`.
+
+    >>> from bncheck.mutants import MUTANTS
+    >>> print(check(MUTANTS["gamma-missing"].vjp, layer="batch_norm").diagnosis[0].fix)
+    Multiply dy by gamma first: dx̂ = γ·dy.
+    """
+    if isinstance(target, str):
+        return examine_all([target], layer=layer, **options)
+    known = find_layer(layer) if isinstance(layer, str) else layer or LAYERS["batch_norm"]
+    if case is not None:
+        return checks.check(target, case, layer=known, **options)
+    layouts = options.pop("layouts", known.layouts)
+    return examine(Given(target, tuple(layouts), eps=options.pop("eps", None)), known, **options)
+
+
+def assert_gradients(
+    target: Vjp | str,
+    cases: Case | Iterable[Case] | None = None,
+    *,
+    layer: Layer | str | None = None,
+    forward: Forward | None = None,
+    examples: int = 0,
+    seed: int = 0,
+    **options: Any,
+) -> None:
+    """Fails with the one-screen report unless the gradients are right; for test suites.
+
+    `cases` are one case or several, as drawn by `bncheck.strategies.cases`; a case that could not have told right from
+    wrong passes. Without any, the usual ones are asked, and must be conclusive; and `examples` more that are drawn.
+    `forward` is held to be what the backward belongs to.
+
+    Raises
+        AssertionError: wrong, unstable or crashed; without cases of its own, also where nothing could be concluded.
+
+    >>> from bncheck.mutants import MUTANTS
+    >>> assert_gradients(MUTANTS["zero"].vjp)
+    Traceback (most recent call last):
+    AssertionError: Mutant.vjp: wrong
+    ...
+    """
+    __tracebackhide__ = True
+    if isinstance(target, str):
+        found: TargetReport | Examination = examine_all([target], layer=layer, seed=seed, **options)
+        if not found:
+            raise AssertionError(str(found))
+        return
+    known = find_layer(layer) if isinstance(layer, str) else layer or LAYERS["batch_norm"]
+    given = [cases] if isinstance(cases, Case) else list(cases or ())
+    if cases is None:
+        found = check(target, layer=known, seed=seed, **options)
+        if not found:
+            raise AssertionError(str(found))
+        given = sampled(known, examples, seed=seed, regimes=_TAME)
+    if given:
+        subject = Given(target, known.layouts, forward)
+        found = examine(subject, known, seed=seed, cases=given)
+        if found.verdict.failed:
+            raise AssertionError(str(found))
+
+
+_TAME = ("ordinary", "large-offset", "tiny-variance", "constant-group", "outliers")

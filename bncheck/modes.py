@@ -57,22 +57,23 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> tuple[list[tuple[
         given = {name: value.astype(np.float64) for name, value in parameters.items()}
         return replace(drawn, parameters=given, state=wide, settings={**drawn.settings, **settings})
 
-    outcomes, bugs = [], []
+    outcomes: list[tuple[Case, Check]] = []
+    bugs: list[Diagnosis] = []
     running = LAYERS["batch_norm_running"]
     step = case("second", "first", running, **_settings(target))
     shape = target.layout.statistic_shape(step.x.shape)
     new = {f"new_{name}": answers[f"second {name}"].reshape(shape) for name in _STATE}
     known = target.observations.get("new_weight") is not None
-    for checked, found in _held(running, step, new, sure=known):
-        outcomes.append(checked)
-        bugs += found
+    found, named = _held(running, step, new, sure=known)
+    outcomes.append((step, found))
+    bugs += named
     if known and _inverted(target, batches, parameters, eps):
         bugs.append(_momentum_inverted(target))
     if "evaluated y" in answers:
         evaluation = case("first", "third", LAYERS["batch_norm_eval"])
-        for (asked, found), named in _held(LAYERS["batch_norm_eval"], evaluation, {"y": answers["evaluated y"]}):
-            outcomes.append((asked, Check({EVALUATED: found.conforms["y"]})))
-            bugs += [replace(bug, gradient=EVALUATED) for bug in named]
+        found, named = _held(LAYERS["batch_norm_eval"], evaluation, {"y": answers["evaluated y"]})
+        outcomes.append((evaluation, Check({EVALUATED: found.conforms["y"]})))
+        bugs += [replace(bug, gradient=EVALUATED) for bug in named]
     return outcomes, bugs
 
 
@@ -98,16 +99,13 @@ def _settings(target: Target) -> dict[str, float]:
     return {"new_weight": 1 - MOMENTUM if weight is None else weight, "ddof": int(unbiased)}
 
 
-def _held(
-    layer: Layer, case: Case, got: Gradients, *, sure: bool = True
-) -> list[tuple[tuple[Case, Check], tuple[Diagnosis, ...]]]:
+def _held(layer: Layer, case: Case, got: Gradients, *, sure: bool = True) -> tuple[Check, tuple[Diagnosis, ...]]:
     """Answers held against a layer in some mode; unless `sure`, only a bug with a name counts against them."""
-    truth = computed_truth(layer, case)
-    radii = {name: radius.radius for name, radius in tolerance(layer, case.astype(np.float32)).items()}
-    found = compare(got, truth, radii)
-    if not any(comparison.verdict.failed for comparison in found.values()):
-        return [((case, Check(found)), ())]
     narrow = case.astype(np.float32)
+    radii = {name: radius.radius for name, radius in tolerance(layer, narrow).items()}
+    found = compare(got, computed_truth(layer, case), radii)
+    if not any(comparison.verdict.failed for comparison in found.values()):
+        return Check(found), ()
 
     def answered(asked: Case) -> Gradients:
         """What is known of the target: its answers to this one case."""
@@ -118,9 +116,8 @@ def _held(
     bugs = diagnose(layer, answered, [narrow])
     named = tuple(bug for bug in bugs if bug.id != UNKNOWN)
     if named or sure:
-        return [((case, Check(found)), named or bugs)]
-    unclear = {name: replace(comparison, verdict=Verdict.INCONCLUSIVE) for name, comparison in found.items()}
-    return [((case, Check(unclear)), ())]
+        return Check(found), named or bugs
+    return Check({name: replace(c, verdict=Verdict.INCONCLUSIVE) for name, c in found.items()}), ()
 
 
 def _arrays(first: Case, second: Case) -> list[tuple[Any, Any]]:
@@ -128,9 +125,7 @@ def _arrays(first: Case, second: Case) -> list[tuple[Any, Any]]:
     return [(first.x, second.x), (first.dy, second.dy), *others]
 
 
-def _inverted(
-    target: Target, batches: Mapping[str, Array], parameters: Mapping[str, Array], eps: float
-) -> bool:
+def _inverted(target: Target, batches: Mapping[str, Array], parameters: Mapping[str, Array], eps: float) -> bool:
     """Whether the new batch outweighs all before it although nobody asked for that."""
     weight, sense = (target.observations.get(name) for name in ("new_weight", "momentum"))
     if weight is None or weight <= 0.5 or sense != "weight of the new":

@@ -59,10 +59,13 @@ FLOORS = [
     FIGURES,
     ["figures"],
     ["figures.studio.listing", "figures.studio.rendering"],
-    ["cli"],
+    ["cli", "pytest_plugin"],
     ["__main__"],
 ]
 """Each module imports only from the floors above it."""
+
+BACK = {"examination": {"report.targets"}}
+"""The one step back: a report that is printed at a prompt, or that a test fails with, has itself formatted."""
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -93,7 +96,7 @@ def test_imports_run_one_way(module: str) -> None:
     floor = {name: k for k, names in enumerate(FLOORS) for name in names}
     upward = {name for name in imported(MODULES[module]) if floor[name] >= floor[module]}
     inside = {name for name in upward if name.startswith(f"{module}.")}  # a package may hand on what it holds
-    assert upward - inside == set()
+    assert upward - inside == BACK.get(module, set())
 
 
 def test_no_oracle_imports_another() -> None:

@@ -19,9 +19,10 @@ from bncheck.report.text import COLOURS, WIDTH, columns, plain
 
 _HEADING = 14
 _ROOM = WIDTH - 2 - _HEADING
-_MOST_BUGS = 3  # more would not fit on the screen; JSON has them all
+SCREEN = 40
+"""The most lines of a report on one target."""
 
-_GLOSSARY = "dx̂ = γ·dy,  x̂ = (x − μ)/s,  s = √(σ² + ε),  d the gradient of the loss, m values per mean"
+_GLOSSARY = "dx̂ = γ·dy, x̂ = (x − μ)/s, s = √(σ² + ε); dx is ∂loss/∂x; m values per mean"
 
 _MEANING = {
     Verdict.UNSTABLE: "the formula is right, its rounding is not: the error shrinks as the precision grows",
@@ -63,6 +64,29 @@ def _printed(lines: Iterable[Text], colour: bool) -> str:
 
 
 def _screen(report: TargetReport) -> Iterator[Text]:
+    """At most `SCREEN` lines: bugs that do not fit are named only."""
+    above, below = [*_head(report)], [*_foot(report)]
+    shown: list[Text] = []
+    named: list[str] = []
+    several = report.diagnosis
+    glossary = [*_entry("where", _GLOSSARY)] if any(bug.formula_got or bug.formula_expected for bug in several) else []
+    for bug in several:
+        lines = [Text(), *_bug(bug)]
+        room = SCREEN - len(above) - len(glossary) - len(below) - 2
+        if named or (shown and len(shown) + len(lines) > room):
+            named.append(bug.id)
+        else:
+            shown += lines
+    yield from above
+    yield from shown
+    if named:
+        yield from _entry("and also", textwrap.shorten(", ".join(named), 2 * _ROOM - 10, placeholder=", …"))
+    yield from glossary
+    yield from below
+
+
+def _head(report: TargetReport) -> Iterator[Text]:
+    """The verdict, what the target is, the two answers, and a table of what was returned."""
     verdict = report.verdict
     yield Text.assemble(_shortened(report.target, WIDTH - 2 - len(verdict)), ": ", (verdict.value, COLOURS[verdict]))
     if report.recognised_as:
@@ -76,19 +100,20 @@ def _screen(report: TargetReport) -> Iterator[Text]:
     if report.gradients:
         yield Text()
         yield from _gradients(report.gradients)
-    for bug in report.diagnosis[:_MOST_BUGS]:
-        yield Text()
-        yield from _bug(bug)
-    if len(report.diagnosis) > _MOST_BUGS:
-        others = ", ".join(bug.id for bug in report.diagnosis[_MOST_BUGS:])
-        yield from _entry("and also", others)
-    if any(bug.formula_got or bug.formula_expected for bug in report.diagnosis):
-        yield from _entry("where", _GLOSSARY)
+
+
+def _foot(report: TargetReport) -> Iterator[Text]:
+    """Conventions and habits, and the command that shows all this again."""
     yield Text()
     for heading, words in conventions(report.observations).items():
         yield from _entry(heading, words)
     if report.reproduce:
-        yield Text.assemble("  ", (f"{'reproduce':<{_HEADING}}", "dim"), report.reproduce)
+        command = f"  {'reproduce':<{_HEADING}}{report.reproduce}"
+        if columns(command) <= WIDTH:
+            yield Text(command)
+        else:
+            yield Text("  reproduce")
+            yield Text(f"  {report.reproduce}")
 
 
 def _answers(report: TargetReport) -> Iterator[str]:
@@ -102,37 +127,34 @@ def _answers(report: TargetReport) -> Iterator[str]:
         layer = "is the layer" if forward.conforms is Verdict.CORRECT else "is not the layer of the definition"
         if forward.conforms is Verdict.UNSTABLE:
             layer = "is the layer, but for its rounding"
-        joined = "and" if (consistent is Verdict.CORRECT) == (forward.conforms is Verdict.CORRECT) else "but"
+        alike = (consistent is Verdict.CORRECT) == (forward.conforms in (Verdict.CORRECT, Verdict.UNSTABLE))
+        joined = "and" if alike else "but"
         yield f"its backward {own}, {joined} its forward {layer}"
     elif conforms is not None and set(report.gradients) & {"y"} and not report.gradients.keys() - {"y"}:
         yield "a forward alone: nothing is said about gradients"
 
 
 def _gradients(found: Mapping[str, Finding]) -> Iterator[Text]:
+    """A line for each returned array: both verdicts, and the element that decided."""
     width = max(len("gradient"), *map(len, found))
-    yield Text(
-        f"  {'gradient':<{width}}  {'conforms':<12}  {'consistent':<10}  {'worst element':>13}  {'got':>10}  {'expected':>10}"[
-            :WIDTH
-        ],
-        "dim",
-    )
+    heading = f"  {'gradient':<{width}}  {'conforms':<12}  {'consistent':<12}"
+    yield Text(f"{heading}  {'element':>12}  {'got':>9}  {'expected':>9}", "dim")
     for name, finding in found.items():
         worst = finding.worst
-        index = f"[{', '.join(map(str, worst.index))}]"
-        conforms = finding.conforms or "-"
-        consistent = finding.consistent or "-"
-        yield Text.assemble(
-            f"  {name:<{width}}  ",
-            (f"{conforms:<12}", COLOURS.get(finding.conforms, "")),  # type: ignore[arg-type]
-            "  ",
-            (f"{consistent:<10}", COLOURS.get(finding.consistent, "")),  # type: ignore[arg-type]
-            f"  {index:>13}  {worst.got:>10.4g}  {worst.expected:>10.4g}",
-        )
-    first = next((finding for finding in found.values() if finding.verdict.failed), None)
+        said = [(f"  {verdict or '-':<12}", COLOURS[verdict] if verdict else "") for verdict in _verdicts(finding)]
+        index = ",".join(map(str, worst.index))
+        numbers = f"  {index:>12}  {worst.got:>9.3g}  {worst.expected:>9.3g}"
+        yield Text.assemble(f"  {name:<{width}}", *said, numbers)
+    first = next(((name, finding) for name, finding in found.items() if finding.verdict.failed), None)
     if first is not None:
-        worst = first.worst
-        off = f"off by {worst.error:.2g} where rounding allows {worst.tolerance:.2g}"
-        yield from _entry("", f"{off}; {first.dtype}, {first.layout}, case {first.case}")
+        name, finding = first
+        at = f"{name}[{', '.join(map(str, finding.worst.index))}]"
+        off = f"{at} is off by {finding.worst.error:.2g} where rounding allows {finding.worst.tolerance:.2g}"
+        yield from _entry("", f"{off} ({finding.dtype}, {finding.layout})")
+
+
+def _verdicts(finding: Finding) -> tuple[Verdict | None, Verdict | None]:
+    return finding.conforms, finding.consistent
 
 
 def _bug(bug: Diagnosis) -> Iterator[Text]:
