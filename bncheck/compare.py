@@ -135,7 +135,7 @@ def judge(got: Array, truth: Enclosure, allowed: Array) -> Comparison:
         verdict = Verdict.WRONG
     elif truth.may_be_zero().all():
         verdict = Verdict.VACUOUS
-    elif (limit >= size).all():
+    elif not (limit < size).any():
         verdict = Verdict.INCONCLUSIVE
     else:
         verdict = Verdict.CORRECT

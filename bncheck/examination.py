@@ -26,8 +26,7 @@ from bncheck.modes import modes
 from bncheck.mutants import MUTANTS
 from bncheck.oracles.finite_difference import Forward
 from bncheck.processes import mapped
-from bncheck.recipes import Recipe
-from bncheck.strategies import sampled
+from bncheck.recipes import Recipe, sampled
 from bncheck.suspects.calls import TRIAL_EPS, Target
 from bncheck.suspects.sandbox import MEMORY_LIMIT, TIME_LIMIT
 from bncheck.suspects.targets import Address, open_target
@@ -164,7 +163,6 @@ def examine(
     dtypes: Sequence[str] = (),
     seed: int = 0,
     cases: Sequence[Case] = (),
-    reproduce: str = "",
 ) -> TargetReport:
     """Asks one target, and says what is right and what is wrong with it.
 
@@ -182,7 +180,6 @@ def examine(
         subject.recognised_as,
         Verdict.CRASHED,
         observations=dict(subject.observations),
-        reproduce=reproduce,
     )
     if isinstance(subject, Target) and subject.failure:
         return replace(report, detail=str(subject.failure))
@@ -352,17 +349,9 @@ def check_target(
     """
     place = Address.parse(text).place
 
-    def command(name: str) -> str:
-        given: list[tuple[str, object]] = [
-            ("layer", layer),
-            ("layout", layout),
-            ("style", style),
-            *(("dtype", name) for name in dtypes),
-        ]
-        given += [("case", case), ("seed", seed or None)]
-        flags = "".join(f" --{flag} {shlex.quote(str(value))}" for flag, value in given if value is not None)
-        return f"python -m bncheck check {shlex.quote(f'{place}:{name}' if name else text)}{flags}"
-
+    options = {"layer": layer, "layout": layout, "style": style, "case": case, "seed": seed or None}
+    flags = [(name, value) for name, value in options.items() if value is not None]
+    again = "".join(f" --{name} {shlex.quote(str(value))}" for name, value in [*(("dtype", d) for d in dtypes), *flags])
     try:
         with open_target(
             text, layer=layer, layout=layout, style=style, time_limit=time_limit, memory_limit=memory_limit
@@ -372,11 +361,18 @@ def check_target(
                 known = LAYERS[target.layer]
                 one = () if case is None else (target.adapted(case.build(known)),)
                 name = target.name.partition(":")[2]
-                report = examine(target, known, dtypes=dtypes, seed=seed, cases=one, reproduce=command(name))
-                reports.append(replace(report, target=f"{place}:{name}" if name else text))
+                address = f"{place}:{name}" if name else text
+                report = examine(target, known, dtypes=dtypes, seed=seed, cases=one)
+                reports.append(replace(report, target=address, reproduce=_command(address, again)))
             return tuple(reports)
     except (TargetFailed, MissingPackage) as failure:
-        return (TargetReport(text, layer or "", "", Verdict.CRASHED, reproduce=command(""), detail=str(failure)),)
+        return (
+            TargetReport(text, layer or "", "", Verdict.CRASHED, reproduce=_command(text, again), detail=str(failure)),
+        )
+
+
+def _command(address: str, flags: str) -> str:
+    return f"python -m bncheck check {shlex.quote(address)}{flags}"
 
 
 def examine_all(

@@ -14,17 +14,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from hypothesis import strategies as st
 
 from bncheck.case import Case, Layout
 from bncheck.errors import InvalidInput
 from bncheck.formats import DTYPES
 from bncheck.layers import LAYERS, Layer
-from bncheck.recipes import REGIMES, Recipe
-
-EPS = (1e-5, 1.0, 1e-1, 1e-3, 1e-8, 1e-12)
-"""The values of eps that are drawn; the simplest comes first."""
+from bncheck.recipes import EPS, REGIMES, Recipe
 
 
 def cases(
@@ -42,34 +38,6 @@ def cases(
     """
     drawn = recipes(layer, dtypes=dtypes, regimes=regimes, max_count=max_count, max_size=max_size)
     return drawn.map(lambda recipe: recipe.build(layer))
-
-
-def sampled(
-    layer: Layer = LAYERS["batch_norm"],
-    count: int = 25,
-    *,
-    seed: int = 0,
-    dtypes: tuple[str, ...] = ("float64", "float32"),
-    regimes: tuple[str, ...] = tuple(REGIMES),
-) -> list[Case]:
-    """So many cases, for where Hypothesis does not run the test; the same seed gives the same.
-
-    >>> [case.x.shape for case in sampled(count=2)] == [case.x.shape for case in sampled(count=2)]
-    True
-    """
-    rng = np.random.default_rng(seed)
-
-    def shape(layout: Layout) -> tuple[int, ...]:
-        most = 16 if len(layout.axes) == 2 else 5
-        return tuple(int(n) for n in rng.integers([2 if axis in layout.reduced else 1 for axis in layout.axes], most))
-
-    def one() -> Case:
-        layout = layer.layouts[int(rng.integers(len(layer.layouts)))]
-        dtype, regime = str(rng.choice(dtypes)), str(rng.choice(regimes))
-        eps = float(rng.choice(EPS))
-        return Recipe(layout, shape(layout), dtype, eps, regime, seed=int(rng.integers(2**32))).build(layer)
-
-    return [one() for _ in range(count)]
 
 
 @st.composite
