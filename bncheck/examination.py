@@ -42,6 +42,9 @@ _FEW = {"N": 5, "C": 3, "L": 3, "D": 6, "H": 2, "W": 2, "G": 2, "K": 4}
 _MANY = {"N": 32, "C": 5, "L": 6, "D": 32, "H": 6, "W": 5, "G": 3, "K": 4}
 _TELLING_EPS = 0.5  # as large as the variances it is added to, so that no place of eps looks like another
 
+_DIFFERENCES = 1 << 22
+"""Up to how many elements, over all evaluations of a forward, a case is held against finite differences too."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -223,7 +226,8 @@ def _asked(subject: Subject, layer: Layer, cases: Iterable[tuple[Case, bool]]) -
     outcomes, detail = [], ""
     for case, differences in cases:
         try:
-            forward = subject.forward_of(case) if differences and subject.has_backward else None
+            affordable = differences and case.x.size * case.count <= _DIFFERENCES
+            forward = subject.forward_of(case) if affordable and subject.has_backward else None
             outcomes.append((case, checks.check(subject.vjp, case, forward=forward, layer=layer)))
         except Exception as error:  # whatever somebody's code does is a finding about that code
             told = str(error) if isinstance(error, BncheckError) else f"It raised {type(error).__name__}: {error}."
