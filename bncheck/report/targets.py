@@ -138,12 +138,12 @@ def _gradients(found: Mapping[str, Finding]) -> Iterator[Text]:
     """A line for each returned array: both verdicts, and the element that decided."""
     width = max(len("gradient"), *map(len, found))
     heading = f"  {'gradient':<{width}}  {'conforms':<12}  {'consistent':<12}"
-    yield Text(f"{heading}  {'element':>12}  {'got':>9}  {'expected':>9}", "dim")
+    yield Text(f"{heading}  {'element':>11} {'got':>9} {'expected':>9}", "dim")
     for name, finding in found.items():
         worst = finding.worst
         said = [(f"  {verdict or '-':<12}", COLOURS[verdict] if verdict else "") for verdict in _verdicts(finding)]
         index = ",".join(map(str, worst.index))
-        numbers = f"  {index:>12}  {worst.got:>9.3g}  {worst.expected:>9.3g}"
+        numbers = f"  {index:>11} {worst.got:>9.3g} {worst.expected:>9.3g}"
         yield Text.assemble(f"  {name:<{width}}", *said, numbers)
     first = next(((name, finding) for name, finding in found.items() if finding.verdict.failed), None)
     if first is not None:
@@ -213,17 +213,14 @@ _GOOD = ("repeatable", "interleaved")
 def _table(found: Examination) -> Iterator[Text]:
     """A row for each target, in the order in which they were given, and how many there are of each verdict."""
     reports = found.reports
-    target = min(36, max((columns(report.target) for report in reports), default=6))
-    layer = max((len(report.layer) for report in reports), default=5)
-    yield Text(f"{'target':<{target}}  {'layer':<{layer}}  {'verdict':<12}  finding", "dim")
-    room = WIDTH - target - layer - 18
+    width = min(38, max((columns(report.target) for report in reports), default=6))
+    room = WIDTH - width - 16
+    yield Text(f"{'target':<{width}}  {'verdict':<12}  finding", "dim")
     for report in reports:
-        verdict = (f"{report.verdict.value:<12}", COLOURS[report.verdict])
-        told = finding(report)
-        told = told if len(told) <= room else f"{told[: room - 1]}…"
-        shown = _shortened(report.target, target)
-        gap = " " * (target - columns(shown))
-        yield Text.assemble(f"{shown}{gap}  {report.layer:<{layer}}  ", verdict, f"  {told}")
+        shown, told = _shortened(report.target, width), finding(report)
+        told = told if columns(told) <= room else f"{told[: room - 1]}…"
+        verdict = (f"{report.verdict.value:<12}" if told else report.verdict.value, COLOURS[report.verdict])
+        yield Text.assemble(shown, " " * (width - columns(shown) + 2), verdict, f"  {told}" if told else "")
     counts = Counter(report.verdict for report in reports)
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
     yield Text()
