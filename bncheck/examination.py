@@ -313,13 +313,15 @@ def _together(verdicts: Iterable[Verdict | None]) -> Verdict | None:
 
 def _diagnosed(subject: Subject, layer: Layer, seed: int, outcomes: Sequence[Outcome]) -> tuple[Diagnosis, ...]:
     """Which terms are wrong, asked where something failed first."""
-    failing = next((case for case, found in outcomes if found.verdict.failed), None)
-    if failing is None:
+    failing = [(case, found.verdict) for case, found in outcomes if found.verdict.failed]
+    if not failing:
         return ()
-    alike = telling(subject, layer, failing.layout, str(failing.dtype), seed, failing.eps)
-    return (diagnose(layer, subject.vjp, alike) if failing.dtype.itemsize > 2 else ()) or diagnose(
-        layer, subject.vjp, [failing]
-    )
+    wrong = [case for case, verdict in failing if verdict is Verdict.WRONG]
+    rounding = [case for case, _ in failing if case.dtype.itemsize == 4]  # where it hurts most people
+    case = (wrong or rounding or [failing[0][0]])[0]
+    alike = telling(subject, layer, case.layout, str(case.dtype), seed, case.eps)
+    found = diagnose(layer, subject.vjp, alike) if case.dtype.itemsize > 2 else ()
+    return found or diagnose(layer, subject.vjp, [case])
 
 
 def _habits(subject: Subject, layer: Layer, dtypes: Sequence[str]) -> Iterator[Diagnosis]:

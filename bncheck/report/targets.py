@@ -45,7 +45,8 @@ def one(report: TargetReport, *, colour: bool = False) -> str:
 
 def finding(report: TargetReport) -> str:
     """What is amiss in a few words: the bugs by their names, or why there is no answer."""
-    return ", ".join(bug.id for bug in report.diagnosis) or plain(report.detail)
+    name = report.target.rpartition("/")[2]
+    return ", ".join(bug.id for bug in report.diagnosis) or plain(report.detail).removeprefix(f"{name} ")
 
 
 def html(shown: str) -> str:
@@ -213,11 +214,13 @@ _GOOD = ("repeatable", "interleaved")
 def _table(found: Examination) -> Iterator[Text]:
     """A row for each target, in the order in which they were given, and how many there are of each verdict."""
     reports = found.reports
-    width = min(38, max((columns(report.target) for report in reports), default=6))
+    files = Counter(report.target.partition(":")[0] for report in reports)
+    names = [_row_name(report.target, files) for report in reports]
+    width = min(38, max(map(columns, names), default=6))
     room = WIDTH - width - 16
     yield Text(f"{'target':<{width}}  {'verdict':<12}  finding", "dim")
-    for report in reports:
-        shown, told = _shortened(report.target, width), finding(report)
+    for report, name in zip(reports, names, strict=True):
+        shown, told = _shortened(name, width), finding(report)
         told = told if columns(told) <= room else f"{told[: room - 1]}…"
         verdict = (f"{report.verdict.value:<12}" if told else report.verdict.value, COLOURS[report.verdict])
         yield Text.assemble(shown, " " * (width - columns(shown) + 2), verdict, f"  {told}" if told else "")
@@ -226,6 +229,12 @@ def _table(found: Examination) -> Iterator[Text]:
     yield Text()
     yield Text(f"{len(reports)} targets: {told}")
     yield Text.assemble("verdict: ", (found.verdict.value, COLOURS[found.verdict]))
+
+
+def _row_name(target: str, files: Mapping[str, int]) -> str:
+    """The file, and of several targets in it the one that is meant; of a pair, its backward."""
+    file, _, name = target.partition(":")
+    return file if files[file] == 1 or not name else f"{file}:{name.rpartition('+')[2]}"
 
 
 def _shortened(target: str, room: int) -> str:
