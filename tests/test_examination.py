@@ -124,6 +124,36 @@ def test_a_forward_that_is_not_the_layer_may_have_its_own_gradient() -> None:
     assert "its backward is the gradient of its own forward, but its forward is not the layer" in told
 
 
+ANNOTATED = """
+import torch
+
+class LayerNorm(torch.nn.Module):
+    def __init__(self, features, eps=1e-6):
+        super().__init__()
+        self.eps = eps
+        self.a_2 = torch.nn.Parameter(torch.ones(features))
+        self.b_2 = torch.nn.Parameter(torch.zeros(features))
+
+    def forward(self, x):
+        mean, std = x.mean(-1, keepdim=True), x.std(-1, keepdim=True)
+        return self.a_2 * (x - mean) / (std + self.eps) + self.b_2
+"""
+
+
+def test_what_a_known_book_does_otherwise_is_a_convention(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "annotated.py").write_text(ANNOTATED)
+    (report,) = check_target(str(tmp_path / "annotated.py"))
+    assert (report.verdict, report.consistent, report.conforms) == (Verdict.CORRECT, Verdict.CORRECT, Verdict.WRONG)
+    assert report.observations["as_in"] == "The Annotated Transformer"
+    assert "that of The Annotated Transformer" in " ".join(str(report).split())
+    (tmp_path / "half.py").write_text(
+        ANNOTATED.replace("keepdim=True)\n        return", "keepdim=True, correction=0)\n        return")
+    )
+    (report,) = check_target(str(tmp_path / "half.py"))
+    assert (report.verdict, ids(report)) == (Verdict.WRONG, ["eps-outside-sqrt"])  # whose layer would that be?
+
+
 def test_a_backward_that_drops_eps_is_not_the_gradient_of_its_own_forward(tmp_path: Path) -> None:
     report = changed(tmp_path, "honest.py", ("/ std, (dy", "/ np.sqrt(std**2 - 1e-5), (dy"))
     assert (report.gradients["y"].conforms, report.gradients["dx"].consistent) == (Verdict.CORRECT, Verdict.WRONG)

@@ -130,7 +130,8 @@ def _answers(report: TargetReport) -> Iterator[str]:
             layer = "is the layer, but for its rounding"
         alike = (consistent is Verdict.CORRECT) == (forward.conforms in (Verdict.CORRECT, Verdict.UNSTABLE))
         joined = "and" if alike else "but"
-        yield f"its backward {own}, {joined} its forward {layer}"
+        whose = report.observations.get("as_in")
+        yield f"its backward {own}, {joined} its forward {layer}{f'; it is that of {whose}' if whose else ''}"
     elif conforms is not None and set(report.gradients) & {"y"} and not report.gradients.keys() - {"y"}:
         yield "a forward alone: nothing is said about gradients"
 

@@ -221,9 +221,10 @@ def made(thing: Any, given: Given) -> tuple[Any, set[str]]:
     if not isinstance(thing, type):
         return copy.deepcopy(thing), set()
     shape = tuple(given["features"])
-    unnamed = [a for a in arguments(thing)[:1] if not role(a.name, FORWARD)]  # such as layer_dim, or hidden
+    roles = FORWARD[1:]  # no x: ``features`` are counted here
+    unnamed = [a for a in arguments(thing)[:1] if not role(a.name, roles)]  # such as layer_dim, or hidden
     wanted = {**given, "size": shape[0] if len(shape) == 1 else shape}
-    built, used = call(thing, wanted, FORWARD, "size" if unnamed else "")
+    built, used = call(thing, wanted, roles, "size" if unnamed else "")
     return built, used
 
 
