@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from bncheck.case import Case as Case
     from bncheck.case import Layout as Layout
     from bncheck.checks import Check as Check
-    from bncheck.checks import check as check
     from bncheck.compare import Verdict as Verdict
     from bncheck.errors import BncheckError as BncheckError
     from bncheck.errors import InvalidDefinition as InvalidDefinition
     from bncheck.errors import InvalidInput as InvalidInput
+    from bncheck.examination import assert_gradients as assert_gradients
+    from bncheck.examination import check as check
     from bncheck.layers import LAYERS as LAYERS
     from bncheck.layers import Layer as Layer
     from bncheck.oracles.symbolic.derivation import derive as derive
@@ -30,7 +31,8 @@ _HOMES = {
     "Case": "bncheck.case",
     "Layout": "bncheck.case",
     "Check": "bncheck.checks",
-    "check": "bncheck.checks",
+    "assert_gradients": "bncheck.examination",
+    "check": "bncheck.examination",
     "Verdict": "bncheck.compare",
     "LAYERS": "bncheck.layers",
     "Layer": "bncheck.layers",
@@ -43,7 +45,7 @@ _HOMES = {
 }
 
 __all__ = ["LAYERS", "BncheckError", "Case", "Check", "InvalidDefinition", "InvalidInput", "Layer", "Layout", "Verdict"]
-__all__ += ["check", "derive", "lower", "prove"]
+__all__ += ["assert_gradients", "check", "derive", "lower", "prove"]
 
 
 def __getattr__(name: str) -> Any:

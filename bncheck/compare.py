@@ -88,7 +88,7 @@ def tolerance(layer: Layer, case: Case, rounds_once: Collection[str] = ()) -> di
 
 
 def radii(layer: Layer, case: Case, fmt: Format) -> dict[str, Radius]:
-    """What the layer answers, in the case's shapes."""
+    """What the layer answers where every operation rounds to one format, in the case's shapes."""
     known = enclosed(layer, case, fmt)
     answered = (*layer.returned(known), *case.gradient_names)
     return {name: known[name].reshape(case.shape_of(name)) for name in answered}
@@ -135,7 +135,7 @@ def judge(got: Array, truth: Enclosure, allowed: Array) -> Comparison:
         verdict = Verdict.WRONG
     elif truth.may_be_zero().all():
         verdict = Verdict.VACUOUS
-    elif (limit >= size).all():
+    elif not (limit < size).any():
         verdict = Verdict.INCONCLUSIVE
     else:
         verdict = Verdict.CORRECT

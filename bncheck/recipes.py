@@ -155,6 +155,35 @@ class Recipe:
         )
 
 
+def sampled(
+    layer: Layer,
+    count: int = 25,
+    *,
+    seed: int = 0,
+    dtypes: tuple[str, ...] = ("float64", "float32"),
+    regimes: tuple[str, ...] = tuple(REGIMES),
+) -> list[Case]:
+    """So many cases, drawn evenly, for where Hypothesis does not run the test; the same seed gives the same.
+
+    >>> from bncheck.layers import LAYERS
+    >>> [case.x.shape for case in sampled(LAYERS["batch_norm"], 2)]
+    [(2, 1, 1, 1), (3, 4, 4, 3)]
+    """
+    rng = np.random.default_rng(seed)
+
+    def shape(layout: Layout) -> tuple[int, ...]:
+        most = 16 if len(layout.axes) == 2 else 5
+        return tuple(int(n) for n in rng.integers([2 if axis in layout.reduced else 1 for axis in layout.axes], most))
+
+    def one() -> Case:
+        layout = layer.layouts[int(rng.integers(len(layer.layouts)))]
+        dtype, regime = str(rng.choice(dtypes)), str(rng.choice(regimes))
+        eps = float(rng.choice(EPS))
+        return Recipe(layout, shape(layout), dtype, eps, regime, seed=int(rng.integers(2**32))).build(layer)
+
+    return [one() for _ in range(count)]
+
+
 def completed(
     x: Array,
     layer: Layer,
@@ -206,6 +235,9 @@ def completed(
         rounded(arriving),
     )
 
+
+EPS = (1e-5, 1.0, 1e-1, 1e-3, 1e-8, 1e-12)
+"""The values of eps that are drawn; the simplest comes first."""
 
 SETTINGS: Mapping[str, tuple[float, ...]] = MappingProxyType({"new_weight": (1 / 8, 1 / 4, 1 / 64), "ddof": (0, 1)})
 """The values that are drawn for settings, by name; others keep their default."""

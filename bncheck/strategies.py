@@ -20,10 +20,7 @@ from bncheck.case import Case, Layout
 from bncheck.errors import InvalidInput
 from bncheck.formats import DTYPES
 from bncheck.layers import LAYERS, Layer
-from bncheck.recipes import REGIMES, Recipe
-
-EPS = (1e-5, 1.0, 1e-1, 1e-3, 1e-8, 1e-12)
-"""The values of eps that are drawn; the simplest comes first."""
+from bncheck.recipes import EPS, REGIMES, Recipe
 
 
 def cases(

@@ -47,10 +47,12 @@ FLOORS = [
     ["evaluation", "symmetry"],
     ["checks", "bench", "diagnose"],
     ["processes"],
-    ["verify"],
+    ["modes"],
+    ["verify", "examination"],
     ["report", "report.writer", "report.text"],
     ["report.notations"],
-    ["report.coverage", "report.explanations", "report.formulas", "report.json", "report.junit"],
+    ["report.coverage", "report.targets", "report.explanations"],
+    ["report.formulas", "report.json", "report.junit", "report.csv", "report.github"],
     ["figures.studio", "figures.studio.fonts"],
     ["figures.studio.look"],
     ["figures.studio.page"],
@@ -61,10 +63,13 @@ FLOORS = [
     ["figures"],
     ["figures.studio.listing", "figures.studio.rendering"],
     ["figures.studio.gallery"],
-    ["cli"],
+    ["cli", "pytest_plugin"],
     ["__main__"],
 ]
 """Each module imports only from the floors above it."""
+
+BACK = {"examination": {"report.targets"}}
+"""The one step back: a report that is printed at a prompt, or that a test fails with, has itself formatted."""
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -95,7 +100,7 @@ def test_imports_run_one_way(module: str) -> None:
     floor = {name: k for k, names in enumerate(FLOORS) for name in names}
     upward = {name for name in imported(MODULES[module]) if floor[name] >= floor[module]}
     inside = {name for name in upward if name.startswith(f"{module}.")}  # a package may hand on what it holds
-    assert upward - inside == set()
+    assert upward - inside == BACK.get(module, set())
 
 
 def test_no_oracle_imports_another() -> None:

@@ -9,8 +9,8 @@ from bncheck.case import Case, Layout
 from bncheck.formats import DTYPES
 from bncheck.layers import LAYERS
 from bncheck.minibatches import minibatches
-from bncheck.recipes import REGIMES, Recipe
-from bncheck.strategies import EPS, cases, recipes
+from bncheck.recipes import EPS, REGIMES, Recipe
+from bncheck.strategies import cases, recipes
 
 LAYER = LAYERS["batch_norm"]
 RELAXED = settings(

@@ -76,8 +76,8 @@ def case_with(position: int, value: str) -> list[str]:
 
 
 COMMANDS: dict[str, tuple[list[str], str, str]] = {
-    "command": (["prove"], "command=prove, expected one of verify, derive, figures, explain, doctor", HELP),
-    "misspelt command": (["verfy"], "command=verfy, expected one of verify, derive", r"Did you mean verify\?$"),
+    "command": (["prove"], "command=prove, expected one of verify, check, derive, figures, explain, doctor", HELP),
+    "misspelt command": (["verfy"], "command=verfy, expected one of verify, check", r"Did you mean verify\?$"),
     "option": (["verify", "--tolerance", "1"], "No such option: --tolerance", HELP),
     "argument too many": (["verify", "batch_norm"], "unexpected extra argument", HELP),
     "argument missing": (["derive"], "Missing argument 'layer'", HELP),

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from bncheck.bench import Counterexample, Tally
+from bncheck.compare import Verdict
+from bncheck.examination import Examination, Finding, TargetReport
 from bncheck.report.text import forward_only, known, reproduce
 from bncheck.verify import LayerReport, Report, Statement
 
@@ -81,6 +83,49 @@ def _counterexample(found: Counterexample) -> dict[str, Any]:
         "arrays": {name: np.asarray(array).tolist() for name, array in found.arrays.items()},
         "reproduce": reproduce(found),
     }
+
+
+def examination(found: Examination) -> str:
+    """The reports on targets; the same targets give the same bytes."""
+    document = {
+        "bncheck": found.version,
+        "seed": found.seed,
+        "verdict": found.verdict.value,
+        "targets": [_target(report) for report in found.reports],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _target(report: TargetReport) -> dict[str, Any]:
+    return {
+        "target": report.target,
+        "layer": report.layer,
+        "recognised_as": report.recognised_as,
+        "verdict": report.verdict.value,
+        "consistent": _said(report.consistent),
+        "conforms": _said(report.conforms),
+        "detail": report.detail,
+        "gradients": {name: _finding(finding) for name, finding in report.gradients.items()},
+        "diagnosis": [{**asdict(bug), "residual": _number(bug.residual)} for bug in report.diagnosis],
+        "observations": dict(report.observations),
+        "reproduce": report.reproduce,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    worst = asdict(finding.worst)
+    figures = ("got", "expected", "relative_error", "ulp", "tolerance")
+    return {
+        "verdict": finding.verdict.value,
+        "conforms": _said(finding.conforms),
+        "consistent": _said(finding.consistent),
+        "case": {"name": finding.case, "dtype": finding.dtype, "layout": finding.layout},
+        "worst": {"index": list(finding.worst.index), **{name: _number(worst[name]) for name in figures}},
+    }
+
+
+def _said(verdict: Verdict | None) -> str | None:
+    return None if verdict is None else verdict.value
 
 
 def _number(value: float) -> float | str:

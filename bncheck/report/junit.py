@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 
 from bncheck.bench import Counterexample
 from bncheck.compare import Verdict
+from bncheck.examination import Examination
+from bncheck.report import targets
 from bncheck.report.text import reproduce
 from bncheck.verify import LayerReport, Report
 
@@ -16,8 +18,32 @@ def verification(report: Report) -> str:
     root = ElementTree.Element("testsuites", name="bncheck verify")
     for layer in report.layers:
         root.append(_suite(layer))
+    return _written(root)
+
+
+def examination(found: Examination) -> str:
+    """One test case for each target; the text of a failure is its report."""
+    root = ElementTree.Element("testsuites", name="bncheck check")
+    suite = ElementTree.SubElement(root, "testsuite", name="targets")
+    for report in found.reports:
+        case = ElementTree.SubElement(suite, "testcase", classname=report.layer or "target", name=_xml(report.target))
+        if report.verdict is not Verdict.CORRECT:
+            kind = {Verdict.CRASHED: "error"}.get(report.verdict, "failure" if report.verdict.failed else "skipped")
+            element = ElementTree.SubElement(case, kind, message=_xml(f"{report.verdict}: {targets.finding(report)}"))
+            element.text = _xml(targets.one(report))
+    _count(suite)
+    return _written(root)
+
+
+def _written(root: ElementTree.Element) -> str:
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _count(suite: ElementTree.Element) -> None:
+    suite.set("tests", str(len(suite)))
+    for plural, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(plural, str(len(suite.findall(f"testcase/{kind}"))))
 
 
 def _suite(report: LayerReport) -> ElementTree.Element:
@@ -41,9 +67,7 @@ def _suite(report: LayerReport) -> ElementTree.Element:
             element.text = None if found is None else _xml(reproduce(found))
         elif tally.verdict is not Verdict.CORRECT:
             ElementTree.SubElement(case, "skipped", message=tally.verdict.value)
-    suite.set("tests", str(len(suite)))
-    for plural, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        suite.set(plural, str(len(suite.findall(f"testcase/{kind}"))))
+    _count(suite)
     return suite
 
 

@@ -26,7 +26,7 @@ from bncheck.verify import LayerReport, Report
 
 WIDTH = 80
 
-_COLOURS = {
+COLOURS = {
     Verdict.CORRECT: "green",
     Verdict.WRONG: "bold red",
     Verdict.UNSTABLE: "bold yellow",
@@ -59,7 +59,7 @@ def verification(report: Report, *, colour: bool = False) -> str:
     if report.counterexample is not None:
         lines += [*_counterexample(report.counterexample), Text()]
     lines += [Text(f"{word:<12}  {_WORDS[word]}", "dim") for word in _used(report)]
-    lines += [Text(), Text.assemble("verdict: ", (report.verdict.value, _COLOURS[report.verdict]))]
+    lines += [Text(), Text.assemble("verdict: ", (report.verdict.value, COLOURS[report.verdict]))]
     stream = io.StringIO()
     console = Console(
         file=stream, force_terminal=colour, color_system="standard" if colour else None, no_color=not colour
@@ -108,7 +108,7 @@ def _overview(layers: Sequence[LayerReport]) -> Iterator[Text]:
         worst = max((tally.worst_radius_fraction for tally in result.tallies.values()), default=0.0)
         yield Text.assemble(
             f"{layer.layer:<{width}}  ",
-            (f"{verdict.value:<{room}}", _COLOURS[verdict]),
+            (f"{verdict.value:<{room}}", COLOURS[verdict]),
             f"  {'yes' if layer.proof.proved else 'no':<6}  {conclusive:>10}  {caught:>12}  {worst:>12.3g}",
         )
 
@@ -210,17 +210,17 @@ def _row(name: str, width: int, tally: Tally, verdict: int, margin: str = "  ") 
         fraction = "truth"
     if tally.verdict is Verdict.CRASHED:
         error = fraction = "-"
-    told = (f"{tally.verdict.value:<{verdict}}", _COLOURS[tally.verdict])
+    told = (f"{tally.verdict.value:<{verdict}}", COLOURS[tally.verdict])
     return Text.assemble(f"{margin}{shown:<{width}}  ", told, f"  {tally.cases:>5}  {error:>11}  {fraction:>12}")
 
 
 def _counterexample(found: Counterexample) -> Iterator[Text]:
     """The smallest failing case: what was got, what was expected, and how to see it again."""
     comparison = found.comparison
-    verdict = (comparison.verdict.value, _COLOURS[comparison.verdict])
+    verdict = (comparison.verdict.value, COLOURS[comparison.verdict])
     if found.detail:
         yield Text.assemble(f"{found.subject} ", verdict, " on the smallest case found")
-        yield from _entry("raised", textwrap.shorten(_plain(found.detail), 200))
+        yield from _entry("raised", textwrap.shorten(plain(found.detail), 200))
     else:
         yield Text.assemble(f"{found.subject}: {found.gradient} is ", verdict, " on the smallest case found")
         yield from _entry("element", f"{found.gradient}[{', '.join(map(str, comparison.index))}]")
@@ -248,7 +248,7 @@ def forward_only(report: LayerReport) -> list[str]:
     return [suspect.name for suspect in found if suspect and suspect.forward_only]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The text without control characters, which a terminal might obey."""
     return "".join(c if c.isprintable() else " " for c in text)
 

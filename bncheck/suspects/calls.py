@@ -123,7 +123,11 @@ class Target:
         return own, notes
 
     def train(
-        self, batches: Mapping[str, Array], parameters: Mapping[str, Array], eps: float = TRIAL_EPS
+        self,
+        batches: Mapping[str, Array],
+        parameters: Mapping[str, Array],
+        eps: float = TRIAL_EPS,
+        momentum: float = MOMENTUM,
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         """Forwards on one instance, batch after batch: ``NAME y`` and ``NAME running_mean``, and ``evaluated y``.
 
@@ -132,6 +136,7 @@ class Target:
         first = next(iter(batches.values()))
         header, shown = self._shown({"x": first, **parameters}, self.layout, eps)
         shown |= {name: batch.reshape(shown["x"].shape) for name, batch in batches.items()}
+        header["momentum"] = momentum
         notes, arrays = self.sandbox.call({"op": "train", "sequence": list(batches), **header}, shown)
         return {k: v.reshape(first.shape) if v.size == first.size else v for k, v in arrays.items()}, notes
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from bncheck.case import Array, Case, Layout
-from bncheck.formats import DTYPES
 from bncheck.suspects.families import NumPy, Pull
 from bncheck.suspects.roles import (
     BACKWARD,
@@ -85,7 +84,7 @@ class Style:
 
     words = ""
     family = ""  # whose arrays it takes, where that is known beforehand
-    dtypes: tuple[str, ...] = tuple(DTYPES)  # those in which it may be tried
+    dtypes: tuple[str, ...] = ("float64", "float32", "float16")  # NumPy's own, in which it may be tried
     as_in_case = False  # whether it wants its arrays in the shapes of a case
 
     @property
@@ -222,9 +221,10 @@ def made(thing: Any, given: Given) -> tuple[Any, set[str]]:
     if not isinstance(thing, type):
         return copy.deepcopy(thing), set()
     shape = tuple(given["features"])
-    unnamed = [a for a in arguments(thing)[:1] if not role(a.name, FORWARD)]  # such as layer_dim, or hidden
+    roles = FORWARD[1:]  # no x: ``features`` are counted here
+    unnamed = [a for a in arguments(thing)[:1] if not role(a.name, roles)]  # such as layer_dim, or hidden
     wanted = {**given, "size": shape[0] if len(shape) == 1 else shape}
-    built, used = call(thing, wanted, FORWARD, "size" if unnamed else "")
+    built, used = call(thing, wanted, roles, "size" if unnamed else "")
     return built, used
 
 

@@ -177,7 +177,7 @@ def _nothing_found(text: str, remarks: list[str]) -> InvalidInput:
         text,
         "forward(x, gamma, beta, eps) with backward(dy, cache), a class with both methods, a torch, Flax or Keras "
         f"layer, or a JAX function{seen}",
-        "Name it as FILE.py:NAME, or write an adapter with vjp(case).",
+        "Name it as FILE.py:NAME, or write an adapter: bncheck check --adapter prints one.",
     )
 
 
@@ -223,7 +223,7 @@ def _hinted(hint: str, place: str) -> list[str]:
         found = [name for name, pattern in _HINTS.items() if pattern.search(text)]
         if found:
             return found[:1]
-    return ["batch_norm", *(name for name in LAYERS if name != "batch_norm")]
+    return [name for name, layer in LAYERS.items() if layer.is_plain]
 
 
 def _accepted(best: Target, trials: list[Target], described: Mapping[str, Any]) -> Target:

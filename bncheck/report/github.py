@@ -1,0 +1,28 @@
+"""Reports on targets as annotations that GitHub shows beside the code."""
+
+from __future__ import annotations
+
+from bncheck.compare import Verdict
+from bncheck.examination import Examination
+from bncheck.report.targets import finding, one
+
+
+def examination(found: Examination) -> str:
+    """An annotation for each target that is not correct; its text is the report."""
+    lines = []
+    for report in found.reports:
+        if report.verdict is not Verdict.CORRECT:
+            kind = "error" if report.verdict.failed else "warning"
+            place = report.target.partition(".py")
+            file = f"file={_property(f'{place[0]}.py')}," if place[1] else ""
+            title = _property(f"{report.verdict}: {finding(report)}")
+            lines.append(f"::{kind} {file}title={title}::{_data(one(report))}\n")
+    return "".join(lines)
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

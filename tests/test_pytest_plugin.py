@@ -1,0 +1,70 @@
+"""The plugin serves those who ask for it, and costs the others nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+SUITE = """
+import pytest
+from bncheck.mutants import MUTANTS, correct
+
+def test_right(assert_gradients):
+    assert_gradients(correct)
+
+def test_wrong(assert_gradients):
+    assert_gradients(MUTANTS["gamma-missing"].vjp)
+
+def test_drawn(bncheck_cases):
+    from bncheck.layers import LAYERS
+    print("DRAWN", [str(case.origin) for case in bncheck_cases(LAYERS["layer_norm"])])
+"""
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    pytester.makepyfile(SUITE)
+    return pytester.runpytest_subprocess("-p", "bncheck.pytest_plugin", "-s", *arguments)
+
+
+def test_the_fixture_fails_with_the_one_screen_report(pytester: pytest.Pytester) -> None:
+    done = run(pytester)
+    done.assert_outcomes(passed=2, failed=1)
+    done.stdout.fnmatch_lines(["*gamma-missing in dx*", "*Multiply dy by gamma first*"])
+    done.stdout.no_fnmatch_line("*examination.py:*")
+
+
+def drawn(done: pytest.RunResult) -> list[str]:
+    return [line for line in done.outlines if "DRAWN" in line]
+
+
+def test_the_options_say_how_many_cases_and_from_which_seed(pytester: pytest.Pytester) -> None:
+    three, again, other = (
+        drawn(run(pytester, "-k", "drawn", "--bncheck-cases=3", f"--bncheck-seed={seed}")) for seed in (1, 1, 2)
+    )
+    assert three[0].count("ND") + three[0].count("NLD") + three[0].count("NCHW") >= 3
+    assert three == again != other
+
+
+def test_it_is_told_in_the_help_of_pytest(pytester: pytest.Pytester) -> None:
+    done = pytester.runpytest_subprocess("-p", "bncheck.pytest_plugin", "--help")
+    done.stdout.fnmatch_lines(["*--bncheck-cases=N*", "*--bncheck-seed=N*"])
+
+
+def test_nothing_is_imported_before_a_test_asks() -> None:
+    code = (
+        "import sys, pytest\nbefore = set(sys.modules)\nimport bncheck.pytest_plugin\n"
+        "print(sorted({n.partition('.')[0] for n in set(sys.modules) - before} - sys.stdlib_module_names),\n"
+        "      sorted(n for n in sys.modules if n.startswith('bncheck')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['bncheck'] ['bncheck', 'bncheck.pytest_plugin']"
+
+
+def test_the_entry_point_is_declared() -> None:
+    import tomllib
+    from pathlib import Path
+
+    declared = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    assert declared["project"]["entry-points"]["pytest11"] == {"bncheck": "bncheck.pytest_plugin"}
