@@ -104,7 +104,6 @@ def verify(
         from bncheck.layers import LAYERS, find_layer
         from bncheck.recipes import Recipe
         from bncheck.suspects import named_frameworks
-        from bncheck.trace import trace
 
         frameworks = () if against is None else tuple(name.strip() for name in against.split(","))
         named_frameworks(frameworks)
@@ -116,8 +115,6 @@ def verify(
 
             write(coverage(layers))
             raise typer.Exit
-        for found in layers:
-            trace(found, found.layouts[0], found.parameters)  # tells what is wrong with a definition before any work
         with _progress(color) as progress:
             report = campaign.verify(
                 layers,
@@ -148,6 +145,9 @@ def verify(
 
 def _with_its_jvp(layer: Any, case: str | None) -> tuple[Any, ...]:
     """A layer and its second order, unless one case is asked for."""
+    from bncheck.trace import trace
+
+    trace(layer, layer.layouts[0], layer.parameters)  # tells what is wrong with a definition before any work
     return (layer, layer.forward_mode()) if case is None and layer.is_plain else (layer,)
 
 

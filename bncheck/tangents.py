@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from bncheck.definitions import Definition
+from bncheck.errors import InvalidDefinition
 
 SUFFIX = "_tangent"
 
@@ -102,6 +103,9 @@ def forward_mode(definition: Definition) -> Definition:
     Its parameters are the tangents of x and of every parameter, and those parameters on which ẏ depends: what is only
     added is not among them.
 
+    Raises
+        InvalidDefinition: the definition does something other than the elementary operations.
+
     >>> from bncheck.definitions import batch_norm
     >>> list(inspect.signature(forward_mode(batch_norm)).parameters)
     ['x', 'gamma', 'x_tangent', 'gamma_tangent', 'beta_tangent', 'eps', 'mean', 'sqrt']
@@ -123,7 +127,13 @@ def forward_mode(definition: Definition) -> Definition:
     every = {name: _Needed({name}) for name in (*moved, *map(tangent_of, moved))}
     alone = {name: lambda value: value for name in ("mean", "sqrt") if name in signature.parameters}
     rest = {n: 2 for n, p in signature.parameters.items() if n == "count" and p.default is inspect.Parameter.empty}
-    needed = pushed(**every, eps=1, **alone, **rest)["y"]
+    try:
+        needed = pushed(**every, eps=1, **alone, **rest)["y"]
+    except Exception as error:
+        raise InvalidDefinition(
+            f"definition={definition.__name__} raised {type(error).__name__}: {error} on tangents; expected only"
+            " + - * / **, mean and sqrt. Rewrite it with these."
+        ) from error
     kept = [name for name in every if name in needed and name != "x"]
     optional = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=0) for name in kept]
     others = [p for name, p in signature.parameters.items() if name not in moved]

@@ -22,7 +22,7 @@ FLOORS = [
     ["layers"],
     ["trace", "radius"],
     ["staged"],
-    ["oracles.symbolic.sums"],
+    ["oracles.symbolic.sums", "oracles.symbolic.refutation"],
     ["oracles.symbolic.derivation"],
     ["oracles.symbolic.published"],
     ["oracles.symbolic.proof", "oracles.symbolic.lowering"],

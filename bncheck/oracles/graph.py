@@ -94,7 +94,8 @@ def _forward(graph: Graph, case: Case) -> dict[Node, Any]:
         elif node.operation == "mean":
             values[node] = np.mean(arguments[0], axis=case.layout.reduced_axes, keepdims=True)
         else:
-            values[node] = _RULES[node.operation][0](*arguments)
+            result = _RULES[node.operation][0](*arguments)
+            values[node] = result if np.ndim(result) else result.item()  # numbers do not widen the arrays they meet
     return values
 
 

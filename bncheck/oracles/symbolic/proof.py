@@ -10,6 +10,7 @@ import sympy as sp
 
 from bncheck.oracles.symbolic.derivation import ALONE, EPS, Derivation, gradient_symbol, replace_indexed, total_over
 from bncheck.oracles.symbolic.published import PUBLISHED
+from bncheck.oracles.symbolic.refutation import refuted
 from bncheck.oracles.symbolic.sums import derivative, is_zero, normal
 
 
@@ -94,6 +95,8 @@ def vanishes(derivation: Derivation, expression: sp.Expr) -> bool:
     An input whose mean is a named step is written as that mean and a deviation whose sum is zero: a change of variables
     that loses nothing, after which variances are short.
     """
+    if refuted(expression):
+        return False
     for centring in _centrings(derivation):
         expression = centring.changed(expression)
     expression = normal(expression)
