@@ -220,13 +220,20 @@ def test_names_of_ones_own_are_printed_as_gradients() -> None:
     assert found["∂ℓ/∂x[i,c]"] == "∂ℓ/∂centred[i,c] − 1/m · Σⱼ ∂ℓ/∂centred[j,c]"
 
 
+EVERY = [
+    *(pytest.param(layer, layer.layouts[0], id=layer.name) for layer in LAYERS.values()),
+    *(pytest.param(LAYER, layout, id=f"batch_norm-{layout}") for layout in (IMAGES, TOKENS)),
+]
+"""Each layer and mode; and batch norm where every role of an axis occurs."""
+
+
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("layout", [CHANNELS, TOKENS], ids=str)
-def test_latex_is_understood_row_by_row(form: str, layout: Layout) -> None:
+@pytest.mark.parametrize(("layer", "layout"), EVERY)
+def test_latex_is_understood_row_by_row(form: str, layer: Layer, layout: Layout) -> None:
     mathtext = pytest.importorskip("matplotlib.mathtext")
     parser = mathtext.MathTextParser("path")
-    lines = printed(form, "latex", layout).splitlines()
-    assert lines[0].startswith("% batch_norm, ")
+    lines = printed(form, "latex", layout, layer).splitlines()
+    assert lines[0].startswith(f"% {layer.name}, ")
     assert (lines[1], lines[-1]) == (r"\begin{align*}", r"\end{align*}")
     for row in lines[2:-1]:
         assert row.endswith(r" \\")
@@ -238,11 +245,11 @@ CHILDREN = {"mfrac": 2, "msub": 2, "msup": 2, "msubsup": 3, "munderover": 3, "mo
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("layout", [CHANNELS, TOKENS], ids=str)
-def test_mathml_is_well_formed(form: str, layout: Layout) -> None:
-    root = ElementTree.fromstring(printed(form, "mathml", layout))
+@pytest.mark.parametrize(("layer", "layout"), EVERY)
+def test_mathml_is_well_formed(form: str, layer: Layer, layout: Layout) -> None:
+    root = ElementTree.fromstring(printed(form, "mathml", layout, layer))
     rows = [e for e in root.iter() if e.tag.endswith("}mtr")]
-    assert len(rows) == len(equations(form, layout))
+    assert len(rows) == len(equations(form, layout, layer))
     for element in root.iter():
         tag = element.tag.removeprefix("{http://www.w3.org/1998/Math/MathML}")
         assert "{" not in tag
@@ -256,11 +263,11 @@ def test_mathml_is_well_formed(form: str, layout: Layout) -> None:
         assert signs[0] == "=" or "=" in signs
 
 
-@pytest.mark.parametrize("layout", [CHANNELS, IMAGES], ids=str)
-def test_numpy_is_the_source_that_runs(layout: Layout) -> None:
-    text = printed("closed", "numpy", layout)
+@pytest.mark.parametrize(("layer", "layout"), EVERY)
+def test_numpy_is_the_source_that_runs(layer: Layer, layout: Layout) -> None:
+    text = printed("closed", "numpy", layout, layer)
     compile(text, "printed", "exec")
-    assert text.partition("import numpy as np\n\n\n")[2] == bncheck.lower(LAYER, layout).source.rstrip()
+    assert text.partition("import numpy as np\n\n\n")[2] == bncheck.lower(layer, layout).source.rstrip()
 
 
 @pytest.mark.parametrize("style", STYLES)

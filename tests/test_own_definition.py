@@ -1,18 +1,26 @@
 """A definition that a user wrote gets the proof, the lowered source, all oracles and the campaign for free."""
 
+import itertools
+import json
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bncheck.case import Case, Layout
+from bncheck.cli import run
 from bncheck.compare import Verdict
+from bncheck.diagnose import diagnose
 from bncheck.errors import InvalidDefinition
-from bncheck.layers import LAYERS, Layer
+from bncheck.layers import LAYERS, Layer, find_layer
+from bncheck.mutants import MUTANTS
 from bncheck.oracles import symbolic
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.lowering import lower
 from bncheck.oracles.symbolic.proof import prove
+from bncheck.report.formulas import FORMS, STYLES
 from bncheck.verify import verify
 
 LAYOUTS = LAYERS["batch_norm"].layouts
@@ -112,3 +120,43 @@ def test_what_cannot_be_lowered_is_refused_in_words() -> None:
     for definition, words in ((keeps_its_mean, "root of a mean that it does not"), (cancels, "x does not change")):
         with pytest.raises(InvalidDefinition, match=words):
             lower(Layer(definition, LAYOUTS), LAYOUTS[0])
+
+
+SIXTH = '''
+"""Power normalization: Shen et al., "PowerNorm: Rethinking Batch Normalization in Transformers", 2020, equation 4."""
+
+from bncheck import Layer, Layout
+
+
+def power_norm(x, gamma=1, beta=0, eps=1e-5, *, mean, sqrt):
+    """Batch norm by the quadratic mean: nothing is centred."""
+    mean_square = mean(x * x)
+    xhat = x / sqrt(mean_square + eps)
+    return {"mean_square": mean_square, "xhat": xhat, "y": gamma * xhat + beta}
+
+
+layer = Layer(power_norm, (Layout("NC", "N", "C"), Layout("NLC", "NL", "C"), Layout("NCHW", "NHW", "")))
+'''
+
+
+def test_a_sixth_layer_takes_a_definition_and_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Derived, proved, theorems and second order included, verified, listed, and wrong gradients of it are named."""
+    path = tmp_path / "sixth.py"
+    path.write_text(SIXTH, encoding="utf-8")
+    assert run(["verify", "--layer", f"{path}:layer", "--cases", "30", "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [found["layer"] for found in report["layers"]] == ["power_norm", "power_norm_jvp"]
+    for found in report["layers"]:
+        assert found["proof"]["proved"]
+        assert len(found["theorems"]) >= 4
+        assert all(theorem["proved"] and not theorem["refuted"] for theorem in found["theorems"].values())
+        assert len(found["mutants"]) > 30
+        assert all(found["mutants"].values())
+    for form, style in itertools.product(FORMS, STYLES):
+        assert run(["derive", f"{path}:layer", "--form", form, "--format", style]) == 0
+    assert run(["verify", "--layer", f"{path}:layer", "--list"]) == 0
+    assert "power_norm_jvp" in capsys.readouterr().out
+
+    layer = find_layer(f"{path}:layer")
+    wrong = partial(MUTANTS["variance-path-missing"].vjp, layer=layer)
+    assert [bug.id for bug in diagnose(layer, wrong)] == ["variance-path-missing"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from bncheck.case import Case
 from bncheck.formats import DTYPES
 from bncheck.layers import Layer
 from bncheck.mutants import mutants_for
@@ -23,11 +24,10 @@ def coverage(layers: Sequence[Layer]) -> str:
     """For each layer and mode its gradients, theorems and planted bugs; then layouts, dtypes, and so on."""
     rows = [("layer", "gradients of ℓ with respect to", "theorems", "planted bugs")]
     for layer in layers:
-        layout = layer.layouts[-1]
-        case = Recipe(layout, tuple(range(3, 3 + len(layout.axes)))).build(layer)
+        bugs = {name for case in _cases(layer) for name in mutants_for(layer, case)}
         stated = {theorem.name for each in layer.layouts for theorem in theorems(derive(layer, each))}
         named = [Unicode().value(Shown.of(name), []) for name in ("x", *layer.parameters)]
-        rows.append((layer.name, " ".join(named), str(len(stated)), str(len(mutants_for(layer, case)))))
+        rows.append((layer.name, " ".join(named), str(len(stated)), str(len(bugs))))
     widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -39,3 +39,11 @@ def coverage(layers: Sequence[Layer]) -> str:
     for heading, names in listed.items():
         lines += ["", *textwrap.wrap(f"{heading}: {', '.join(names)}", WIDTH, subsequent_indent="  ")]
     return "\n".join(lines) + "\n"
+
+
+def _cases(layer: Layer) -> Iterator[Case]:
+    """Cases that between them have all that a bug may need: far from zero, with every layout and setting."""
+    for layout in layer.layouts:
+        shape = tuple(range(3, 3 + len(layout.axes)))
+        for seed in range(8):
+            yield Recipe(layout, shape, regime="large-offset", seed=seed).build(layer)
