@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from bncheck.suspects import Suspect
 
 Findings = Mapping[str, Mapping[str, Comparison]]
 """Oracle or suspect → gradient → comparison."""
+
+_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ class Counterexample:
 class Result:
     """The outcome of some cases: what every subject did, and what went wrong first.
 
-    `revealed` counts, for each planted bug, the cases that would have caught it; `known` counts, for each suspect, the
-    cases on which it failed in a way that is known already and that its tally therefore leaves out. `theorems` tells,
-    for each theorem, whether the numbers of all cases bear it out.
+    `revealed` counts, for each planted bug, the cases that would have caught it; `known` counts, for each suspect and
+    what is known to be amiss with it, the cases on which it failed so, and which its tally therefore leaves out.
+    `theorems` tells, for each theorem, whether the numbers of all cases bear it out.
     """
 
     cases: int = 0
@@ -74,7 +76,7 @@ class Result:
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     revealed: Mapping[str, int] = field(default_factory=dict)
     failures: tuple[Counterexample, ...] = ()
-    known: Mapping[str, int] = field(default_factory=dict)
+    known: Mapping[tuple[str, str], int] = field(default_factory=dict)
     theorems: Mapping[str, Tally] = field(default_factory=dict)
 
     def and_also(self, other: Result) -> Result:
@@ -95,7 +97,7 @@ def _together(left: Mapping[str, Tally], right: Mapping[str, Tally]) -> dict[str
     return {name: left.get(name, Tally()).and_also(right.get(name, Tally())) for name in {**left, **right}}
 
 
-def _added(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+def _added(left: Mapping[_Key, int], right: Mapping[_Key, int]) -> dict[_Key, int]:
     return {name: left.get(name, 0) + right.get(name, 0) for name in {**left, **right}}
 
 
@@ -125,7 +127,8 @@ class Bench:
                 findings[name] = compare(got, truth, allowed[name])
             except Exception as error:  # whatever somebody's code does is a finding about that code
                 crashes[name] = f"{type(error).__name__}: {error}"
-        known = [s.name for s in self.suspects if s.known_on(case) and _fails(findings.get(s.name, {}))]
+        amiss = {s.name: s.known_on(case) for s in self.suspects if _fails(findings.get(s.name, {}))}
+        known = {name: words for name, words in amiss.items() if words}
         findings = {name: found for name, found in findings.items() if name not in known}
         findings |= _differences(self.layer, case, truth)
         for name in vjps.keys() & findings.keys():
@@ -141,7 +144,7 @@ class Bench:
             tallies=tallies,
             revealed={bug: int(bool(names)) for bug, names in planted.items()},
             failures=tuple(self._failures(case, findings, crashes)),
-            known=dict.fromkeys(known, 1),
+            known=dict.fromkeys(known.items(), 1),
             theorems={name: _instance(used) for name, used in shares(_stated(self.layer, case), case).items()},
         )
 

@@ -39,7 +39,7 @@ def test_the_lowered_source_is_the_one_that_runs(batch_norm: object) -> None:
 
 
 def test_the_derivation_is_the_one_that_is_printed() -> None:
-    (shown,) = [block for block in blocks("text") if "∂ℓ" in block]
+    (shown,) = [block for block in blocks("text") if block.startswith("    ∂ℓ")]
     done = subprocess.run(
         [sys.executable, "-m", "bncheck", "derive", "batch_norm"], capture_output=True, check=True, encoding="utf-8"
     )
@@ -49,11 +49,62 @@ def test_the_derivation_is_the_one_that_is_printed() -> None:
 def test_the_sample_report_has_the_lines_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
     from bncheck.cli import run
 
-    sample = next(block for block in blocks("text") if block.startswith("batch_norm"))
-    assert run(["verify", "--cases", "40"]) == 0
-    printed = capsys.readouterr().out
-    shape = [line[:16] for line in sample.splitlines() if line.strip("…") and "torch" not in line]
-    assert [line for line in shape if line not in {p[:16] for p in printed.splitlines()}] == []
+    sample = next(block for block in blocks("text") if block.startswith("layer "))
+    run(["verify", "--cases", "10", "--quick"])  # a case for each layer: the numbers are others, and what is told first
+    printed = {line[:22] for line in capsys.readouterr().out.splitlines()}
+    assert [line for line in sample.splitlines() if line.strip("…") and line[:22] not in printed] == []
+
+
+CHECKED = re.findall(r"```python\n([^`]*)```\n\n```text\n\$ (python -m bncheck check (\S+\.py))\n([^`]*)```", TEXT)
+
+
+@pytest.mark.parametrize(("source", "command", "name", "expected"), CHECKED, ids=[found[2] for found in CHECKED])
+def test_the_reports_are_those_that_check_prints(
+    source: str, command: str, name: str, expected: str, tmp_path: Path
+) -> None:
+    if "import torch" in source:
+        pytest.importorskip("torch")
+    (tmp_path / name).write_text(source, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, *command.split()[1:]], capture_output=True, check=False, encoding="utf-8", cwd=tmp_path
+    )
+    assert done.stdout.rstrip() == expected.rstrip()
+    assert len(expected.splitlines()) <= 40
+    assert max(map(len, expected.splitlines())) <= 80
+
+
+def test_there_are_three_of_them() -> None:
+    assert len(CHECKED) == 3
+
+
+def test_the_class_is_checked_as_shown(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    sources = {name: source for source, _, name, _ in CHECKED}
+    (expected,) = [block for block in blocks("text") if "submissions/*.py" in block]
+    right = (
+        sources["mine.py"]
+        .replace("    dx = (", "    dx = gamma * (")
+        .replace(".mean(axis=0), dout.mean(", ".sum(axis=0), dout.sum(")
+    )
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    files = {
+        "ada": right,
+        "emil": sources["mine.py"],
+        "grace": sources["fast.py"],
+        "ken": "while True: pass",
+        "noor": right,
+    }
+    for name, source in files.items():
+        (folder / f"{name}.py").write_text(source, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "bncheck", "check", *(f"submissions/{name}.py" for name in files), "--time-limit", "2"],
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        cwd=tmp_path,
+    )
+    assert done.stdout.replace("within 2 s", "within 10 s").split() == expected.partition("\n")[2].split()
 
 
 def test_the_options_and_files_it_names_exist(capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,13 +128,11 @@ def test_not_a_number_is_written_by_its_name(documents: dict[str, Any]) -> None:
 
 def test_known_findings_are_told_in_words() -> None:
     tallies = {"ball": Tally(Verdict.CORRECT, cases=3)}
-    result = Result(3, tallies=tallies, known={"torch.nn.functional.rms_norm": 2})
+    result = Result(3, tallies=tallies, known={("torch.nn.functional.rms_norm", "its backward underflows"): 2})
     layer = LayerReport("rms_norm", Proof("rms_norm", ()), {"n": "N"}, result, ())
     document = json.loads(report_json.verification(Report("0.1.0", 0, (layer,))))
     jsonschema.validate(document, SCHEMA, cls=jsonschema.Draft202012Validator)
-    (known,) = document["layers"][0]["known"].values()
-    assert known["cases"] == 2
-    assert "underflows for large x" in known["words"]
+    assert document["layers"][0]["known"] == {"torch.nn.functional.rms_norm": {"its backward underflows": 2}}
 
 
 def test_schema_is_in_the_wheel(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from bncheck.bench import Counterexample, Tally
 from bncheck.compare import Verdict
 from bncheck.examination import Examination, Finding, TargetReport
-from bncheck.report.text import forward_only, known, reproduce
+from bncheck.report.text import forward_only, reproduce
 from bncheck.verify import LayerReport, Report, Statement
 
 
@@ -31,7 +31,9 @@ def verification(report: Report) -> str:
 
 def _layer(report: LayerReport) -> dict[str, Any]:
     tallies = {name: _tally(tally) for name, tally in report.result.tallies.items()}
-    proof, found = report.proof, report.result.known
+    proof, found = report.proof, dict[str, dict[str, int]]()
+    for (name, words), count in report.result.known.items():
+        found.setdefault(name, {})[words] = count
     return {
         "layer": report.layer,
         "proof": {
@@ -49,7 +51,7 @@ def _layer(report: LayerReport) -> dict[str, Any]:
         "mutants": dict(report.result.revealed),
         "asymmetric": dict(report.asymmetric),
         "forward_only": forward_only(report),
-        "known": {name: {"cases": count, "words": known(report.layer, name)} for name, count in found.items()},
+        "known": found,
     }
 
 

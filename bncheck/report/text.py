@@ -8,6 +8,7 @@ import re
 import shlex
 import textwrap
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 
@@ -114,20 +115,37 @@ def _overview(layers: Sequence[LayerReport]) -> Iterator[Text]:
 
 
 def _suspects(layers: Sequence[LayerReport]) -> Iterator[Text]:
-    """A line for each suspect, and what is known to be amiss with it."""
-    named = [(layer, name) for layer in layers for name in layer.suspects if name in layer.result.tallies]
-    if not named:
+    """A line for each suspect, layer by layer, and what is known to be amiss with them."""
+    compared = {layer.layer: _compared(layer) for layer in layers if _compared(layer)}
+    if not compared:
         return
-    verdict = max(len("verdict"), *(len(layer.result.tallies[name].verdict) for layer, name in named))
-    width = min(WIDTH - verdict - 38, max(len("suspect"), *(len(name) for _, name in named)))
-    yield Text(f"{'suspect':<{width}}  {'verdict':<{verdict}}  cases  worst error  of tolerance", "dim")
-    for layer, name in named:
-        yield _row(name, width, layer.result.tallies[name], verdict, margin="")
+    verdict = max(len("verdict"), *(len(tally.verdict) for found in compared.values() for tally in found.values()))
+    width = min(
+        WIDTH - verdict - 38, max(len("suspect"), *(len(name) for found in compared.values() for name in found))
+    )
+    yield Text(f"  {'suspect':<{width}}  {'verdict':<{verdict}}  cases  worst error  of tolerance", "dim")
+    for layer, tallies in compared.items():
+        yield Text(layer)
+        for name, tally in tallies.items():
+            yield _row(name, width, tally, verdict)
     yield Text()
+    for words, found in _known(layers).items():
+        yield from _entry("known", words)
+        yield from _entry("", ", ".join(f"{name} on {count}" for name, count in found.items()))
+        yield Text()
+
+
+def _compared(layer: LayerReport) -> dict[str, Tally]:
+    return {name: layer.result.tallies[name] for name in layer.suspects if name in layer.result.tallies}
+
+
+def _known(layers: Sequence[LayerReport]) -> dict[str, Counter[str]]:
+    """For each thing that is known to be amiss, the suspects that failed so, and on how many cases."""
+    found: dict[str, Counter[str]] = {}
     for layer in layers:
-        for name, count in layer.result.known.items():
-            yield from _entry("known", f"{name}, on {count} of the cases: {known(layer.layer, name)}")
-            yield Text()
+        for (name, words), count in layer.result.known.items():
+            found.setdefault(words, Counter())[name] += count
+    return found
 
 
 def _theorems(layers: Sequence[LayerReport]) -> Iterator[Text]:
@@ -172,8 +190,8 @@ def _layer(report: LayerReport) -> Iterator[Text]:
         hidden = [name for name, broken in report.asymmetric.items() if not broken]
         told = f"asymmetric in {len(report.asymmetric) - len(hidden)} of {len(report.asymmetric)} bugs of dx"
         yield from _entry("hessian", f"{told}; not in {', '.join(hidden)}")
-    for name, count in result.known.items():
-        yield from _entry("known", f"{name}, on {count} of the cases: {known(report.layer, name)}")
+    for (name, words), count in result.known.items():
+        yield from _entry("known", f"{name}, on {count} of the cases: {words}")
     unanswered = forward_only(report)
     if unanswered:
         yield from _entry("forward only", f"{', '.join(unanswered)}: has no gradient, what it returns is checked")
@@ -234,12 +252,6 @@ def _counterexample(found: Counterexample) -> Iterator[Text]:
         yield from _entry(name, _written(np.asarray(array)))
     command = f"  {'reproduce':<12}  {reproduce(found)}"
     yield Text(command if len(command) <= WIDTH else command.replace(" --case", " \\\n" + " " * 18 + "--case"))
-
-
-def known(layer: str, name: str) -> str:
-    """What is known to be amiss with a suspect, in words."""
-    suspect = suspect_of(layer, name)
-    return "; ".join(finding.words for finding in suspect.known) if suspect else ""
 
 
 def forward_only(report: LayerReport) -> list[str]:

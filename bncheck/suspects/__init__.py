@@ -48,9 +48,9 @@ class Suspect:
     forward_only: bool = False
     rounds_once: tuple[str, ...] = ()
 
-    def known_on(self, case: Case) -> bool:
-        """Whether it is known that something can be amiss with it on this case."""
-        return any(finding.shows(case) for finding in self.known)
+    def known_on(self, case: Case) -> str:
+        """What is known to be amiss with it on this case, in words; nothing where it should be right."""
+        return next((finding.words for finding in self.known if finding.shows(case)), "")
 
 
 def _several_values(case: Case) -> bool:
