@@ -26,11 +26,13 @@ BATCH_NORM = LAYERS["batch_norm"]
 RIGHT: Mapping[str, str] = MappingProxyType(
     {
         "dx": "dx = (dx̂{mean}{variance})/s",
+        "dxhat": "dx̂ = γ·dy",
         "dgamma": "dγ = Σ dy·x̂",
         "dbeta": "dβ = Σ dy",
         "y": "y = γ·x̂⟦ + β⟧",
         "xhat": "x̂ = {deviation}/s",
         "s": "s = √({var} + ε)",
+        "mean": "μ, σ² over every axis of a group, and over no other",
         "var": "{var} = mean {deviation}²",
         "dvar": "d{var} = Σ dx̂·{deviation}·(−½)({var} + ε)^(−3/2)",
         "running_mean": "R′ = R + w·(μ − R)",
@@ -161,9 +163,11 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-def _backward(name: str, words: str, got: str, fix: str, needs: str = "", **dials: Any) -> Mutant:
+def _backward(
+    name: str, words: str, got: str, fix: str, needs: str = "", right: str = "dx", **dials: Any
+) -> Mutant:
     """A bug in dx alone."""
-    return Mutant(name, words, "dx", got, fix, _set("dx"), _set(needs), backward_dials=Backward(**dials))
+    return Mutant(name, words, right, got, fix, _set("dx"), _set(needs), backward_dials=Backward(**dials))
 
 
 def _parameter(name: str, words: str, right: str, got: str, fix: str, needs: str, **dials: Any) -> Mutant:
@@ -246,6 +250,7 @@ _PATHS = (
         "d{var} = Σ dx̂·{deviation}·(−½)·({var} + ε)^(−3)/2",
         "Bracket the exponent: (var + eps) ** (-3 / 2), or use inv_std ** 3.",
         "batch",
+        "dvar",
         exponent="unbracketed",
     ),
     _backward(
@@ -254,6 +259,7 @@ _PATHS = (
         "d{var} = Σ dx̂·{deviation}·(−½)({var} + ε)^(3/2)",
         "Divide by the cube of s: (var + eps) ** -1.5.",
         "batch",
+        "dvar",
         exponent="positive",
     ),
     _backward(
@@ -281,6 +287,7 @@ _GAMMA = (
         "dx̂ = dy",
         "Multiply dy by gamma first: dx̂ = γ·dy.",
         "gamma",
+        "dxhat",
         gamma_power=0,
     ),
     _backward(
@@ -289,6 +296,7 @@ _GAMMA = (
         "dx̂ = γ²·dy",
         "Multiply by gamma once.",
         "gamma",
+        "dxhat",
         gamma_power=2,
     ),
     _backward(

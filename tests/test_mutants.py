@@ -1,6 +1,7 @@
 """Every planted bug is caught in every layer and mode at every seed; the code it is planted in is correct."""
 
 import dataclasses
+import re
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,8 @@ def test_every_entry_is_told_in_full(mutant: Mutant) -> None:
         got, right = mutant.formulas(layer)
         assert got != right or not mutant.needs <= traits(layer, drawn(layer, 0))
         assert not set("{}⟦⟧") & set(got + right)
+        if mutant.needs <= traits(layer, drawn(layer, 0)) and " = " in got and " = " in right:
+            assert re.split(r"\[| = ", got)[0] == re.split(r"\[| = ", right)[0], "two formulas of one quantity"
 
 
 def test_every_dial_is_turned_by_some_bug() -> None:
