@@ -23,8 +23,8 @@ from bncheck.mutants import MUTANTS
 from bncheck.recipes import completed
 from bncheck.suspects.calls import MOMENTUM, TRIAL_EPS, Target
 
-EVALUATED = "y in evaluation"
-"""The name under which what a target answers in evaluation is reported."""
+EVALUATED = " in evaluation"
+"""What is added to the names of what a target answers in evaluation mode."""
 
 _SIZES = {"N": 7, "C": 4, "L": 3, "H": 2, "W": 3, "D": 2}
 _STATE = ("running_mean", "running_var")
@@ -37,10 +37,11 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> tuple[list[tuple[
     """
     if target.layer != "batch_norm" or target.observations.get("evaluation") is None:
         return [], []
-    batches, parameters = _drawn(target, "float32" if "float32" in dtypes else dtypes[0], seed)
+    batches, dy, parameters = _drawn(target, "float32" if "float32" in dtypes else dtypes[0], seed)
     eps = target.eps or TRIAL_EPS
     try:
-        answers, _ = target.train(batches, parameters, eps)
+        arriving = dy if target.has_backward else None
+        answers, _ = target.train(batches, parameters, eps, evaluated=batches["second"], dy=arriving)
     except TargetFailed:
         return [], []
     stored = {f"{batch} {name}": answers.get(f"{batch} {name}") for batch in batches for name in _STATE}
@@ -55,7 +56,8 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> tuple[list[tuple[
         state = {name: answers[f"{before} {name}"].reshape(drawn.state[name].shape) for name in drawn.state}
         wide = {name: value.astype(np.float64) for name, value in state.items()}
         given = {name: value.astype(np.float64) for name, value in parameters.items()}
-        return replace(drawn, parameters=given, state=wide, settings={**drawn.settings, **settings})
+        arriving = dy.astype(np.float64)
+        return replace(drawn, dy=arriving, parameters=given, state=wide, settings={**drawn.settings, **settings})
 
     outcomes: list[tuple[Case, Check]] = []
     bugs: list[Diagnosis] = []
@@ -70,15 +72,33 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> tuple[list[tuple[
     if known and _inverted(target, batches, parameters, eps):
         bugs.append(_momentum_inverted(target))
     if "evaluated y" in answers:
-        evaluation = case("first", "third", LAYERS["batch_norm_eval"])
-        found, named = _held(LAYERS["batch_norm_eval"], evaluation, {"y": answers["evaluated y"]})
-        outcomes.append((evaluation, Check({EVALUATED: found.conforms["y"]})))
-        bugs += [replace(bug, gradient=EVALUATED) for bug in named]
+        evaluation = case("second", "third", LAYERS["batch_norm_eval"])
+        got = _evaluated(answers, evaluation, case("third", "second", LAYERS["batch_norm"]))
+        found, named = _held(LAYERS["batch_norm_eval"], evaluation, got)
+        outcomes.append((evaluation, Check({name + EVALUATED: c for name, c in found.conforms.items()})))
+        bugs += [replace(bug, gradient=bug.gradient + EVALUATED) for bug in named]
     return outcomes, bugs
 
 
-def _drawn(target: Target, dtype: str, seed: int) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Three batches, of which the last is the first again, and parameters."""
+def _evaluated(answers: Mapping[str, Array], case: Case, latest: Case) -> dict[str, Array]:
+    """What was answered in evaluation mode; gradients only where they are of this call.
+
+    A backward that knows of no evaluation mode answers for the batch that it was trained on last.
+    """
+    shapes = {name: case.shape_of(name) for name in ("y", *case.gradient_names)}
+    found = {name: answers[f"evaluated {name}"] for name in shapes if f"evaluated {name}" in answers}
+    found = {
+        name: value.reshape(shapes[name]) for name, value in found.items() if value.size == math.prod(shapes[name])
+    }
+    gradients = {name: value for name, value in found.items() if name != "y"}
+    trained = compare(gradients, computed_truth(LAYERS["batch_norm"], latest), _radii(LAYERS["batch_norm"], latest))
+    if all(not comparison.verdict.failed for comparison in trained.values()):
+        return {"y": found["y"]}
+    return found
+
+
+def _drawn(target: Target, dtype: str, seed: int) -> tuple[dict[str, Array], Array, dict[str, Array]]:
+    """Three batches, of which the last is the first again, a dy, and parameters."""
     rng = np.random.default_rng(seed)
     sizes = {**_SIZES, **target.fixed_sizes()}
     shape = tuple(sizes[axis] for axis in target.layout.axes)
@@ -88,6 +108,7 @@ def _drawn(target: Target, dtype: str, seed: int) -> tuple[dict[str, Array], dic
     batches = {"first": first, "second": second, "third": first}
     return (
         {name: value.astype(dtype) for name, value in batches.items()},
+        rng.normal(size=shape).astype(dtype),
         {name: value.astype(dtype) for name, value in drawn.items() if name in target.parameters},
     )
 
@@ -102,8 +123,7 @@ def _settings(target: Target) -> dict[str, float]:
 def _held(layer: Layer, case: Case, got: Gradients, *, sure: bool = True) -> tuple[Check, tuple[Diagnosis, ...]]:
     """Answers held against a layer in some mode; unless `sure`, only a bug with a name counts against them."""
     narrow = case.astype(np.float32)
-    radii = {name: radius.radius for name, radius in tolerance(layer, narrow).items()}
-    found = compare(got, computed_truth(layer, case), radii)
+    found = compare(got, computed_truth(layer, case), _radii(layer, case))
     if not any(comparison.verdict.failed for comparison in found.values()):
         return Check(found), ()
 
@@ -118,6 +138,11 @@ def _held(layer: Layer, case: Case, got: Gradients, *, sure: bool = True) -> tup
     if named or sure:
         return Check(found), named or bugs
     return Check({name: replace(c, verdict=Verdict.INCONCLUSIVE) for name, c in found.items()}), ()
+
+
+def _radii(layer: Layer, case: Case) -> dict[str, Array]:
+    """What single precision allows."""
+    return {name: radius.radius for name, radius in tolerance(layer, case.astype(np.float32)).items()}
 
 
 def _arrays(first: Case, second: Case) -> list[tuple[Any, Any]]:

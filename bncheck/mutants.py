@@ -163,9 +163,7 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-def _backward(
-    name: str, words: str, got: str, fix: str, needs: str = "", right: str = "dx", **dials: Any
-) -> Mutant:
+def _backward(name: str, words: str, got: str, fix: str, needs: str = "", right: str = "dx", **dials: Any) -> Mutant:
     """A bug in dx alone."""
     return Mutant(name, words, right, got, fix, _set("dx"), _set(needs), backward_dials=Backward(**dials))
 

@@ -68,7 +68,7 @@ def test_the_textbook_class_is_recognised_correct_and_its_conventions_are_told()
     (report,) = check_target(str(ZOO / "textbook.py"))
     assert report.recognised_as.startswith("a class with forward and backward")
     assert report.verdict is Verdict.CORRECT
-    assert {"new_running_mean", "new_running_var", EVALUATED} <= report.gradients.keys()
+    assert {"new_running_mean", "new_running_var", "y" + EVALUATED} <= report.gradients.keys()
     told = str(report)
     for words in ("eps 1e-06", "per activation", "0.1 of the new batch", "momentum", "evaluation uses"):
         assert words in " ".join(told.split())
@@ -179,7 +179,7 @@ MODES: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
     ),
     "eval-uses-batch-statistics": (
         [("(x - self.running_mean) / np.sqrt(self.running_var", "(x - x.mean(0)) / np.sqrt(x.var(0)")],
-        {EVALUATED},
+        {"y" + EVALUATED},
     ),
 }
 
@@ -191,6 +191,25 @@ def test_the_other_modes_are_held_against_their_definitions(bug: str, tmp_path: 
     assert report.verdict is Verdict.WRONG
     assert ids(report) == [bug]
     assert {name for name, finding in report.gradients.items() if finding.verdict.failed} == failing
+
+
+def test_a_backward_that_knows_no_evaluation_mode_is_named(tmp_path: Path) -> None:
+    """Its x̂ is that of the running statistics, its paths those of the batch: frozen layers learn something else."""
+    report = changed(tmp_path, "switchable.py", ("not self.training", "False"))
+    assert report.verdict is Verdict.WRONG
+    assert ids(report) == ["eval-uses-batch-formula"]
+    assert {name for name, finding in report.gradients.items() if finding.verdict.failed} == {"dx" + EVALUATED}
+    (right,) = check_target(str(ZOO / "switchable.py"))
+    assert {f"{name}{EVALUATED}" for name in ("y", "dx", "dgamma", "dbeta")} <= right.gradients.keys()
+
+
+@pytest.mark.parametrize("name", ["torch_module.py", "torch.nn:BatchNorm2d"])
+def test_gradients_in_evaluation_are_asked_of_modules_too(name: str) -> None:
+    pytest.importorskip("torch")
+    reports = check_target(name if ":" in name else str(ZOO / name))
+    held = [report for report in reports if "dx" + EVALUATED in report.gradients]
+    assert held
+    assert all(report.verdict is Verdict.CORRECT for report in held)
 
 
 def test_an_unbiased_running_variance_is_a_convention(tmp_path: Path) -> None:

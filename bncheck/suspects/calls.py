@@ -128,13 +128,18 @@ class Target:
         parameters: Mapping[str, Array],
         eps: float = TRIAL_EPS,
         momentum: float = MOMENTUM,
+        *,
+        evaluated: Array | None = None,
+        dy: Array | None = None,
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         """Forwards on one instance, batch after batch: ``NAME y`` and ``NAME running_mean``, and ``evaluated y``.
 
-        The last is y of the first batch in evaluation mode, after all of them.
+        The last is y of `evaluated`, by default the first batch, in evaluation mode after all of them; where there is a
+        `dy`, ``evaluated dx`` and its like follow, if a backward answers then.
         """
         first = next(iter(batches.values()))
-        header, shown = self._shown({"x": first, **parameters}, self.layout, eps)
+        given = {"x": first, "evaluated": first if evaluated is None else evaluated, **parameters}
+        header, shown = self._shown(given if dy is None else {**given, "dy": dy}, self.layout, eps)
         shown |= {name: batch.reshape(shown["x"].shape) for name, batch in batches.items()}
         header["momentum"] = momentum
         notes, arrays = self.sandbox.call({"op": "train", "sequence": list(batches), **header}, shown)

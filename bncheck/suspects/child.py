@@ -125,7 +125,10 @@ class _Session:
         return {**notes, "changed": self.surroundings.restored()}, results
 
     def train(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
-        """Several forwards on one instance: y and the running statistics after each, and y in evaluation mode."""
+        """Several forwards on one instance: y and the running statistics after each, then y in evaluation mode.
+
+        Where dy was sent, the gradients in evaluation mode follow.
+        """
         family, results = FAMILIES[header["family"]], {}
         with family.precision(arrays["x"].dtype):
             run, _ = self._begin(header, arrays)
@@ -134,7 +137,11 @@ class _Session:
                 kept = {k: v for k, v in run.running().items() if plain(v) is not None}
                 results |= {f"{name} {k}": _checked(k, v) for k, v in kept.items()}
             with contextlib.suppress(Exception):  # without an evaluation mode there is nothing to observe in it
-                results["evaluated y"] = _checked("y", run.evaluate(family.array(arrays["x"].copy())))
+                results["evaluated y"] = _checked("y", run.evaluate(family.array(arrays["evaluated"].copy())))
+            if "evaluated y" in results and "dy" in arrays:
+                with contextlib.suppress(Exception):  # many have no backward in evaluation mode
+                    gradients = run.backward(family.array(arrays["dy"].copy()))
+                    results |= {f"evaluated {k}": _checked(k, v) for k, v in gradients.items() if v is not None}
         return {"momentum": run.momentum, "changed": self.surroundings.restored()}, results
 
     def _begin(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> tuple[Run, dict[str, Array]]:

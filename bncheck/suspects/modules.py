@@ -111,7 +111,7 @@ class _FlaxModuleRun(Run):
     def evaluate(self, x: Any) -> Any:
         if self.flags["train"] == self.flags["test"]:
             raise NotImplementedError
-        return self._apply(x, self.parameters, "test")[0]
+        return self.differentiated(lambda x, parameters: self._apply(x, parameters, "test")[0], x)
 
     def running(self) -> Mapping[str, Any]:
         import jax
@@ -163,7 +163,7 @@ class _KerasLayerRun(Run):
         return y
 
     def evaluate(self, x: Any) -> Any:
-        return self._apply(x, self.parameters, training=False)[0]
+        return self.differentiated(lambda x, parameters: self._apply(x, parameters, training=False)[0], x)
 
     def running(self) -> Mapping[str, Any]:
         names = [role(v.name, ("running_mean", "running_var")) for v in self.layer.non_trainable_variables]

@@ -66,7 +66,7 @@ class Run:
         return pull(dy)
 
     def evaluate(self, x: Any) -> Any:
-        """The output in evaluation mode."""
+        """The output in evaluation mode; a backward after it is that of this call."""
         raise NotImplementedError
 
     def running(self) -> Mapping[str, Any]:
@@ -153,11 +153,11 @@ class _FunctionsRun(Run):
 
     def evaluate(self, x: Any) -> Any:
         self.given["options"]["mode"] = "test"
-        switched = {"x": x, "training": False, "mode": "test"}
-        answer, used = call(self.style.call_forward, {**self.given, **switched}, FORWARD, "x")
-        if not used & {"training", "mode", "options"}:
+        self.given |= {"training": False, "mode": "test"}
+        y = self.forward(x)
+        if not self.used & {"training", "mode", "options"}:
             raise NotImplementedError
-        return answer[0] if isinstance(answer, tuple) else answer
+        return y
 
     @property
     def momentum(self) -> float | None:
@@ -293,13 +293,11 @@ class _ObjectsRun(Run):
         switched = {"x": x, "training": training, "mode": "train" if training else "test"}
         answer, used = call(self.call_forward, {**self.given, **switched}, FORWARD, "x")
         self.used |= used
-        return (answer[0], used) if isinstance(answer, tuple) else (answer, used)
+        y, *self.saved = answer if isinstance(answer, tuple) else (answer,)
+        return y, used
 
     def forward(self, x: Any) -> Any:
-        answer, used = call(self.call_forward, {**self.given, "x": x, "training": True, "mode": "train"}, FORWARD, "x")
-        self.used |= used
-        y, *self.saved = answer if isinstance(answer, tuple) else (answer,)
-        return y
+        return self._forward(x, training=True)[0]
 
     def backward(self, dy: Any) -> Mapping[str, Any]:
         backward = method(self.thing, _BACKWARDS)
