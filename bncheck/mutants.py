@@ -106,7 +106,7 @@ def written(formula: str, layer: Layer) -> str:
     """A formula, or the right one of that name, as a layer has it; ⟦ ⟧ holds what only layers that centre have."""
     mode = Mode.of(layer)
     text = RIGHT.get(formula, formula).format(**_words(mode))
-    return re.sub("⟦(.*?)⟧", r"\1" if mode.centred else "", text)
+    return re.sub("⟦(.*?)⟧", r"\1" if mode.centred else "", text).replace("(dx̂)", "dx̂").replace("(ẋ)", "ẋ")
 
 
 def traits(layer: Layer, case: Case) -> frozenset[str]:

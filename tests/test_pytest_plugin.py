@@ -25,7 +25,7 @@ def test_drawn(bncheck_cases):
 
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     pytester.makepyfile(SUITE)
-    return pytester.runpytest_subprocess("-p", "bncheck.pytest_plugin", "-s", *arguments)
+    return pytester.runpytest_subprocess("-s", *arguments)
 
 
 def test_the_fixture_fails_with_the_one_screen_report(pytester: pytest.Pytester) -> None:
@@ -48,7 +48,7 @@ def test_the_options_say_how_many_cases_and_from_which_seed(pytester: pytest.Pyt
 
 
 def test_it_is_told_in_the_help_of_pytest(pytester: pytest.Pytester) -> None:
-    done = pytester.runpytest_subprocess("-p", "bncheck.pytest_plugin", "--help")
+    done = pytester.runpytest_subprocess("--help")
     done.stdout.fnmatch_lines(["*--bncheck-cases=N*", "*--bncheck-seed=N*"])
 
 

@@ -131,7 +131,9 @@ def _answers(report: TargetReport) -> Iterator[str]:
         alike = (consistent is Verdict.CORRECT) == (forward.conforms in (Verdict.CORRECT, Verdict.UNSTABLE))
         joined = "and" if alike else "but"
         whose = report.observations.get("as_in")
-        yield f"its backward {own}, {joined} its forward {layer}{f'; it is that of {whose}' if whose else ''}"
+        others = [name for name, finding in report.gradients.items() if " " in name and finding.verdict.failed]
+        training = "in training " if others else ""
+        yield f"{training}its backward {own}, {joined} its forward {layer}{f'; it is that of {whose}' if whose else ''}"
     elif conforms is not None and set(report.gradients) & {"y"} and not report.gradients.keys() - {"y"}:
         yield "a forward alone: nothing is said about gradients"
 
@@ -149,8 +151,8 @@ def _gradients(found: Mapping[str, Finding]) -> Iterator[Text]:
         yield Text.assemble(f"  {name:<{width}}", *said, numbers)
     first = next(((name, finding) for name, finding in found.items() if finding.verdict.failed), None)
     if first is not None:
-        name, finding = first
-        at = f"{name}[{', '.join(map(str, finding.worst.index))}]"
+        (array, space, mode), finding = first[0].partition(" "), first[1]
+        at = f"{array}[{', '.join(map(str, finding.worst.index))}]{space}{mode}"
         off = f"{at} is off by {finding.worst.error:.2g} where rounding allows {finding.worst.tolerance:.2g}"
         yield from _entry("", f"{off} ({finding.dtype}, {finding.layout})")
 
