@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import html as markup
-import io
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from bncheck.compare import Verdict
 from bncheck.diagnose import UNKNOWN, Diagnosis
 from bncheck.examination import Examination, Finding, TargetReport
-from bncheck.report.text import COLOURS, WIDTH, columns, plain
+from bncheck.report.text import COLOURS, WIDTH, columns, plain, printed
 
 _HEADING = 14
 _ROOM = WIDTH - 2 - _HEADING
@@ -35,12 +33,12 @@ def text(found: Examination, *, colour: bool = False) -> str:
     """One screen for one target; for several a row each, and a summary."""
     if len(found.reports) == 1:
         return one(found.reports[0], colour=colour)
-    return _printed(_table(found), colour)
+    return printed(_table(found), colour=colour)
 
 
 def one(report: TargetReport, *, colour: bool = False) -> str:
     """One target: what it is, what is wrong with it, how to fix that, and how to see it again."""
-    return _printed(_screen(report), colour)
+    return printed(_screen(report), colour=colour)
 
 
 def finding(report: TargetReport) -> str:
@@ -52,16 +50,6 @@ def finding(report: TargetReport) -> str:
 def html(shown: str) -> str:
     """A text report for a notebook."""
     return f"<pre>{markup.escape(shown)}</pre>"
-
-
-def _printed(lines: Iterable[Text], colour: bool) -> str:
-    stream = io.StringIO()
-    console = Console(
-        file=stream, force_terminal=colour, color_system="standard" if colour else None, no_color=not colour
-    )
-    for line in lines:
-        console.print(line, soft_wrap=True)
-    return stream.getvalue()
 
 
 def _screen(report: TargetReport) -> Iterator[Text]:

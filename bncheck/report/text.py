@@ -9,7 +9,7 @@ import shlex
 import textwrap
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 
 import numpy as np
@@ -61,6 +61,11 @@ def verification(report: Report, *, colour: bool = False) -> str:
         lines += [*_counterexample(report.counterexample), Text()]
     lines += [Text(f"{word:<12}  {_WORDS[word]}", "dim") for word in _used(report)]
     lines += [Text(), Text.assemble("verdict: ", (report.verdict.value, COLOURS[report.verdict]))]
+    return printed(lines, colour=colour)
+
+
+def printed(lines: Iterable[Text], *, colour: bool) -> str:
+    """Lines as a terminal shows them, or without any escapes."""
     stream = io.StringIO()
     console = Console(
         file=stream, force_terminal=colour, color_system="standard" if colour else None, no_color=not colour
