@@ -153,11 +153,9 @@ def coloured(layer: Layer, case: Case, found: Mapping[Node, bool], look: Look) -
     first = first_wrong(found, graph.graph)
     vertices = []
     for node, vertex in zip(graph.nodes, plain.vertices, strict=True):
-        if node.name == "eps":
-            continue
         if node not in found:
             vertices.append(replace(vertex, faint=True))
             continue
         role, sign = ("correct", "✓") if found[node] else ("wrong", "✗")
         vertices.append(replace(vertex, role=role, below=sign, below_role=role, boxed=node is first))
-    return replace(plain, vertices=tuple(vertices), arrows=tuple(a for a in plain.arrows if a.tail != "eps"))
+    return replace(plain, vertices=tuple(vertices))

@@ -28,7 +28,7 @@ ABOUT = About(
 
 def order(found: Computation) -> list[Node]:
     """The nodes in the order in which their gradients become known."""
-    return [node for node in reversed(found.nodes) if node.name != "eps"]
+    return [*reversed(found.nodes)]
 
 
 def frames(*, layer: Layer = LAYERS["batch_norm"]) -> int:

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from bncheck.figures.studio.page import Page, Size
 
-LABEL, DERIVATIVE, NUMBER, CLUSTER = 10.0, 8.0, 7.0, 8.0
+LABEL, DERIVATIVE, NUMBER, CLUSTER = 10.0, 9.0, 8.5, 8.5
 """Sizes of letters: in nodes, on edges, beside nodes, under clusters; in points, before a graph is fitted to a page."""
 
-PADDING, HEIGHT, GAP, PAIR, HEAD, SHORTEST = 5.0, 19.0, 2.0, 1.7, 4.6, 9.0
+PADDING, HEIGHT, GAP, PAIR, HEAD, SHORTEST = 3.5, 19.0, 1.5, 1.7, 4.6, 18.4
 """Room within a node, its least height, from node to edge, from an edge to its two lines; length of heads, of edges."""
 
 
@@ -183,6 +183,9 @@ EDGE = 2.5
 FRAME = 3.0
 """Room between a node and the frame around it."""
 
+PADDED = 16.0
+"""What Graphviz adds to the width of a label on an edge, in points."""
+
 NEARLY = 8.0
 """Points by which nodes of one row, and edges within it, may be apart."""
 
@@ -201,14 +204,14 @@ def laid_out(source: str) -> Any:
 
 def _placed(diagram: Diagram) -> _Placed:
     graph = _digraph("layout")
-    graph.attr(rankdir="LR", nodesep="0.12", ranksep="0.13", splines="true")
+    graph.attr(rankdir="LR", nodesep="0.12", ranksep="0.045", splines="true")
     graph.attr("node", shape="box", fixedsize="true", label="")
     graph.attr("edge", fontname="Courier", fontsize="4", arrowhead="none")
     for cluster, vertices in _by_cluster(diagram):
         with graph.subgraph(name=f"cluster_{cluster}") if cluster else _itself(graph) as part:
             if cluster:
                 title = _block(*_size(diagram.clusters[cluster], CLUSTER))
-                part.attr(label=title, labelloc="t", margin="5", fontname="Courier", fontsize="4")
+                part.attr(label=title, labelloc="t", margin="3", fontname="Courier", fontsize="4")
             for vertex in vertices:
                 width, height = _extent(vertex)
                 part.node(vertex.key, width=f"{width / 72:.4f}", height=f"{height / 72:.4f}")
@@ -216,7 +219,7 @@ def _placed(diagram: Diagram) -> _Placed:
     surrounded = {vertex.key for vertex in diagram.vertices if vertex.above or vertex.below}
     for arrow in diagram.arrows:
         width, height = _size(arrow.label, DERIVATIVE) if arrow.label else (0.0, 0.0)
-        room = _block(max(width + 2, SHORTEST), height + 2 * PAIR + 2)
+        room = _block(max(width + 4, SHORTEST) - PADDED, height + 2 * PAIR + 2)
         weight = "20" if (arrow.tail, arrow.head) in main else "1"
         # Numbers over and under a node leave only its sides free; otherwise an edge may come from anywhere.
         ends = {"tailport": "e"} if arrow.tail in surrounded else {"tailclip": "false"}
@@ -266,7 +269,7 @@ def _numbers(text: str) -> Array:
 
 def _block(width: float, height: float) -> str:
     """A text that Graphviz, which knows Courier's widths by heart, takes to be this large at 4 points."""
-    return "\n".join(["m" * math.ceil(width / 2.4)] * math.ceil(height / 4.8))
+    return "\n".join(["m" * max(math.ceil(width / 2.4), 1)] * math.ceil(height / 4.8))
 
 
 def _size(text: str, size: float) -> Size:
@@ -288,7 +291,7 @@ def _extent(vertex: Vertex) -> Size:
 
     width, height = _box(vertex)
     beside = [_size(text, NUMBER) for text in (vertex.above, vertex.below) if text]
-    room = max((size.height + 3 for size in beside), default=0.0)
+    room = max((size.height + 4.5 for size in beside), default=0.0)
     return Size(max([width, *(size.width for size in beside)]), height + 2 * room)
 
 
@@ -381,10 +384,9 @@ class _Pen:
             self.frame(vertex, middle, ink)
         letters = ink if vertex.kind == "input" else self.look.colour("muted" if vertex.faint else "forward")
         self.words(vertex.label, middle, LABEL, letters)
-        for text, side, colour in ((vertex.above, 1, "value"), (vertex.below, -1, vertex.below_role)):
-            if text:
-                away = np.array([0, side * (height / 2 + 2.5 + _size(text, NUMBER).height / 2)])
-                self.words(text, middle + away, NUMBER, self.look.colour(colour), va="center")
+        away = np.array([0, height / 2 + 3])
+        self.words(vertex.above, middle + away, NUMBER, self.look.colour("value"), va="baseline")
+        self.words(vertex.below, middle - away, NUMBER, self.look.colour(vertex.below_role), va="top")
 
     def frame(self, vertex: Vertex, middle: Array, ink: str) -> None:
         """A frame around a node and its numbers."""
