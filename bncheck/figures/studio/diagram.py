@@ -123,14 +123,14 @@ def draw(
     placed = _placed(like or diagram)
     width, height, left, low = width - 2 * EDGE, height - 2 * EDGE, left + EDGE, low + EDGE
     scale = min(width / placed.width, height / placed.height, largest * page.look.scale)
-    placed = placed.stretched(min(height / scale / placed.height, TALLER))
+    placed = placed.stretched(min(width / scale / placed.width, WIDER), min(height / scale / placed.height, TALLER))
     shift = np.array([left + (width - scale * placed.width) / 2, low + (height - scale * placed.height) / 2])
     _Pen(axes, page.look, scale, shift).draw(diagram, placed)
     return axes
 
 
-TALLER = 2.0
-"""How much further apart, at most, a wide graph's rows may move to fill the height of a page."""
+WIDER, TALLER = 1.6, 2.0
+"""How much further apart, at most, columns and rows may move to fill a page."""
 
 
 @dataclass(frozen=True)
@@ -141,18 +141,15 @@ class _Placed:
     height: float
     nodes: Mapping[str, Array]
     edges: Mapping[tuple[str, str], Array]
-    clusters: Mapping[str, Array]
 
-    def stretched(self, factor: float) -> _Placed:
-        """Rows further apart; clusters keep the room around their nodes."""
-        down = np.array([1, factor])
-        middles = {name: box.mean(axis=0) for name, box in self.clusters.items()}
+    def stretched(self, across: float, down: float) -> _Placed:
+        """Columns and rows further apart."""
+        factors = np.array([across, down])
         return _Placed(
-            self.width,
-            self.height * factor,
-            {name: point * down for name, point in self.nodes.items()},
-            {ends: edge * down for ends, edge in self.edges.items()},
-            {name: box - middles[name] + middles[name] * down for name, box in self.clusters.items()},
+            self.width * across,
+            self.height * down,
+            {name: point * factors for name, point in self.nodes.items()},
+            {ends: edge * factors for ends, edge in self.edges.items()},
         )
 
     def aligned(self) -> _Placed:
@@ -174,11 +171,14 @@ class _Placed:
             chord = followed[0] + share * (followed[-1] - followed[0])
             flat = level_ends and np.abs(followed - chord)[:, 1].max() < NEARLY
             edges[tail, head] = chord if flat else followed
-        return _Placed(self.width, self.height, moved, edges, self.clusters)
+        return _Placed(self.width, self.height, moved, edges)
 
 
 EDGE = 2.5
 """Room around a graph, for the lines beside its outermost edges, in points of the page."""
+
+MARGIN = 3.0
+"""Room between a cluster's nodes and its sides."""
 
 FRAME = 3.0
 """Room between a node and the frame around it."""
@@ -211,7 +211,7 @@ def _placed(diagram: Diagram) -> _Placed:
         with graph.subgraph(name=f"cluster_{cluster}") if cluster else _itself(graph) as part:
             if cluster:
                 title = _block(*_size(diagram.clusters[cluster], CLUSTER))
-                part.attr(label=title, labelloc="t", margin="3", fontname="Courier", fontsize="4")
+                part.attr(label=title, labelloc="t", margin=f"{MARGIN:g}", fontname="Courier", fontsize="4")
             for vertex in vertices:
                 width, height = _extent(vertex)
                 part.node(vertex.key, width=f"{width / 72:.4f}", height=f"{height / 72:.4f}")
@@ -240,16 +240,11 @@ def _placed(diagram: Diagram) -> _Placed:
 
     names = {item["_gvid"]: item["name"] for item in told["objects"]}
     nodes = {item["name"]: upright(_numbers(item["pos"])) for item in told["objects"] if "pos" in item}
-    boxes = {
-        item["name"].removeprefix("cluster_"): upright(_numbers(item["bb"]).reshape(2, 2))
-        for item in told["objects"]
-        if "bb" in item
-    }
     found = {}
     for item in told["edges"]:
         spline = upright(np.array([_numbers(p) for p in item["pos"].split() if p[0] not in "es"]))
         found[names[item["tail"]], names[item["head"]]] = spline
-    return _Placed(width, height, nodes, found, boxes).aligned()
+    return _Placed(width, height, nodes, found).aligned()
 
 
 def _longest_path(diagram: Diagram) -> set[tuple[str, str]]:
@@ -291,14 +286,15 @@ def _extent(vertex: Vertex) -> Size:
 
     width, height = _box(vertex)
     beside = [_size(text, NUMBER) for text in (vertex.above, vertex.below) if text]
-    room = max((size.height + 4.5 for size in beside), default=0.0)
+    room = max((size.height + 3 for size in beside), default=0.0)
     return Size(max([width, *(size.width for size in beside)]), height + 2 * room)
 
 
-def _span(vertex: Vertex, middle: Array) -> tuple[float, float]:
-    """The top and the bottom of a node with all that belongs to it."""
-    half = _extent(vertex).height / 2
-    return float(middle[1]) + half, float(middle[1]) - half
+def _around(vertices: list[Vertex], placed: _Placed) -> Array:
+    """The lower left and the upper right corner of nodes with all that belongs to them."""
+    middles = np.array([placed.nodes[vertex.key] for vertex in vertices])
+    halves = np.array([_extent(vertex) for vertex in vertices]) / 2
+    return np.array([(middles - halves).min(axis=0), (middles + halves).max(axis=0)])
 
 
 def _by_cluster(diagram: Diagram) -> Iterator[tuple[str, list[Vertex]]]:
@@ -330,11 +326,9 @@ class _Pen:
         self.axes, self.look, self.scale, self.shift = axes, look, scale, shift
 
     def draw(self, diagram: Diagram, placed: _Placed) -> None:
-        for name, box in placed.clusters.items():
-            members = [v for v in diagram.vertices if v.cluster == name]
-            tops, bottoms = zip(*(_span(v, placed.nodes[v.key]) for v in members), strict=True)
-            left, right = sorted(box[:, 0])
-            self.cluster(diagram.clusters[name], left, right, max(tops), min(bottoms), placed.edges.values())
+        for name, members in _by_cluster(diagram):
+            if name and members:
+                self.cluster(diagram.clusters[name], _around(members, placed), placed.edges.values())
         vertices = {vertex.key: vertex for vertex in diagram.vertices}
         for arrow in diagram.arrows:
             self.arrow(arrow, placed.edges[arrow.tail, arrow.head], vertices, placed.nodes)
@@ -349,11 +343,13 @@ class _Pen:
         more = {"ha": "center", "va": "center_baseline", "zorder": 5, **more}
         self.axes.text(x, y, text, fontsize=size * self.scale, color=colour, **more)
 
-    def cluster(self, title: str, left: float, right: float, top: float, bottom: float, edges: Iterable[Array]) -> None:
+    def cluster(self, title: str, around: Array, edges: Iterable[Array]) -> None:
         """A panel behind a cluster, with its title below the nodes, or above where an edge passes below."""
         from matplotlib.patches import FancyBboxPatch
 
+        (left, bottom), (right, top) = around
         width, middle = _size(title, CLUSTER).width, (left + right) / 2
+        left, right = min(left, middle - width / 2) - MARGIN, max(right, middle + width / 2) + MARGIN
         points = np.concatenate([_sampled(edge) for edge in edges])
         passing = points[np.abs(points[:, 0] - middle) < width / 2 + 4, 1]
         taken = np.any((passing < bottom) & (passing > bottom - 2.4 * CLUSTER))

@@ -181,7 +181,7 @@ def text_size(text: str, size: float) -> Size:
     """The size of a text as it will be drawn with the settings in force, in points; lines are as high as letters."""
     family = tuple(mpl.rcParams["font.family"])
     measured = [_line_size(line, family) for line in text.split("\n")]
-    height = sum(line.height for line in measured) + 0.35 * (len(measured) - 1)
+    height = sum(line.height for line in measured) + 0.44 * (len(measured) - 1)
     return Size(size * max(line.width for line in measured), size * height)
 
 
