@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from bncheck import LAYERS, InvalidInput, Layer
 from bncheck.cli import run
@@ -66,7 +67,7 @@ def test_so_where_room_is_scarce(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", [layer.name for layer in PLAIN[1:]])
-@pytest.mark.parametrize("name", [name for name in names() if find(name).takes_layer])
+@pytest.mark.parametrize("name", [name for name in names() if find(name).takes("layer")])
 def test_so_for_every_layer(name: str, layer: str) -> None:
     clean(name, Look(), LAYERS[layer])
 
@@ -82,6 +83,8 @@ def test_so_for_a_layer_without_a_mean() -> None:
         (lambda f: f.text(0.97, 0.5, "too far to the right"), "leaves the page"),
         (lambda f: f.text(0.3, 0.5, r"half of $\bar{\mu}"), "a formula's source"),
         (lambda f: (f.text(0.3, 0.5, "one"), f.text(0.31, 0.51, "other")), "overlaps"),
+        (lambda f: f.text(0.3, 0.5, "tiny", fontsize=4), "too small"),
+        (lambda f: f.add_subplot().add_patch(Rectangle((0.5, -0.1), 0.1, 0.3, gid="edge")), "leaves its axes"),
         (lambda f: (a := f.add_subplot(), a.plot([0, 1], [0.5, 0.5]), a.text(0.5, 0.499, "word")), "crossed"),
     ],
 )
@@ -163,6 +166,9 @@ def test_missing_font_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         (["--layer", "batchnorm"], "Did you mean batch_norm?"),
         (["saturation-sigmoid", "--layer", "rms_norm"], "expected no layer for saturation-sigmoid."),
         (["saturation-sigmoid", "--format", "gv"], "expected svg, pdf or png for saturation-sigmoid."),
+        (["saturation-sigmoid", "--against", "torch"], "expected no frameworks for saturation-sigmoid."),
+        (["--against", "tensorflow"], "against=tensorflow, expected one of torch, jax, keras, onnxruntime."),
+        (["--against", "onnxruntime"], "expected a framework that has gradients. Choose among torch, jax, keras."),
         (["--gallery", "--theme", "dark"], "theme=dark, expected no theme beside --gallery. Leave out theme, or"),
         (["--gallery", "vacuity"], "names=vacuity, expected no names beside --gallery. Leave out names, or"),
         (["--out", "/dev/null/here"], "out=/dev/null/here, expected a folder that can be written; "),

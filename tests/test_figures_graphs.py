@@ -157,7 +157,7 @@ def test_the_sweep_lights_each_node_once_and_ends_with_all(layer: Layer) -> None
 def test_equations_of_the_sweep() -> None:
     found = computation(LAYERS["batch_norm"])
     written = [graph_sweep.equation(found, node) for node in graph_sweep.order(found)]
-    assert written[0] == r"\frac{\partial\ell}{\partial y} = dy"
+    assert written[0] == r"$\frac{\partial\ell}{\partial y}$ comes from the loss"
     assert any(r"= \sum \frac{\partial\ell}{\partial \hat{x}}\cdot (-\hat{x}/s)" in text for text in written)
 
 

@@ -28,7 +28,7 @@ ABOUT = About(
         "返回途中遇到错误之前梯度都正确；之后都错，只有 μ 的梯度例外：误差在那里求和为 0。",
     ),
     caption=Words(
-        "✓ within the computed rounding bound, ✗ outside; boxed: the first wrong node, going back.",
+        "✓ within the rounding bound, ✗ outside; boxed: the first wrong node, going back.",
         "✓ 在计算出的舍入误差界之内，✗ 在界外；方框：返回途中第一个出错的节点。",
     ),
 )

@@ -19,7 +19,8 @@ ABOUT = About(
         "四个数经过每一步，绿色写在上方；它们的梯度返回，红色写在下方。",
     ),
     caption=Words(
-        r"Above, green: values; $\varepsilon=10^{-5}$. Below, red: $\partial\ell/\partial$ of each; $y$'s comes from the loss.",
+        r"Above, green: values; $\varepsilon=10^{-5}$. Below, red: $\partial\ell/\partial$ of each; $y$'s comes from"
+        " the loss.",
         r"上方绿色：数值；$\varepsilon=10^{-5}$。下方红色：各自的 $\partial\ell/\partial$；$y$ 下方是损失传来的梯度。",
     ),
 )

@@ -121,7 +121,8 @@ def draw(
     axes = page.plane() if not page.axes else page.axes[0]
     left, low, width, height = area or (0.0, 0.0, page.body[2], page.body[3])
     placed = _placed(like or diagram)
-    width, height, left, low = width - 2 * EDGE, height - 2 * EDGE, left + EDGE, low + EDGE
+    edge = EDGE * page.look.scale
+    width, height, left, low = width - 2 * edge, height - 2 * edge, left + edge, low + edge
     scale = min(width / placed.width, height / placed.height, largest * page.look.scale)
     placed = placed.stretched(min(width / scale / placed.width, WIDER), min(height / scale / placed.height, TALLER))
     shift = np.array([left + (width - scale * placed.width) / 2, low + (height - scale * placed.height) / 2])
@@ -174,8 +175,8 @@ class _Placed:
         return _Placed(self.width, self.height, moved, edges)
 
 
-EDGE = 2.5
-"""Room around a graph, for the lines beside its outermost edges, in points of the page."""
+EDGE = 4.0
+"""Room around a graph, for the lines and frames beside its outermost nodes, in points at beamer169."""
 
 MARGIN = 3.0
 """Room between a cluster's nodes and its sides."""
