@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from bncheck import LAYERS, InvalidInput, Layer
 from bncheck.cli import run
@@ -101,6 +102,35 @@ def test_every_figure_has_its_words_in_both_languages(name: str) -> None:
         assert en
         assert re.search("[\u4e00-\u9fff]", zh)
         assert not re.search("[\u4e00-\u9fff]", en)
+
+
+@pytest.mark.skipif(not fonts.found_family(), reason="no Chinese font here")
+@pytest.mark.parametrize("name", names())
+def test_nothing_is_left_in_english_on_a_chinese_page(name: str) -> None:
+    page = find(name).draw(Look(lang="zh"))
+    words = {word for text in page.findobj(Text) for word in re.findall("[A-Za-z]{3,}", without_formulas(text))}
+    assert words <= PROPER, words - PROPER
+
+
+PROPER = {"seed", "bncheck", "sigmoid", "tanh", "ReLU", "PyTorch", "Keras", "ONNX", "float", "ulp"}
+"""What a Chinese lecturer says as it is."""
+
+
+def without_formulas(text: Text) -> str:
+    return re.sub(r"\$[^$]*\$", "", text.get_text()) if text.get_visible() else ""
+
+
+def test_every_layer_has_a_name_in_both_languages() -> None:
+    for layer in PLAIN:
+        assert re.fullmatch("[a-z ]+", Look().layer(layer.name))
+        assert re.fullmatch("[\u4e00-\u9fff]+", Look(lang="zh").layer(layer.name))
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_words_name_a_colour_that_a_theme_turns_round(name: str) -> None:
+    for en, zh in find(name).about:
+        assert not re.search("black|white", en, re.IGNORECASE)
+        assert not re.search("[黑白]", zh)
 
 
 @pytest.mark.parametrize("name", names())

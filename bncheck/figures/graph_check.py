@@ -128,7 +128,7 @@ def draw(
             (look.say("a textbook's backward pass", "教科书的反向传播"), verdicts(layer, case)),
             (look.say("the same, with a bug: ", "同一实现，有错误：") + planted, verdicts(layer, case, ddof=1)),
         ]
-    with new_page(ABOUT, look, seed, layer.name.replace("_", " ")) as page:
+    with new_page(ABOUT, look, seed, look.layer(layer.name)) as page:
         width, height = page.body[2:]
         each = height / len(rows)
         for k, (title, found) in enumerate(rows):

@@ -133,7 +133,7 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
     derivation = derive(layer)
     every = stages(derivation)
     stage = every[checked_frame(frame, len(every)) - 1]
-    note = f"{layer.name.replace('_', ' ')}  ·  {frame}/{len(every)}"
+    note = f"{look.layer(layer.name)}  ·  {frame}/{len(every)}"
     with new_page(ABOUT, look, seed, note) as page:
         width, height = page.body[2:]
         below = 0.55 * height

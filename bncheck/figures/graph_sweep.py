@@ -60,7 +60,7 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
     ]
     arrows = [replace(a, backward=a.backward and a.tail in keys, faint=a.tail != lit) for a in whole.arrows]
     part = replace(whole, vertices=tuple(vertices), arrows=tuple(arrows))
-    note = f"{layer.name.replace('_', ' ')}  ·  {frame}/{frames(layer=layer)}"
+    note = f"{look.layer(layer.name)}  ·  {frame}/{frames(layer=layer)}"
     with new_page(ABOUT, look, seed, note) as page:
         width, height = page.body[2:]
         room = 34 * look.scale

@@ -32,7 +32,7 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
     from bncheck.figures.studio.group import numbered
     from bncheck.figures.studio.page import new_page
 
-    with new_page(ABOUT, look, seed, layer.name.replace("_", " ")) as page:
+    with new_page(ABOUT, look, seed, look.layer(layer.name)) as page:
         diagram.draw(page, numbered(layer, look, seed))
     return page
 
