@@ -70,8 +70,8 @@ LECTURE = (
             Shown(
                 "pixels-through-sigmoid",
                 "A network bends what it computes with a function such as the sigmoid, σ(z) = 1 / (1 + e⁻ᶻ), which"
-                " tells numbers apart only near 0. Far from there it is flat: saturated. (With a bracket behind it σ is this"
-                " function, without one the standard deviation; both are customary.)",
+                " tells numbers apart only near 0. Far from there it is flat: saturated. (With a bracket behind it σ is"
+                " this function, without one the standard deviation; both are customary.)",
             ),
             Shown(
                 "saturation-sigmoid",
@@ -188,8 +188,8 @@ LECTURE = (
             Shown(
                 "accuracy-offset",
                 "A formula may be right and its arithmetic wrong. The variance as E[x²] − E[x]² subtracts two large"
-                " numbers that are nearly the same. (Some frameworks do so: with `--against torch,jax,keras` their lines"
-                " are drawn, too.)",
+                " numbers that are nearly the same. (Some frameworks do so: with `--against torch,jax,keras` their"
+                " lines are drawn, too.)",
             ),
             Shown(
                 "vacuity",
