@@ -105,7 +105,7 @@ def verify(
         from bncheck.recipes import Recipe
         from bncheck.suspects import named_frameworks
 
-        frameworks = () if against is None else tuple(name.strip() for name in against.split(","))
+        frameworks = _separated(against)
         named_frameworks(frameworks)
         for name in dtype or ():
             _one_of("dtype", name, tuple(DTYPES))
@@ -301,6 +301,9 @@ def figures(
     layer: Annotated[
         str | None, typer.Option(help="For graphs: a layer's name, or FILE.py:NAME for your own definition.")
     ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="For accuracy-offset: torch, jax or keras beside; several by commas.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files, byte for byte.")] = 0,
     jobs: Annotated[int, typer.Option(help="How many processes draw; the files do not depend on it.")] = 1,
     list_: Annotated[bool, typer.Option("--list", help="Tell the figures and how each is read.")] = False,
@@ -332,7 +335,15 @@ def figures(
     found = None if layer is None else find_layer(layer)
     with _progress("auto", "drawing") as progress:
         written = render(
-            names or (), out, formats=formats, look=look, seed=seed, layer=found, jobs=jobs, progress=progress
+            names or (),
+            out,
+            formats=formats,
+            look=look,
+            seed=seed,
+            layer=found,
+            against=_separated(against),
+            jobs=jobs,
+            progress=progress,
         )
     _told(written, out)
 
@@ -344,6 +355,10 @@ def _alone(context: typer.Context, option: str, *others: str) -> None:
         if name not in (option, *others) and source is not None and source.name == "COMMANDLINE":
             given = ",".join(value) if isinstance(value, list) else value
             raise InvalidInput(name, given, f"no {name} beside --{option}", f"Leave out {name}, or --{option}.")
+
+
+def _separated(names: str | None) -> tuple[str, ...]:
+    return () if names is None else tuple(name.strip() for name in names.split(","))
 
 
 def _told(written: list[Path], folder: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from bncheck import LAYERS, InvalidInput, Layer
 from bncheck.cli import run
@@ -66,7 +68,7 @@ def test_so_where_room_is_scarce(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", [layer.name for layer in PLAIN[1:]])
-@pytest.mark.parametrize("name", [name for name in names() if find(name).takes_layer])
+@pytest.mark.parametrize("name", [name for name in names() if find(name).takes("layer")])
 def test_so_for_every_layer(name: str, layer: str) -> None:
     clean(name, Look(), LAYERS[layer])
 
@@ -82,6 +84,8 @@ def test_so_for_a_layer_without_a_mean() -> None:
         (lambda f: f.text(0.97, 0.5, "too far to the right"), "leaves the page"),
         (lambda f: f.text(0.3, 0.5, r"half of $\bar{\mu}"), "a formula's source"),
         (lambda f: (f.text(0.3, 0.5, "one"), f.text(0.31, 0.51, "other")), "overlaps"),
+        (lambda f: f.text(0.3, 0.5, "tiny", fontsize=4), "too small"),
+        (lambda f: f.add_subplot().add_patch(Rectangle((0.5, -0.1), 0.1, 0.3, gid="edge")), "leaves its axes"),
         (lambda f: (a := f.add_subplot(), a.plot([0, 1], [0.5, 0.5]), a.text(0.5, 0.499, "word")), "crossed"),
     ],
 )
@@ -98,6 +102,35 @@ def test_every_figure_has_its_words_in_both_languages(name: str) -> None:
         assert en
         assert re.search("[\u4e00-\u9fff]", zh)
         assert not re.search("[\u4e00-\u9fff]", en)
+
+
+@pytest.mark.skipif(not fonts.found_family(), reason="no Chinese font here")
+@pytest.mark.parametrize("name", names())
+def test_nothing_is_left_in_english_on_a_chinese_page(name: str) -> None:
+    page = find(name).draw(Look(lang="zh"))
+    words = {word for text in page.findobj(Text) for word in re.findall("[A-Za-z]{3,}", without_formulas(text))}
+    assert words <= PROPER, words - PROPER
+
+
+PROPER = {"seed", "bncheck", "sigmoid", "tanh", "ReLU", "PyTorch", "Keras", "ONNX", "float", "ulp"}
+"""What a Chinese lecturer says as it is."""
+
+
+def without_formulas(text: Text) -> str:
+    return re.sub(r"\$[^$]*\$", "", text.get_text()) if text.get_visible() else ""
+
+
+def test_every_layer_has_a_name_in_both_languages() -> None:
+    for layer in PLAIN:
+        assert re.fullmatch("[a-z ]+", Look().layer(layer.name))
+        assert re.fullmatch("[\u4e00-\u9fff]+", Look(lang="zh").layer(layer.name))
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_words_name_a_colour_that_a_theme_turns_round(name: str) -> None:
+    for en, zh in find(name).about:
+        assert not re.search("black|white", en, re.IGNORECASE)
+        assert not re.search("[黑白]", zh)
 
 
 @pytest.mark.parametrize("name", names())
@@ -163,6 +196,9 @@ def test_missing_font_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         (["--layer", "batchnorm"], "Did you mean batch_norm?"),
         (["saturation-sigmoid", "--layer", "rms_norm"], "expected no layer for saturation-sigmoid."),
         (["saturation-sigmoid", "--format", "gv"], "expected svg, pdf or png for saturation-sigmoid."),
+        (["saturation-sigmoid", "--against", "torch"], "expected no frameworks for saturation-sigmoid."),
+        (["--against", "tensorflow"], "against=tensorflow, expected one of torch, jax, keras, onnxruntime."),
+        (["--against", "onnxruntime"], "expected a framework that has gradients. Choose among torch, jax, keras."),
         (["--gallery", "--theme", "dark"], "theme=dark, expected no theme beside --gallery. Leave out theme, or"),
         (["--gallery", "vacuity"], "names=vacuity, expected no names beside --gallery. Leave out names, or"),
         (["--out", "/dev/null/here"], "out=/dev/null/here, expected a folder that can be written; "),

@@ -1,6 +1,7 @@
 """Every number on a computation graph is found again by another oracle, and every formula by another way."""
 
 import cmath
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,15 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from bncheck import LAYERS, Case, InvalidInput, Layer
 from bncheck.case import Array
 from bncheck.figures import (
+    find,
     graph_check,
     graph_fold,
     graph_sweep,
     graph_three_paths,
     graph_train_eval,
+    names,
 )
 from bncheck.figures.graph_two_neurons import Chain
 from bncheck.figures.studio.computation import Computation, computation
@@ -67,6 +71,45 @@ def test_values_and_gradients_on_the_nodes(layer: Layer, seed: int) -> None:
         assert shown[name].below == column(found[f"d{name}"]), name
 
 
+@seeds
+def test_values_and_gradients_of_the_steps_between(seed: int) -> None:
+    """The nodes that have no name, by the chain rule written out."""
+    layer = LAYERS["batch_norm"]
+    case = small_case(layer, seed)
+    known = by_hand(case, centred=True)
+    gamma, s = case.broadcast_parameters()["gamma"], np.sqrt(known["var"] + case.eps)
+    deviation = case.x - known["mean"]
+    square = np.full(case.x.shape, known["dvar"] / case.count)
+    expected = {
+        "x − μ": (deviation, known["dxhat"] / s + 2 * deviation * square),
+        "(x − μ)²": (deviation**2, square),
+        "σ² + ε": (known["var"] + case.eps, known["dvar"]),
+        "s = √(σ² + ε)": (s, known["dvar"] * 2 * s),
+        "γ·x̂": (gamma * known["xhat"], case.dy),
+    }
+    shown = {vertex.typed: vertex for vertex in numbered(layer, Look(), seed).vertices if vertex.kind == "step"}
+    assert set(shown) == set(expected)
+    for typed, (value, gradient) in expected.items():
+        assert (shown[typed].above, shown[typed].below) == (column(value), column(gradient)), typed
+
+
+@seeds
+def test_what_is_drawn_is_what_was_numbered(seed: int) -> None:
+    """And of a sweep's frame, the gradients known by then."""
+    layer = LAYERS["batch_norm"]
+    vertices = numbered(layer, Look(), seed).vertices
+    every = sorted(text for vertex in vertices for text in (vertex.above, vertex.below))
+    last = graph_sweep.frames(layer=layer)
+    for page in (find("graph-values").draw(seed=seed), graph_sweep.draw(seed=seed, frame=last)):
+        assert sorted(text for text in numbers_on(page) if text in every) == every
+    early = {text for text in numbers_on(graph_sweep.draw(seed=seed, frame=1)) if text in every}
+    assert early == {vertex.above for vertex in vertices} | {vertices[-1].below}
+
+
+def numbers_on(page: Figure) -> list[str]:
+    return [text.get_text() for text in page.axes[0].texts]
+
+
 def test_another_gradient_would_show() -> None:
     """The comparison above can fail: one digit of one number is enough."""
     assert column(np.array([0.004, 1.0])) != column(np.array([0.006, 1.0]))
@@ -80,7 +123,7 @@ def test_local_derivatives_on_the_edges(layer: Layer) -> None:
     done, found = sweep(layer, case), computation(layer)
     for node in found.nodes:
         consumers = [consumer for operand, consumer in found.edges() if operand is node]
-        if consumers and node.name != "eps":
+        if consumers:
             sent = [done.gradients[c] * evaluated(found, done.values, node, c, case.count) for c in consumers]
             total = sum(over_what_was_shared(part, done.values[node]) for part in sent)
             np.testing.assert_allclose(total, done.gradients[node], rtol=1e-12, atol=1e-12)
@@ -120,6 +163,23 @@ def test_the_ways_back_add_up(layer: Layer, seed: int) -> None:
         assert abs(found["mean"]).min() > 0.01  # or the figure would show nothing
 
 
+@seeds
+def test_the_table_of_ways(seed: int) -> None:
+    """Every row as it is written: what goes straight back and through each statistic, and their sum."""
+    layer = LAYERS["batch_norm"]
+    case = small_case(layer, seed)
+    dx = ball.vjp(layer, case)["dx"].value
+    direct = MUTANTS["statistics-constant"].vjp(case, layer)["dx"]
+    through_var = MUTANTS["mean-path-missing"].vjp(case, layer)["dx"] - direct
+    columns = [values.ravel() for values in (direct, dx - direct - through_var, through_var, dx)]
+    words = numbers_on(graph_three_paths.draw(seed=seed))
+    written = [[float(text.replace("−", "-")) for text in words if re.fullmatch(r"−?\d+\.\d+", text)]]
+    shown = np.array(written).reshape(4, -1)
+    digits = max(len(text.split(".")[1]) for text in words if re.fullmatch(r"−?\d+\.\d+", text))
+    assert np.abs(shown - columns).max() <= 0.5 * 10.0**-digits + 1e-12
+    assert np.abs(shown[:3].sum(axis=0) - shown[3]).max() < 1e-9
+
+
 def test_numbers_add_up_as_they_are_written() -> None:
     columns = [np.array([0.004, 1.0]), np.array([0.004, 2.0]), np.array([0.008, 3.0])]
     digits = graph_three_paths.adding_up(columns)
@@ -157,7 +217,7 @@ def test_the_sweep_lights_each_node_once_and_ends_with_all(layer: Layer) -> None
 def test_equations_of_the_sweep() -> None:
     found = computation(LAYERS["batch_norm"])
     written = [graph_sweep.equation(found, node) for node in graph_sweep.order(found)]
-    assert written[0] == r"\frac{\partial\ell}{\partial y} = dy"
+    assert written[0] == r"$\frac{\partial\ell}{\partial y}$ comes from the loss"
     assert any(r"= \sum \frac{\partial\ell}{\partial \hat{x}}\cdot (-\hat{x}/s)" in text for text in written)
 
 
@@ -184,7 +244,7 @@ def difference(derivation: Any, line: Any) -> Any:
 @seeds
 def test_a_right_backward_pass_is_right_everywhere(layer: Layer, seed: int) -> None:
     found = graph_check.verdicts(layer, small_case(layer, seed))
-    assert len(found) == len(computation(layer).nodes) - 1  # all but ε
+    assert len(found) == len(computation(layer).nodes)
     assert all(found.values())
 
 
@@ -233,7 +293,13 @@ def test_gradients_in_training_and_evaluation(seed: int) -> None:
     assert np.allclose(found["training"], ball.vjp(LAYERS["batch_norm"], case)["dx"].value.ravel(), rtol=1e-13)
     alone = case.parameters["gamma"] * case.dy / np.sqrt(stored.var + case.eps)
     assert np.allclose(found["evaluation"], alone.ravel(), rtol=1e-13)
-    words = [text.get_text() for text in graph_train_eval.draw(seed=seed).axes[0].texts]
+    words = numbers_on(graph_train_eval.draw(seed=seed))
+    batch_var = case.x.var()
+    store = (0.1 * case.x.mean(), 0.9 + 0.1 * batch_var * 4 / 3)
+    for symbol, value in zip((r"\bar{\mu}", r"\bar{\sigma}^2"), store, strict=True):
+        assert words.count(f"${symbol}={value:.3f}$") == 2
+    assert f"$\\mu={case.x.mean():.3f}$" in words
+    assert f"$\\sigma^2={batch_var:.3f}$" in words
     for dx in found.values():
         assert any(text.endswith(",  ".join(number(value) for value in dx)) for text in words)
 
@@ -264,6 +330,33 @@ def test_two_neurons_by_complex_steps(seed: int) -> None:
         assert chain.gradients[name] == pytest.approx(moved, rel=1e-13), name
     for name in ("z1", "a1", "z2", "a2", "C"):
         assert chain.gradients[name] > 0
+
+
+@seeds
+def test_factors_of_two_neurons_as_they_are_written(seed: int) -> None:
+    """Each factor from the values by complex steps; under ∂C/∂w its factors' product."""
+    chain, page = Chain.of(seed), find("graph-two-neurons").draw(seed=seed)
+    words, v = numbers_on(page), chain.values
+
+    def slope(z: float) -> float:
+        return (1 / (1 + cmath.exp(-(z + 1e-30j)))).imag / 1e-30
+
+    outer = [2 * (v["a2"] - v["t"]), slope(v["z2"])]
+    ways = {"w2": [*outer, v["a1"]], "w1": [*outer, v["w2"], slope(v["z1"]), v["x"]]}
+    expected = [f"{value:.4f}" for factors in ways.values() for value in (math.prod(factors), *factors)]
+    assert [text for text in words if re.fullmatch(r"−?\d+\.\d{4}", text)] == expected
+    below = [*v.values(), *(chain.gradients[name] for name in chain.gradients)]
+    shown = [text for text in words if re.fullmatch(r"−?\d+\.\d{3}", text)]
+    assert sorted(shown) == sorted(number(value, 3) for value in below)
+
+
+def test_graphs_in_notebooks_need_no_dot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    for name in names():
+        dot = find(name).dot
+        if dot is not None:
+            assert "</svg>" in dot()._repr_mimebundle_()["image/svg+xml"]
+    assert find("graph-values").draw()._repr_svg_().rstrip().endswith("</svg>")
 
 
 def test_nodes_with_long_formulas_fall_back_to_their_operation() -> None:

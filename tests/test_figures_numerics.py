@@ -2,6 +2,8 @@
 
 import math
 import re
+import statistics
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from sklearn.datasets import load_digits, load_wine
 
 from bncheck import LAYERS
 from bncheck.case import Case, Layout
+from bncheck.cli import run
 from bncheck.compare import Verdict, compare, tolerance
 from bncheck.figures import (
     accuracy_offset,
@@ -24,9 +27,10 @@ from bncheck.figures import (
     standardize,
     vacuity,
 )
-from bncheck.figures.studio.look import scientific
+from bncheck.figures.studio.look import PRESETS, Look, scientific
 from bncheck.figures.studio.page import Page
 from bncheck.figures.studio.saturation import batch_norm_case
+from bncheck.figures.studio.structure import flaws
 from bncheck.oracles import ball, symbolic
 
 BN = LAYERS["batch_norm"]
@@ -86,7 +90,11 @@ def test_errors_of_central_differences(dtype: str) -> None:
     words = drawn("fd-error")
     assert f"best: {scientific(error)}" in words
     assert f"tolerance {scientific(found.tolerance)}" in words
-    assert "slope 2.0" in words
+    parts = [(1e-3, 0.1), (10, 1e3)] if dtype == "float64" else [(0.01, 0.5)]
+    for least, most in parts:
+        inside = (found.h >= least * h) & (found.h <= most * h)
+        fitted = statistics.linear_regression(np.log(found.h[inside]), np.log(found.error[inside])).slope
+        assert f"slope {fitted:.1f}".replace("-", "−") in words
 
 
 def test_one_pass_leaves_the_tolerance_and_two_passes_never() -> None:
@@ -105,16 +113,25 @@ def test_one_pass_leaves_the_tolerance_and_two_passes_never() -> None:
         for offset, error, allowed in zip(accuracy_offset.OFFSETS, found.errors["one"], found.tolerance, strict=True)
         if error > allowed
     )
-    words = told(accuracy_offset.draw(seed=3, frameworks={}))
+    words = told(accuracy_offset.draw(seed=3))
     assert f"outside from {outside:.0f} on" in words
 
 
-def test_the_figure_of_accuracy_shows_the_frameworks_it_is_given() -> None:
-    def zeros(case: Case) -> dict[str, np.ndarray]:
-        return {"dx": np.zeros_like(case.x)}
+def test_frameworks_stand_beside_where_they_are_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    found = accuracy_offset.accuracy(3, accuracy_offset.of_frameworks(["torch"]))
+    assert (found.errors["PyTorch"] < found.tolerance).all()
+    assert "PyTorch" in told(accuracy_offset.draw(seed=3, against=["torch"]))
+    assert run(["figures", "--against", "torch", "--out", str(tmp_path)]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["accuracy-offset.svg"]
 
-    assert "zeros" in told(accuracy_offset.draw(frameworks={"zeros": zeros}))
-    assert accuracy_offset.draw(frameworks={}).encoded("svg") == accuracy_offset.draw(frameworks={}).encoded("svg")
+
+def test_the_most_lines_that_can_be_asked_for_find_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = ("PyTorch", "JAX and Flax", "Keras")
+    monkeypatch.setattr(accuracy_offset, "of_frameworks", lambda names: dict.fromkeys(names, accuracy_offset.two_pass))
+    for preset in PRESETS:
+        assert flaws(accuracy_offset.draw(Look(preset), against=titles)) == [], preset
+    assert len(titles) < len(accuracy_offset.THEIRS)
 
 
 @pytest.mark.parametrize("test", vacuity.TESTS, ids=lambda test: f"{test.loss}{test.drawn}")

@@ -41,10 +41,9 @@ class Plate:
     frames: Callable[..., int] | None
     """How many frames there are, where the figure is a sequence; `draw` then takes `frame`, from 1."""
 
-    @property
-    def takes_layer(self) -> bool:
-        """Whether the figure can be drawn for another layer than batch norm."""
-        return "layer" in inspect.signature(self.draw).parameters
+    def takes(self, choice: str) -> bool:
+        """Whether there is a choice to be made: of a `layer` other than batch norm, or `against` which frameworks."""
+        return choice in inspect.signature(self.draw).parameters
 
 
 def find(name: str) -> Plate:
@@ -53,7 +52,7 @@ def find(name: str) -> Plate:
     Raises
         InvalidInput: there is none; the next step is the nearest one.
 
-    >>> find("graph-staged").takes_layer
+    >>> find("graph-staged").takes("layer")
     True
     """
     if name not in names():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bncheck.case import Array, Case, Gradients, Layout
+from bncheck.errors import InvalidInput
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.layers import LAYERS
 
@@ -23,12 +24,15 @@ ABOUT = About(
         "用平方的均值减去均值的平方来算方差会丢失两倍的位数，超出舍入所能解释的范围；先中心化则不会。",
     ),
     caption=Words(
-        "dx of batch norm in float32, 64 values in each of 8 groups. Ulp: the spacing of floats at the largest |dx|.",
+        "dx in float32, 8 groups of 64 values. Ulp: the spacing of floats at the largest |dx|.",
         "float32 中批归一化的 dx，8 组，每组 64 个值。ulp：最大 |dx| 处的浮点间距。",
     ),
 )
 
 SHAPE = (64, 8)
+
+THEIRS = ("fourth", "first", "second", "third")
+"""The looks of frameworks, in the order in which they are named."""
 
 OFFSETS = 10.0 ** np.linspace(0, 5, 26)
 """Means in units of the standard deviation."""
@@ -87,17 +91,41 @@ def _measured(case: Case, implementations: Mapping[str, Callable[[Case], Gradien
     return float(tolerance(layer, case)["dx"].radius.max()) / ulp, errors
 
 
-def draw(look: Look = Look(), seed: int = 0, *, frameworks: Mapping[str, Vjp] | None = None) -> Page:
-    """The figure; with suspects of `bncheck.suspects.of_frameworks` beside, by name."""
+def of_frameworks(against: Iterable[str]) -> dict[str, Vjp]:
+    """How each framework, by its title, finds the gradients of batch norm.
+
+    Raises
+        InvalidInput: a framework that is unknown or has no gradients.
+        MissingPackage: one that is not installed.
+    """
+    from bncheck.suspects import FRAMEWORKS, SUSPECTS, named_frameworks
+
+    found: dict[str, Vjp] = {}
+    for framework in named_frameworks(against):
+        own = [s for s in SUSPECTS if (s.layer, s.framework) == ("batch_norm", framework.name) and not s.forward_only]
+        if not own:
+            able = ", ".join(name for name in FRAMEWORKS if name != framework.name)
+            raise InvalidInput("against", framework.name, "a framework that has gradients", f"Choose among {able}.")
+        found[framework.title] = own[0].vjp
+    return found
+
+
+def draw(look: Look = Look(), seed: int = 0, *, against: Iterable[str] = ()) -> Page:
+    """The figure; with installed frameworks beside, by the names that `bncheck verify --against` knows.
+
+    Raises
+        InvalidInput: a framework that is unknown or has no gradients.
+        MissingPackage: one that is not installed.
+    """
     from bncheck.figures.studio.page import new_page
 
-    others = frameworks or {}
+    others = of_frameworks(against)
     found = accuracy(seed, {"one": one_pass, "two": two_pass, **others})
     said = {
         "one": look.say("one pass $E[x^2]-E[x]^2$", "一次遍历 $E[x^2]-E[x]^2$"),
         "two": look.say("two passes", "两次遍历"),
     }
-    roles = {"one": "wrong", "two": "correct"} | dict.fromkeys(others, "fourth")
+    roles = {"one": "wrong", "two": "correct"} | dict(zip(others, THEIRS, strict=False))
     with new_page(ABOUT, look, seed) as page:
         axes = page.subplots()
         bottom = 0.1

@@ -24,8 +24,8 @@ ABOUT = About(
         "中心差分在步长大时误差为 h²，步长小时为舍入误差除以 h；即使在最佳步长，误差也远大于反向传播所需。",
     ),
     caption=Words(
-        "Central differences of batch norm, x of shape (8, 4); errors of dx relative to its largest element.",
-        "批归一化的中心差分，x 形状为 (8, 4)；dx 的误差相对于其最大元素。",
+        "Central differences of batch norm, x of shape (8, 4); errors relative to the largest |dx|.",
+        "批归一化的中心差分，x 形状为 (8, 4)；误差相对于最大的 |dx|。",
     ),
 )
 

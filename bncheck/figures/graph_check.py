@@ -28,7 +28,7 @@ ABOUT = About(
         "返回途中遇到错误之前梯度都正确；之后都错，只有 μ 的梯度例外：误差在那里求和为 0。",
     ),
     caption=Words(
-        "✓ within the computed rounding bound, ✗ outside; boxed: the first wrong node, going back.",
+        "✓ within the rounding bound, ✗ outside; boxed: the first wrong node, going back.",
         "✓ 在计算出的舍入误差界之内，✗ 在界外；方框：返回途中第一个出错的节点。",
     ),
 )
@@ -128,7 +128,7 @@ def draw(
             (look.say("a textbook's backward pass", "教科书的反向传播"), verdicts(layer, case)),
             (look.say("the same, with a bug: ", "同一实现，有错误：") + planted, verdicts(layer, case, ddof=1)),
         ]
-    with new_page(ABOUT, look, seed, layer.name.replace("_", " ")) as page:
+    with new_page(ABOUT, look, seed, look.layer(layer.name)) as page:
         width, height = page.body[2:]
         each = height / len(rows)
         for k, (title, found) in enumerate(rows):
@@ -153,11 +153,9 @@ def coloured(layer: Layer, case: Case, found: Mapping[Node, bool], look: Look) -
     first = first_wrong(found, graph.graph)
     vertices = []
     for node, vertex in zip(graph.nodes, plain.vertices, strict=True):
-        if node.name == "eps":
-            continue
         if node not in found:
             vertices.append(replace(vertex, faint=True))
             continue
         role, sign = ("correct", "✓") if found[node] else ("wrong", "✗")
         vertices.append(replace(vertex, role=role, below=sign, below_role=role, boxed=node is first))
-    return replace(plain, vertices=tuple(vertices), arrows=tuple(a for a in plain.arrows if a.tail != "eps"))
+    return replace(plain, vertices=tuple(vertices))

@@ -21,7 +21,7 @@ ABOUT = About(
         "把每个统计量的梯度代入下一个方程，最后只剩一行，不再需要任何统计量的梯度。",
     ),
     caption=Words(
-        r"$\sum$ runs over a group, $m$ is its size; every line is derived from the definition and proved.",
+        r"$\sum$ runs over a group of $m$; every line is derived from the definition and proved.",
         r"$\sum$ 遍历一组，$m$ 为其大小；每一行都由定义推导并经过证明。",
     ),
 )
@@ -133,7 +133,7 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
     derivation = derive(layer)
     every = stages(derivation)
     stage = every[checked_frame(frame, len(every)) - 1]
-    note = f"{layer.name.replace('_', ' ')}  ·  {frame}/{len(every)}"
+    note = f"{look.layer(layer.name)}  ·  {frame}/{len(every)}"
     with new_page(ABOUT, look, seed, note) as page:
         width, height = page.body[2:]
         below = 0.55 * height

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 ABOUT = About(
     title=Words("Normalization in stages", "分步的归一化"),
     reading=Words(
-        "Values flow right in black; gradients flow back in red, on each edge times the derivative written there.",
-        "数值沿黑线向右流动；梯度沿红线返回，每经过一条边就乘以边上所写的导数。",
+        "Values flow right along the solid lines; gradients flow back along the dashed ones, on each times the"
+        " derivative written there.",
+        "数值沿实线向右流动；梯度沿虚线返回，每经过一条边就乘以边上所写的导数。",
     ),
     caption=Words(
-        "Black: forward. Red: backward, times the derivative on the edge; branches add up.",
-        "黑线：前向。红线：反向，乘以边上的导数；红线汇合处梯度相加。",
+        "Solid: forward. Dashed, red: backward, times the derivative there; branches add up.",
+        "实线：前向。红色虚线：反向，乘以边上的导数；汇合处梯度相加。",
     ),
 )
 
@@ -32,7 +33,7 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
     from bncheck.figures.studio.computation import diagram as diagram_of
     from bncheck.figures.studio.page import new_page
 
-    with new_page(ABOUT, look, seed, layer.name.replace("_", " ")) as page:
+    with new_page(ABOUT, look, seed, look.layer(layer.name)) as page:
         diagram.draw(page, diagram_of(computation(layer), look))
     return page
 

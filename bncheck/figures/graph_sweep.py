@@ -20,15 +20,15 @@ ABOUT = About(
         "从右到左，每个节点把其后继传回的梯度乘以局部导数后相加。",
     ),
     caption=Words(
-        "Boxed: the gradient found in this step. Above, green: values; below, red: gradients known by now.",
-        "方框：本步求出的梯度。上方绿色：数值；下方红色：目前已知的梯度。",
+        "Boxed: found in this step. Above, green: values; below, red: gradients known by now.",
+        "方框：本步所求。上方绿色：数值；下方红色：目前已知的梯度。",
     ),
 )
 
 
 def order(found: Computation) -> list[Node]:
     """The nodes in the order in which their gradients become known."""
-    return [node for node in reversed(found.nodes) if node.name != "eps"]
+    return [*reversed(found.nodes)]
 
 
 def frames(*, layer: Layer = LAYERS["batch_norm"]) -> int:
@@ -60,7 +60,7 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
     ]
     arrows = [replace(a, backward=a.backward and a.tail in keys, faint=a.tail != lit) for a in whole.arrows]
     part = replace(whole, vertices=tuple(vertices), arrows=tuple(arrows))
-    note = f"{layer.name.replace('_', ' ')}  ·  {frame}/{frames(layer=layer)}"
+    note = f"{look.layer(layer.name)}  ·  {frame}/{frames(layer=layer)}"
     with new_page(ABOUT, look, seed, note) as page:
         width, height = page.body[2:]
         room = 34 * look.scale
@@ -71,17 +71,17 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
             "fontsize": 11 * look.scale,
             "color": look.colour("backward"),
         }
-        axes.text(width / 2, room / 2, f"${equation(found, known[-1])}$", **words)
+        axes.text(width / 2, room / 2, equation(found, known[-1], look), **words)
     return page
 
 
-def equation(found: Computation, node: Node) -> str:
-    """The gradient of a node from those of its consumers, in mathtext; what was averaged or shared is summed up."""
+def equation(found: Computation, node: Node, look: Look = Look()) -> str:
+    """The gradient of a node from those of its consumers; what was averaged or shared is summed up."""
     left = gradient(found, node)
     consumers = [consumer for operand, consumer in found.edges() if operand is node]
     if not consumers:
-        return rf"{left} = dy"
-    return f"{left} = " + " + ".join(_term(found, node, consumer) for consumer in reversed(consumers))
+        return f"${left}$ " + look.say("comes from the loss", "由损失传来")
+    return f"${left} = " + " + ".join(_term(found, node, consumer) for consumer in reversed(consumers)) + "$"
 
 
 def gradient(found: Computation, node: Node) -> str:

@@ -87,7 +87,7 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
     from bncheck.figures.studio.page import new_page
 
     found = paths(layer, small_case(layer, seed))
-    with new_page(ABOUT, look, seed, layer.name.replace("_", " ")) as page:
+    with new_page(ABOUT, look, seed, look.layer(layer.name)) as page:
         width, height = page.body[2:]
         below = 0.44 * height
         diagram.draw(page, ways(found, look), (0, below + 8 * look.scale, width, height - below - 8 * look.scale))

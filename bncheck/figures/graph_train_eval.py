@@ -118,8 +118,8 @@ def training(found: Mapping[str, Statistics]) -> Diagram:
     batch, running = found["batch"], found["running"]
     vertices = (
         Vertex("x", "$x$", "x", "named"),
-        Vertex("mean", rf"$\mu={number(batch.mean).replace('−', '-')}$", "μ", "named", role="mean_path"),
-        Vertex("var", rf"$\sigma^2={number(batch.var)}$", "σ²", "named", role="variance_path"),
+        Vertex("mean", rf"$\mu={number(batch.mean, 3).replace('−', '-')}$", "μ", "named", role="mean_path"),
+        Vertex("var", rf"$\sigma^2={number(batch.var, 3)}$", "σ²", "named", role="variance_path"),
         Vertex("xhat", r"$\hat{x}$", "x̂", "named"),
         Vertex("y", "$y$", "y", "named"),
         *_store(running),
@@ -153,7 +153,7 @@ def evaluation(found: Mapping[str, Statistics]) -> Diagram:
 def _store(running: Statistics) -> tuple[Vertex, Vertex]:
     from bncheck.figures.studio.diagram import Vertex
 
-    mean, var = (number(value).replace("−", "-") for value in running)
+    mean, var = (number(value, 3).replace("−", "-") for value in running)
     return (
         Vertex("running_mean", rf"$\bar{{\mu}}={mean}$", "running μ", "store", role="mean_path"),
         Vertex("running_var", rf"$\bar{{\sigma}}^2={var}$", "running σ²", "store", role="variance_path"),

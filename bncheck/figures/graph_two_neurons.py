@@ -135,7 +135,8 @@ def network(chain: Chain) -> Diagram:
         return Vertex(name, f"${_TEX[name]}$", name, kind, above=number(chain.values[name], 3), below=below)
 
     names = ("x", "w1", "b1", "z1", "a1", "w2", "b2", "z2", "a2", "t", "C")
-    arrows = [Arrow(*ends, f"${tex}$", tex) for ends, tex in _FACTORS.items()]
+    far = {"minlen": "2"}  # room for a label between the lines that meet at z
+    arrows = [Arrow(*ends, f"${tex}$", tex, extra=far if ends[1][0] == "z" else {}) for ends, tex in _FACTORS.items()]
     arrows.append(Arrow("t", "C", "", "", backward=False))
     columns = (("w1", "x", "b1"), ("w2", "a1", "b2"))
     return Diagram(tuple(vertex(name) for name in names), tuple(arrows), columns=columns)

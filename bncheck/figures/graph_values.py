@@ -19,8 +19,9 @@ ABOUT = About(
         "四个数经过每一步，绿色写在上方；它们的梯度返回，红色写在下方。",
     ),
     caption=Words(
-        r"Above, green: values. Below, red: $\partial\ell/\partial$ of each; at $y$ it is what the loss sends.",
-        r"上方绿色：数值。下方红色：各自的 $\partial\ell/\partial$；$y$ 下方是损失传来的梯度。",
+        r"Above, green: values; $\varepsilon=10^{-5}$. Below, red: $\partial\ell/\partial$ of each; $y$'s comes from"
+        " the loss.",
+        r"上方绿色：数值；$\varepsilon=10^{-5}$。下方红色：各自的 $\partial\ell/\partial$；$y$ 下方是损失传来的梯度。",
     ),
 )
 
@@ -31,7 +32,7 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
     from bncheck.figures.studio.group import numbered
     from bncheck.figures.studio.page import new_page
 
-    with new_page(ABOUT, look, seed, layer.name.replace("_", " ")) as page:
+    with new_page(ABOUT, look, seed, look.layer(layer.name)) as page:
         diagram.draw(page, numbered(layer, look, seed))
     return page
 

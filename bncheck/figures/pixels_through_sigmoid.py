@@ -23,9 +23,8 @@ ABOUT = About(
         "sigmoid 对照片的几乎每个像素都回答 1；像素归一化之后，图像才能通过。",
     ),
     caption=Words(
-        f"A real photograph, every fourth pixel each way. Saturated: $|z| > {SIGMOID.high:.2f}$, slope below 5 % of its"
-        " maximum.",
-        f"真实照片，每个方向每四个像素取一个。饱和：$|z| > {SIGMOID.high:.2f}$，斜率低于最大值的 5 %。",
+        f"A real photograph. Saturated: $|z| > {SIGMOID.high:.2f}$, slope below 5 % of its maximum.",
+        f"真实照片。饱和：$|z| > {SIGMOID.high:.2f}$，斜率低于最大值的 5 %。",
     ),
 )
 

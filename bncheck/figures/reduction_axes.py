@@ -55,18 +55,12 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
 
-    names = {
-        "batch_norm": look.say("batch norm", "批归一化"),
-        "layer_norm": look.say("layer norm", "层归一化"),
-        "instance_norm": look.say("instance norm", "实例归一化"),
-        "group_norm": look.say("group norm", "组归一化"),
-    }
     over = {"batch_norm": "N, H, W", "layer_norm": "C, H, W", "instance_norm": "H, W"}
     with new_page(ABOUT, look, seed) as page:
-        for axes, (layer, name) in zip(page.subplots(1, 4), names.items(), strict=True):
+        for axes, layer in zip(page.subplots(1, 4), SHAPES, strict=True):
             cells = shared(layer, seed)
             _cube(axes, look, cells)
-            axes.set_title(name, loc="center", weight="bold")
+            axes.set_title(look.layer(layer), loc="center", weight="bold")
             half = look.say("half of C, H, W", "C 的一半、H、W")
             axes.text(2.2, -1.5, over.get(layer, half), ha="center", va="center")
             axes.text(2.2, -2.5, f"$m = {cells.sum()}$", ha="center", va="center")

@@ -37,6 +37,8 @@ DEPTH, WIDTH = 20, 100
 SCALES = (1.0, 4.0, 16.0)
 """Standard deviations of the weights, in units of 1/√width."""
 
+ROLES = ("first", "second", "fourth")
+
 
 class Network(NamedTuple):
     """What a forward and a backward pass found in each layer, the first one first."""
@@ -83,7 +85,7 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
         panels = page.subplots(2, 2, sharex=True, sharey="row", height_ratios=(2, 3))
         for column, with_batch_norm in zip(panels.T, (False, True), strict=True):
             found = {scale: network(seed, scale, with_batch_norm) for scale in SCALES}
-            for role, (scale, layers) in zip(("first", "second", "fourth"), found.items(), strict=True):
+            for role, (scale, layers) in zip(ROLES, found.items(), strict=True):
                 _lines(column, look, role, f"$s = {scale:g}$", layers)
             _factors(column[1], look, list(found.values()))
             column[1].set(xlabel=look.say("layer", "层"), xticks=[1, 5, 10, 15, 20], xlim=(0, 21))
@@ -111,6 +113,6 @@ def _factors(axes: Axes, look: Look, found: list[Network]) -> None:
         words = look.say(f"each: {said[0]} per layer", f"都是每层 {said[0]}")
         axes.text(10.5, 1e-3, words, ha="center", va="center", weight="bold")
         return
-    for words, network in zip(said, found, strict=True):
+    for role, words, network in zip(ROLES, said, found, strict=True):
         place = look.beside(0, 11, ha="center") if network.factor > 1 else look.beside(3, -10, ha="left")
-        axes.annotate(words, (4, network.gradient[3]), **place, weight="bold")
+        axes.annotate(words, (4, network.gradient[3]), **place, weight="bold", color=look.colour(role))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bncheck.figures.studio.look import About, Look, Words
-from bncheck.figures.studio.saturation import BATCH, RELU, UNITS, batches, draw_responses
+from bncheck.figures.studio.saturation import BATCH, RELU, batches, draw_responses
 
 if TYPE_CHECKING:
     from bncheck.figures.studio.page import Page
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 ABOUT = About(
     title=Words("With batch norm, β decides who is silent", "有了批归一化，β 决定谁沉默"),
     reading=Words(
-        "A ReLU is silent for half of its inputs whatever their scale; after batch norm β alone, in units of γ, says"
-        " for how many.",
-        "无论输入尺度如何，ReLU 对一半输入沉默；经过批归一化后，只有 β（以 γ 为单位）决定沉默的比例。",
+        "A ReLU is silent for about half of its inputs whatever their scale; after batch norm β alone, in units of γ,"
+        " says for how many.",
+        "无论输入尺度如何，ReLU 对约一半输入沉默；经过批归一化后，只有 β（以 γ 为单位）决定沉默的比例。",
     ),
     caption=Words(
-        f"Saturated (hatched): z < 0, where the slope is 0. {UNITS} units, random weights, {BATCH} real digits.",
-        f"饱和区（斜线）：z < 0，斜率为 0。{UNITS} 个单元，随机权重，{BATCH} 张真实手写数字。",
+        f"Saturated (hatched): z < 0, where the slope is 0. {BATCH} real digits, random weights.",
+        f"饱和区（斜线）：z < 0，斜率为 0。{BATCH} 张真实手写数字，随机权重。",
     ),
 )
 

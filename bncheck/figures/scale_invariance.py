@@ -25,8 +25,8 @@ ABOUT = About(
         "有了批归一化，权重放大 a 倍，其梯度缩小为 1/a，而向下传递的梯度不变：权重会自行停止增长。",
     ),
     caption=Words(
-        "BN(aWu) beside aWu on 64 real digits u, the same random gradient at the output; norms relative to a = 1.",
-        "在 64 张真实手写数字 u 上比较 BN(aWu) 与 aWu，输出端的随机梯度相同；范数相对于 a = 1。",
+        r"BN($aWu$) beside $aWu$ on 64 real digits $u$, the same random gradient behind; norms relative to $a=1$.",
+        r"在 64 张真实手写数字 $u$ 上比较 BN($aWu$) 与 $aWu$，输出端的随机梯度相同；范数相对于 $a=1$。",
     ),
 )
 

@@ -23,7 +23,7 @@ ABOUT = About(
         "三个各有均值和离散程度的特征都变为 0 ± 1，然后由 γ 和 β 决定。",
     ),
     caption=Words(
-        "Three features of 16 real wines; each line is one wine. Numbers: mean ± standard deviation.",
+        "Three features of 16 real wines, a line for each; mean ± standard deviation.",
         "16 种真实葡萄酒的三个特征；每条线是一种酒。数字：均值 ± 标准差。",
     ),
 )

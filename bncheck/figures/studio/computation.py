@@ -44,7 +44,7 @@ class Computation:
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """The nodes that are drawn, in the order of the forward pass: all but constants."""
+        """The nodes that are drawn, in the order of the forward pass: all but constants, of which ε is one."""
         return tuple(node for node in self.graph.nodes if node in self.keys)
 
     def edges(self) -> list[tuple[Node, Node]]:
@@ -74,7 +74,7 @@ class Computation:
             top = own.bracketed(own.loose)
             return Formula(f"-{top.tex}/{over.tex}", f"-{top.typed}/{over.typed}")
         if node.operation == "sqrt":
-            return Formula(rf"1/2{own.tex}", f"1/(2{own.typed})")
+            return Formula(f"1/(2{own.tex})", f"1/(2{own.typed})")
         return Formula("1/m", "1/m")
 
 
@@ -90,7 +90,7 @@ def computation(layer: Layer, layout: Layout | None = None) -> Computation:
     >>> from bncheck.layers import LAYERS
     >>> found = computation(LAYERS["rms_norm"])
     >>> [found.formulas[node].typed for node in found.nodes]
-    ['x', 'γ', 'ε', 'x²', 'ρ', 'ρ + ε', 's', 'x̂', 'y']
+    ['x', 'γ', 'x²', 'ρ', 'ρ + ε', 's', 'x̂', 'y']
     """
     layout = layout or layer.layouts[0]
     graph = trace(layer, layout, layer.parameters)
@@ -115,11 +115,9 @@ def diagram(found: Computation, look: Look, *, derivatives: bool = True) -> Diag
     arrows = []
     for operand, node in found.edges():
         local = found.local_derivative(operand, node)
-        constant = operand.name == "eps"
-        shown = derivatives and not constant
         tex = local.tex if len(local.typed) <= LONGEST else r"\cdots"
-        label, typed = (f"${tex}$", local.typed) if shown else ("", "")
-        arrows.append(Arrow(found.keys[operand], found.keys[node], label, typed, backward=not constant))
+        label, typed = (f"${tex}$", local.typed) if derivatives else ("", "")
+        arrows.append(Arrow(found.keys[operand], found.keys[node], label, typed))
     titles = {step: look.say(*_TITLES.get(step, (step, step))) for step in found.graph.named}
     return Diagram(tuple(vertices), tuple(arrows), titles)
 
@@ -138,7 +136,7 @@ def _used(graph: Graph) -> set[Node]:
     pending = [graph.named["y"], *graph.named.values()]
     while pending:
         node = pending.pop()
-        if node not in used and node.operation != "constant":
+        if node not in used and node.operation != "constant" and node.name != "eps":
             used.add(node)
             pending.extend(node.inputs)
     return used

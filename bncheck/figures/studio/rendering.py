@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ class Sheet:
     seed: int
     layer: Layer | None = None
     frame: int | None = None
+    against: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -45,8 +46,8 @@ class Sheet:
 
     def page(self) -> Page:
         """The drawing."""
-        chosen = {"layer": self.layer, "frame": self.frame}
-        return find(self.figure).draw(self.look, self.seed, **{k: v for k, v in chosen.items() if v is not None})
+        chosen = {"layer": self.layer, "frame": self.frame, "against": self.against}
+        return find(self.figure).draw(self.look, self.seed, **{k: v for k, v in chosen.items() if v})
 
     def encoded(self, formats: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """The bytes in each format that this figure can take."""
@@ -68,17 +69,19 @@ def render(
     look: Look = Look(),
     seed: int = 0,
     layer: Layer | None = None,
+    against: Iterable[str] = (),
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
     """Draws figures, all without names, into a folder, and tells the files.
 
     Raises
-        InvalidInput: an unknown name or format, a format or a layer that a named figure does not take, a folder that
-            cannot be written, or no font for the language.
+        InvalidInput: an unknown name, format or framework, a format, a layer or frameworks that a named figure does
+            not take, a folder that cannot be written, or no font for the language.
+        MissingPackage: a framework that is not installed.
     """
     formats = tuple(dict.fromkeys(formats))
-    work = sheets(figures, formats, look, seed, layer)
+    work = sheets(figures, formats, look, seed, layer, tuple(against))
     if look.lang == "zh":
         from bncheck.figures.studio.fonts import chinese_family
 
@@ -107,7 +110,14 @@ def make(
     return written
 
 
-def sheets(figures: Iterable[str], formats: tuple[str, ...], look: Look, seed: int, layer: Layer | None) -> list[Sheet]:
+def sheets(
+    figures: Iterable[str],
+    formats: tuple[str, ...],
+    look: Look,
+    seed: int,
+    layer: Layer | None,
+    against: tuple[str, ...] = (),
+) -> list[Sheet]:
     """What is to be drawn; figures named by the user must be able to take what is asked for."""
     for form in formats:
         if form not in FORMATS:
@@ -117,7 +127,8 @@ def sheets(figures: Iterable[str], formats: tuple[str, ...], look: Look, seed: i
     asked = tuple(dict.fromkeys(figures))
     plates = [find(name) for name in asked or names()]
     graphs = [plate for plate in plates if plate.dot is not None]
-    layered = [plate for plate in plates if plate.takes_layer]
+    layered = [plate for plate in plates if plate.takes("layer")]
+    comparing = [plate for plate in plates if plate.takes("against")]
     if formats == ("gv",):
         plates = _able(plates, graphs, asked, "format", "gv", "svg, pdf or png")
     if layer is not None:
@@ -125,7 +136,12 @@ def sheets(figures: Iterable[str], formats: tuple[str, ...], look: Look, seed: i
             known = [known.name for known in LAYERS.values() if known.is_plain]
             raise InvalidInput("layer", layer.name, f"one of {', '.join(known)}", "Or FILE.py:NAME.")
         plates = _able(plates, layered, asked, "layer", layer.address, "no layer")
-    return [sheet for plate in plates for sheet in _frames(plate, look, seed, layer)]
+    if against:
+        from bncheck.figures.accuracy_offset import of_frameworks
+
+        of_frameworks(against)
+        plates = _able(plates, comparing, asked, "against", ",".join(against), "no frameworks")
+    return [replace(sheet, against=against) for plate in plates for sheet in _frames(plate, look, seed, layer)]
 
 
 def _able(

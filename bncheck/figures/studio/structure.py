@@ -1,4 +1,4 @@
-"""What can be measured of a figure's craft: nothing clipped, nothing overlapping, nothing struck through."""
+"""What can be measured of a figure's craft: nothing clipped, overlapping, struck through, or too small to read."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from bncheck.case import Array
+from bncheck.figures.studio.look import PRESETS
 
 SLACK = 1.0
 """Pixels at 100 dpi by which boxes, which are higher than their letters, may touch."""
 
 
+SMALLEST = 5.5
+"""The least size of letters on a page as wide as beamer169; smaller pages are looked at from nearer."""
+
+
 def flaws(figure: Figure) -> list[str]:
-    """What is wrong with a figure, a line each: words outside the page, on one another, or crossed by a line.
+    """What is wrong with a figure, a line each: words outside the page, on one another, crossed by a line, or tiny.
 
     Lines are those of plots and the artists whose gid is "edge"; a text on a box of its own may stand on a line.
     """
@@ -35,10 +40,14 @@ def flaws(figure: Figure) -> list[str]:
     page = Bbox.from_bounds(0, 0, *canvas.get_width_height())
     found = [f"{_name(text)} leaves the page" for text, box in boxes if not _inside(box, page)]
     found += [f"{_name(text)} shows a formula's source" for text, _ in boxes if _unread(text.get_text())]
+    least = SMALLEST * figure.get_figwidth() / PRESETS["beamer169"].width
+    found += [f"{_name(text)} is too small to read" for text, _ in boxes if text.get_fontsize() < least]
     for (text, box), (other, another) in combinations(boxes, 2):
         if _smaller(box).overlaps(_smaller(another)):
             found.append(f"{_name(text)} overlaps {_name(other)}")
-    lines = [line for artist in figure.findobj(_is_line) for line in _polylines(artist)]
+    drawn = figure.findobj(_is_line)
+    found += [f"a line leaves its axes at {artist.get_clip_box()}" for artist in drawn if _is_cut(artist)]
+    lines = [line for artist in drawn for line in _polylines(artist)]
     for text, box in boxes:
         patch = text.get_bbox_patch()
         if patch is None and any(_crosses(line, _smaller(box)) for line in lines):
@@ -95,6 +104,16 @@ def _is_line(artist: Artist) -> bool:
         plotted = artist.axes is not None and artist in artist.axes.lines
         return plotted and artist.get_linestyle() not in ("none", "None", "")
     return isinstance(artist, Patch) and artist.get_gid() == "edge"
+
+
+def _is_cut(artist: Artist) -> bool:
+    """Whether a patch, with the width of its pen, goes beyond the axes that clip it."""
+    room = artist.get_clip_box()
+    if not isinstance(artist, Patch) or room is None:
+        return False
+    points = np.concatenate([*_polylines(artist), np.empty((0, 2))])
+    pen = artist.get_linewidth() / 2 * (100 / 72)
+    return not _inside(Bbox([points.min(axis=0) - pen, points.max(axis=0) + pen]), Bbox(room.get_points()))
 
 
 def _polylines(artist: Artist) -> list[Array]:
