@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks.plants import EPS
 from bncheck.case import Array, Case, Gradients, Layout
 from bncheck.compare import Vjp
 from bncheck.errors import MissingPackage
@@ -24,8 +25,6 @@ LAYOUTS: Mapping[int, Layout] = {2: Layout("NC", "N", "C"), 4: Layout("NCHW", "N
 """The layout that torch takes an array of so many axes to have."""
 
 VERSION = str(torch.__version__)
-
-EPS = 1e-5
 
 Function = Callable[..., Any]
 """x and the parameters to y, or to all that is returned, as tensors."""

@@ -115,32 +115,44 @@ def total(several: Iterable[Counts]) -> Counts:
 
 def _on_arrays(work: Work) -> Counts:
     """One plant at one shape, as functions of arrays in this process."""
+    seen = {**dict.fromkeys(COLUMNS, ()), **_by_bncheck(work)}
+    if work.plant.fits_autograd(work.shape):
+        seen |= _by_peers(work)
+    return {name: Tally(sum(times), len(times)) for name, times in seen.items()}
+
+
+def _by_bncheck(work: Work) -> dict[str, Sequence[bool]]:
+    """Seed by seed, whether bncheck finds fault, names it, and calls the backward the gradient of its forward."""
     plant, layer = work.plant, work.plant.layer
-    tallies: dict[str, list[bool]] = {name: [] for name in COLUMNS}
-    takes_autograd = plant.fits_autograd(work.shape)
-    targets = [plant.vjp, _in_torch(plant)] if takes_autograd else [plant.vjp]
-    jax_passes = jax_peer.check_grads(plant.forward, plant.vjp)
+    targets = [plant.vjp, _in_torch(plant)] if plant.fits_autograd(work.shape) else [plant.vjp]
+    caught, named, consistent = [], [], []
     for seed in range(work.seeds):
         case = plant.case(work.shape, seed)
-        if plant.group != "effects":  # those are on the caller's arrays, which a single check does not hand out
+        if plant.group != "effects":  # a diagnosis alone hands out arrays that can be written to
             verdicts = [checks.check(target, case, layer=layer).verdict for target in targets]
-            tallies["caught"] += [v.failed if plant.mutant else v is not Verdict.CORRECT for v in verdicts]
+            caught += [v.failed if plant.mutant else v is not Verdict.CORRECT for v in verdicts]
+            if work.slow and seed == 0:
+                own = checks.check(plant.vjp, case, forward=_differenced(plant, case), layer=layer).consistent
+                consistent.append(not any(comparison.verdict.failed for comparison in own.values()))
         if seed % work.named_every == 0:
             target = targets[seed // work.named_every % len(targets)]
             ids = [bug.id for bug in diagnose(layer, target, plant.probes(work.shape, seed))]
-            tallies["named"].append(ids[:1] == [plant.name] if plant.mutant else bool(ids))
-            if plant.group == "effects":
-                tallies["caught"].append(bool(ids))
-        if takes_autograd:
-            function = peers.planted(plant.forward, plant.vjp, case)
-            tallies["fast"].append(not peers.gradcheck(function, case, fast=True))
-            tallies["JAX"].append(not jax_passes(case))
-            if work.slow and seed == 0:
-                tallies["slow"].append(not peers.gradcheck(function, case, fast=False))
-        if work.slow and seed == 0 and plant.group != "effects":
-            own = checks.check(plant.vjp, case, forward=_differenced(plant, case), layer=layer).consistent
-            tallies["consistent"].append(not any(comparison.verdict.failed for comparison in own.values()))
-    return {name: Tally(sum(seen), len(seen)) for name, seen in tallies.items()}
+            named.append(ids[:1] == [plant.name] if plant.mutant else bool(ids))
+            caught += [bool(ids)] if plant.group == "effects" else []
+    return {"caught": caught, "named": named, "consistent": consistent}
+
+
+def _by_peers(work: Work) -> dict[str, Sequence[bool]]:
+    """Seed by seed, whether each gradient check finds fault; the slow one is asked once."""
+    plant = work.plant
+    jax_passes = jax_peer.check_grads(plant.forward, plant.vjp)
+    cases = [plant.case(work.shape, seed) for seed in range(work.seeds)]
+    functions = [(peers.planted(plant.forward, plant.vjp, case), case) for case in cases]
+    return {
+        "slow": [not peers.gradcheck(function, case, fast=False) for function, case in functions[: int(work.slow)]],
+        "fast": [not peers.gradcheck(function, case, fast=True) for function, case in functions],
+        "JAX": [not jax_passes(case) for case in cases],
+    }
 
 
 def _in_torch(plant: Plant) -> Vjp:
