@@ -17,6 +17,9 @@ from bncheck.staged import Backward, Forward
 
 EPS = 1e-5
 
+OFFSET = 1e4
+"""The mean of x where a bug is one far from zero only: there E[x²] − E[x]² loses half of float64's digits."""
+
 Shape = tuple[int, ...]
 
 SHAPES: tuple[Shape, ...] = ((8, 4), (32, 16), (4, 3, 8, 8), (64, 64))
@@ -90,7 +93,7 @@ class Plant:
         """One random input; far from zero for what is a bug only there."""
         rng = np.random.default_rng(seed)
         needs = self.mutant.needs if self.mutant else frozenset()
-        x = rng.standard_normal(shape) + (1000 if "offset" in needs else 0)
+        x = rng.standard_normal(shape) + (OFFSET if "offset" in needs else 0)
         case = completed(x, self.layer, self.layout(shape), rng, EPS, "score")
         if "ddof" in case.settings:
             case = replace(case, settings={**case.settings, "ddof": int("unbiased" in needs)})
