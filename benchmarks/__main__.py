@@ -16,7 +16,7 @@ from benchmarks import tables
 from benchmarks.result import Effort, Result
 from bncheck.errors import BncheckError, InvalidInput, MissingPackage
 
-NAMES = ("check", "backward", "startup", "verify")
+NAMES = ("check", "score", "backward", "startup", "verify")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="effort",
         action="store_const",
         const=Effort.FULL,
-        help="minutes more: slow gradcheck of every planted bug at the largest shape, too",
+        help="minutes more: every planted bug is named at every seed, and given to slow gradcheck at the largest shape",
     )
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables between the markers of this file")
     return parser

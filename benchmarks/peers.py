@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks.plants import EPS
 from bncheck.case import Array, Case, Gradients, Layout
 from bncheck.compare import Vjp
 from bncheck.errors import MissingPackage
@@ -24,10 +26,8 @@ LAYOUTS: Mapping[int, Layout] = {2: Layout("NC", "N", "C"), 4: Layout("NCHW", "N
 
 VERSION = str(torch.__version__)
 
-EPS = 1e-5
-
 Function = Callable[..., Any]
-"""x, gamma and beta to y, all of them tensors."""
+"""x and the parameters to y, or to all that is returned, as tensors."""
 
 
 def batch_norm(x: Any, gamma: Any, beta: Any) -> Any:
@@ -43,34 +43,56 @@ def forward(x: Array, parameters: Mapping[str, Array]) -> Array:
     return np.asarray(y.numpy())
 
 
-def planted(mutant: Vjp) -> Function:
-    """The layer with torch's forward pass and the backward pass of a mutant."""
+def planted(forward: Vjp, backward: Vjp, case: Case) -> Function:
+    """The function of x and the parameters with this forward and this backward pass; the rest is as in the case."""
 
     class Planted(torch.autograd.Function):  # type: ignore[misc]  # torch's types are not looked at
         @staticmethod
-        def forward(context: Any, x: Any, gamma: Any, beta: Any) -> Any:
-            context.save_for_backward(x, gamma, beta)
-            return batch_norm(x, gamma, beta)
+        def forward(context: Any, *inputs: Any) -> Any:
+            context.save_for_backward(*inputs)
+            found = forward(posed(case, _arrays(inputs)))
+            outputs = {name: torch.from_numpy(value) for name, value in found.items()}
+            context.outputs = tuple(outputs)
+            context.mark_non_differentiable(*(outputs[name] for name in outputs if name not in arriving(case)))
+            return tuple(outputs.values())
 
         @staticmethod
-        def backward(context: Any, dy: Any) -> tuple[Any, ...]:
-            x, gamma, beta = (saved.detach().numpy() for saved in context.saved_tensors)
-            case = Case(LAYOUTS[x.ndim], x, dy.numpy(), {"gamma": gamma, "beta": beta}, EPS)
-            found = mutant(case)
-            return tuple(torch.from_numpy(found[name]) for name in ("dx", "dgamma", "dbeta"))
+        def backward(context: Any, *upstream: Any) -> tuple[Any, ...]:
+            given = dict(zip(context.outputs, _arrays(upstream), strict=True))
+            found = backward(posed(case, _arrays(context.saved_tensors), given))
+            return tuple(torch.from_numpy(found[name]) for name in case.gradient_names)
 
     return Planted.apply  # type: ignore[no-any-return]  # likewise
 
 
-def vjp(function: Function) -> Vjp:
-    """A torch function as bncheck takes it: a case to y and its gradients, by torch's autograd."""
+def arriving(case: Case) -> Mapping[str, Array]:
+    """The upstream gradients, by the name of what they are the gradient of."""
+    return {"y": case.dy, **case.upstream}
+
+
+def posed(case: Case, inputs: Sequence[Array], upstream: Mapping[str, Array] | None = None) -> Case:
+    """The case with these for x and the parameters, and these upstream gradients."""
+    given = arriving(case) if upstream is None else upstream
+    return replace(
+        case,
+        x=inputs[0],
+        dy=given["y"],
+        parameters=dict(zip(case.parameters, inputs[1:], strict=True)),
+        upstream={name: given[name] for name in case.upstream},
+    )
+
+
+def vjp(function: Function, names: Sequence[str] = ("y",)) -> Vjp:
+    """A torch function that returns what is named, as bncheck takes it: a case to all that and every gradient."""
 
     def answer(case: Case) -> Gradients:
-        x, gamma, beta = _leaves(case)
-        y = function(x, gamma, beta)
-        y.backward(torch.tensor(case.dy))
-        gradients = {"dx": x.grad, "dgamma": gamma.grad, "dbeta": beta.grad}
-        return {"y": y.detach().numpy(), **{name: gradient.numpy() for name, gradient in gradients.items()}}
+        leaves = _leaves(case)
+        found = function(*leaves)
+        outputs = dict(zip(names, found if isinstance(found, tuple) else (found,), strict=True))
+        upstream = arriving(case)
+        torch.autograd.backward([outputs[name] for name in upstream], [torch.tensor(a) for a in upstream.values()])
+        gradients = {name: leaf.grad for name, leaf in zip(case.gradient_names, leaves, strict=True)}
+        return {name: tensor.detach().numpy() for name, tensor in {**outputs, **gradients}.items()}
 
     return answer
 
@@ -115,6 +137,9 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(count)
 
 
-def _leaves(case: Case) -> tuple[Any, Any, Any]:
-    x, gamma, beta = (torch.tensor(a, requires_grad=True) for a in (case.x, *case.parameters.values()))
-    return x, gamma, beta
+def _leaves(case: Case) -> tuple[Any, ...]:
+    return tuple(torch.tensor(array, requires_grad=True) for array in (case.x, *case.parameters.values()))
+
+
+def _arrays(tensors: Sequence[Any]) -> list[Array]:
+    return [tensor.detach().numpy() for tensor in tensors]

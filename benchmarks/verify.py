@@ -36,7 +36,7 @@ def run(effort: Effort) -> Result:
             ),
         ),
         (
-            Requirement("seconds", seconds, 20, judged=not smoke),
+            Requirement("seconds", seconds, 60, judged=not smoke),
             Requirement("cases that are not vacuous", cases - vacuous, 300, at_least=True, judged=not smoke),
             Requirement("exit status", done.returncode, 0),
         ),

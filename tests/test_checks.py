@@ -1,5 +1,6 @@
 """One implementation on one case: two questions, and a contract that is held."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from bncheck.checks import check
 from bncheck.compare import Verdict
 from bncheck.errors import InvalidInput
 from bncheck.layers import LAYERS
-from bncheck.mutants import BATCH_NORM, correct, mutants_for
+from bncheck.mutants import BATCH_NORM, MUTANTS, correct, mutants_for
 from bncheck.oracles import finite_difference
+from bncheck.recipes import Recipe
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -78,3 +80,12 @@ def test_a_case_that_could_not_have_failed_is_not_called_correct() -> None:
         assert found.unseen
         assert not found
     assert check(correct, case).unseen == ()
+
+
+def test_the_gradients_that_arrive_at_other_outputs_are_held_against_the_forward_too() -> None:
+    layer = LAYERS["batch_norm_statistics"]
+    case = Recipe(layer.layouts[0], (8, 4)).build(layer)
+    for name, verdict in (("", Verdict.CORRECT), ("mean-gradient-ignored", Verdict.WRONG)):
+        vjp = partial(MUTANTS[name].vjp if name else correct, layer=layer)
+        found = check(vjp, case, forward=finite_difference.definition(layer, case), layer=layer)
+        assert found.consistent["dx"].verdict is verdict
