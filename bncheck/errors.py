@@ -58,8 +58,8 @@ class MissingPackage(BncheckError, ImportError):
 class TargetFailed(BncheckError, RuntimeError):
     """Somebody's code that could not be called, or did not answer with arrays; `reason` is one word for it.
 
-    The reasons: ``raised`` an exception, ``exited`` or ``died`` with its process, ``timeout``, ``memory``, and
-    ``answer`` where what came back is not what was asked for.
+    The reasons: ``raised`` an exception, ``exited`` or ``died`` with its process, ``timeout``, ``memory``, ``answer``
+    where what came back is not what was asked for, and ``no gradient`` where a framework finds no way back.
     """
 
     def __init__(self, reason: str, text: str) -> None:

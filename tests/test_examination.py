@@ -212,6 +212,58 @@ def test_gradients_in_evaluation_are_asked_of_modules_too(name: str) -> None:
     assert all(report.verdict is Verdict.CORRECT for report in held)
 
 
+FUNCTION = """
+import torch
+
+class BatchNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x, gamma, beta, eps):
+        std = torch.sqrt(x.var(0, unbiased=False) + eps)
+        xhat = (x - x.mean(0)) / std
+        context.save_for_backward(xhat, gamma, std)
+        return gamma * xhat + beta
+
+    @staticmethod
+    def backward(context, dy):
+        xhat, gamma, std = context.saved_tensors
+        g = dy * gamma
+        dx = (g - g.mean(0) - xhat * (g * xhat).mean(0)) / std
+        return dx, (dy * xhat).sum(0), dy.sum(0), None
+"""
+
+
+def test_a_backward_that_raises_has_crashed_and_is_not_missing(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    for name, source, verdict in (
+        ("right", FUNCTION, Verdict.CORRECT),
+        ("shape", FUNCTION.replace("dy.sum(0), None", "dy.sum(), None"), Verdict.CRASHED),
+        ("raises", FUNCTION.replace("g = dy * gamma", "raise ValueError"), Verdict.CRASHED),
+    ):
+        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+        (report,) = check_target(str(tmp_path / f"{name}.py"))
+        assert report.verdict is verdict, name
+
+
+def test_what_torch_cannot_differentiate_is_a_forward_alone(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    source = "import torch\n@torch.no_grad()\ndef f(x, gamma, beta, eps=1e-5):\n"
+    source += "    return gamma * (x - x.mean(0)) / torch.sqrt(x.var(0, unbiased=False) + eps) + beta\n"
+    (tmp_path / "alone.py").write_text(source, encoding="utf-8")
+    (report,) = check_target(str(tmp_path / "alone.py"))
+    assert report.verdict is Verdict.CORRECT
+    assert list(report.gradients) == ["y"]
+
+
+def test_writing_to_a_tensor_is_noticed(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "writes.py").write_text(
+        FUNCTION.replace("        xhat = (", "        x.data.mul_(1)\n        x.data -= 1\n        xhat = (", 1),
+        encoding="utf-8",
+    )
+    (report,) = check_target(str(tmp_path / "writes.py"))
+    assert "mutates-input" in ids(report)
+
+
 def test_an_unbiased_running_variance_is_a_convention(tmp_path: Path) -> None:
     unbiased = ("(1 - self.momentum) * var", "(1 - self.momentum) * var * x.shape[0] / (x.shape[0] - 1)")
     report = changed(tmp_path, "textbook.py", unbiased)

@@ -23,7 +23,7 @@ import numpy as np
 
 from bncheck.case import Array
 from bncheck.suspects import frames
-from bncheck.suspects.families import FAMILIES, family_of, plain
+from bncheck.suspects.families import FAMILIES, NoGradient, family_of, plain
 from bncheck.suspects.recognition import Candidate, candidates
 from bncheck.suspects.roles import Unbound
 from bncheck.suspects.styles import Functions, Run
@@ -178,6 +178,8 @@ def _failure(error: BaseException, address: str) -> dict[str, Any]:
         return {"failed": "exited", "words": f"called sys.exit({told}){where}"}
     if isinstance(error, Unbound):
         return {"failed": "raised", "words": f"asks for an argument {told} of a name that bncheck does not know"}
+    if isinstance(error, NoGradient):
+        return {"failed": "no gradient", "words": "is not differentiable: its output is cut off from its input"}
     if isinstance(error, _NoAnswer):
         return {"failed": "answer", "words": told}
     if isinstance(error, SyntaxError) and error.lineno:

@@ -19,6 +19,10 @@ Pull = Callable[[Any], dict[str, Any]]
 """dy to dx and the parameters' gradients, by name."""
 
 
+class NoGradient(Exception):
+    """A framework finds no way back from an output to its inputs."""
+
+
 class NumPy:
     """Arrays as they are; nothing differentiates them."""
 
@@ -50,11 +54,12 @@ class Torch(NumPy):
     def vjp(self, function: Function, x: Any, parameters: dict[str, Any]) -> tuple[Any, Pull]:
         import torch
 
-        leaves = {"x": x.detach().clone().requires_grad_()}
-        leaves |= {name: value.detach().clone().requires_grad_() for name, value in parameters.items()}
+        leaves = {name: value.detach().requires_grad_() for name, value in {"x": x, **parameters}.items()}
         y = function(leaves["x"], {name: leaves[name] for name in parameters})
 
         def pull(dy: Any) -> dict[str, Any]:
+            if not y.requires_grad:
+                raise NoGradient
             found = torch.autograd.grad(y, list(leaves.values()), dy, allow_unused=True)
             return {f"d{name}": g for name, g in zip(leaves, found, strict=True) if g is not None}
 

@@ -294,6 +294,7 @@ def _in_one_layout(
     for kind in [kind for k, kind in enumerate(kinds) if shapes[kind] not in [shapes[one] for one in kinds[:k]]]:
         for family in families:
             plan = replace(target.plan, family=family, shapes={layout: kind})
+            owed = target.has_backward
             for wanted in ("gradients", "y"):
                 able = target.has_backward or family != "numpy"
                 if wanted == "gradients" and not able:
@@ -305,6 +306,7 @@ def _in_one_layout(
                     if failure.reason in _HARD:
                         raise
                     failures.append(failure)
+                    owed = owed or (wanted == "gradients" and failure.reason != "no gradient")
                     continue
                 if family == "numpy" and notes["returned"] == "jax" and not target.has_backward:
                     break  # a function of JAX's takes NumPy's arrays too, but is differentiated with its own
@@ -312,7 +314,7 @@ def _in_one_layout(
                 expected = _expected(layer, layout, given, parameters)
                 likeness = _likeness(answers["y"], expected)
                 plan = replace(plan, gradients=wanted == "gradients", takes_eps="eps" in notes["used"])
-                yield replace(target, plan=plan, parameters=parameters, likeness=likeness)
+                yield replace(target, plan=plan, parameters=parameters, likeness=likeness, has_backward=owed)
                 break
 
 
