@@ -112,7 +112,7 @@ def test_the_options_and_files_it_names_exist(capsys: pytest.CaptureFixture[str]
 
     assert run(["verify", "--help"]) == 0
     helped = capsys.readouterr().out
-    for option in re.findall(r"`(--[a-z]+)", TEXT.partition("**The campaign.**")[2].partition("## What it costs")[0]):
+    for option in re.findall(r"`(--[a-z]+)", TEXT.partition("**The campaign.**")[2].partition("## What it catches")[0]):
         assert option in helped
     for target in re.findall(r"\]\(([^)#:]+)\)", TEXT) + re.findall(r"`((?:tests|oracles|report)/[\w/.]*)`", TEXT):
         assert (README.parent / target).exists() or (README.parent / "bncheck" / target).exists(), target
