@@ -1,5 +1,6 @@
 """One implementation on one case: two questions, and a contract that is held."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import SHAPES, random_case
 
+from bncheck.case import Array, Case, Layout
 from bncheck.checks import check
 from bncheck.compare import Verdict
 from bncheck.errors import InvalidInput
@@ -89,3 +91,20 @@ def test_the_gradients_that_arrive_at_other_outputs_are_held_against_the_forward
         vjp = partial(MUTANTS[name].vjp if name else correct, layer=layer)
         found = check(vjp, case, forward=finite_difference.definition(layer, case), layer=layer)
         assert found.consistent["dx"].verdict is verdict
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_another_forward_may_have_smaller_groups_and_is_consistent_all_the_same(seed: int) -> None:
+    """Statistics of four values where the layer takes those of 256: the differences must not step over them."""
+    case = random_case((4, 3, 8, 8), seed=seed)
+    small = Case(Layout("NCHW", "N", "C"), case.x, case.dy, case.parameters, case.eps)
+
+    def forward(x: Array, parameters: Mapping[str, Array]) -> Array:
+        gamma, beta = (parameters[name][:, None, None] for name in ("gamma", "beta"))
+        return np.asarray(gamma * (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + case.eps) + beta)
+
+    found = check(lambda _: correct(small), case, forward=forward)
+    assert found.conforms["y"].verdict is Verdict.WRONG
+    assert {comparison.verdict for comparison in found.consistent.values()} == {Verdict.CORRECT}
+    wrong = check(lambda _: MUTANTS["mean-path-missing"].vjp(small), case, forward=forward)
+    assert wrong.consistent["dx"].verdict is Verdict.WRONG

@@ -31,16 +31,17 @@ class Estimate:
     error: Array
 
 
-def vjp(forward: Forward, case: Case, noise: Array) -> dict[str, Estimate]:
+def vjp(forward: Forward, case: Case, noise: Array, *, grouped: bool = True) -> dict[str, Estimate]:
     """Every gradient of one case by central differences at h and 2h, extrapolated to h = 0.
 
-    `noise` bounds the rounding error of y; `compare.tolerance` computes it.
+    `noise` bounds the rounding error of y; `compare.tolerance` computes it. `grouped` says that y is normalized over
+    the groups of the case's layout, as a layer's is; a forward that is known to be another is looked at more closely.
 
     Error
         Two parts. Truncation: the terms of y's series in one element fall like (h/L)², and what the extrapolation
         leaves is (h/L)² times what it removed, or (h/L)⁴ times the first term; both count sixteen-fold. L is
-        √(m (σ² + ε)), within which batch norm is analytic, or less where a third step, 4h, shows less at a few
-        elements. Rounding: what `noise` can do at this h. tests/test_finite_difference.py holds the truth within it.
+        √(m (σ² + ε)), within which batch norm is analytic, or less where a third step, 4h, shows less: at a few
+        elements, or at every one unless `grouped`. Rounding: what `noise` can do at this h. tests/test_finite_difference.py holds the truth within it.
 
     >>> from bncheck.layers import LAYERS
     >>> layer = LAYERS["batch_norm"]
@@ -51,7 +52,7 @@ def vjp(forward: Forward, case: Case, noise: Array) -> dict[str, Estimate]:
     (True, True)
     """
     box = _Box.examine(forward, case, noise)
-    return {name: _extrapolated(box, name.removeprefix("d")) for name in case.gradient_names}
+    return {name: _extrapolated(box, name.removeprefix("d"), grouped=grouped) for name in case.gradient_names}
 
 
 def complex_step(forward: Forward, case: Case, rounding: Mapping[str, Array]) -> dict[str, Estimate] | None:
@@ -243,13 +244,14 @@ def _moves(box: _Box, name: str) -> Iterator[tuple[Any, ...]]:
     return itertools.product(*ranges)
 
 
-def _extrapolated(box: _Box, name: str) -> Estimate:
+def _extrapolated(box: _Box, name: str, *, grouped: bool) -> Estimate:
     case = box.case
     target = case.x if name == "x" else case.parameters[name]
     length = np.broadcast_to(_length(case), target.shape) if name == "x" else 1 + np.abs(target)
     ratio = _ratio(case)
     moves = list(_moves(box, name))
-    falling = max(ratio**2, _falling(box, name, moves[:: max(1, len(moves) // 4)][:4], ratio * length))
+    looked_at = moves[:: max(1, len(moves) // 4)][:4] if grouped else moves
+    falling = max(ratio**2, _falling(box, name, looked_at, ratio * length))
     value = np.empty(target.shape)
     error = np.empty(target.shape)
     for batch, where, inputs in _batches(box, name, moves, ratio * length, np.array([1, -1, 2, -2])):
