@@ -41,7 +41,8 @@ def vjp(forward: Forward, case: Case, noise: Array, *, grouped: bool = True) -> 
         Two parts. Truncation: the terms of y's series in one element fall like (h/L)², and what the extrapolation
         leaves is (h/L)² times what it removed, or (h/L)⁴ times the first term; both count sixteen-fold. L is
         √(m (σ² + ε)), within which batch norm is analytic, or less where a third step, 4h, shows less: at a few
-        elements, or at every one unless `grouped`. Rounding: what `noise` can do at this h. tests/test_finite_difference.py holds the truth within it.
+        elements, or at every one unless `grouped`. Rounding: what `noise` can do at this h.
+        tests/test_finite_difference.py holds the truth within it.
 
     >>> from bncheck.layers import LAYERS
     >>> layer = LAYERS["batch_norm"]
