@@ -21,7 +21,10 @@ BACKENDS = ("torch", "jax")
 
 def _imported() -> Any:
     if "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ:
-        os.environ["KERAS_BACKEND"] = next(name for name in BACKENDS if importlib.util.find_spec(name))
+        installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
+        if not installed:
+            raise ImportError(f"Keras without {' or '.join(BACKENDS)}")
+        os.environ["KERAS_BACKEND"] = installed[0]
         try:
             return importlib.import_module("keras")
         finally:
