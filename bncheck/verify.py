@@ -118,7 +118,7 @@ def verify(
         InvalidInput: fewer than one case or job, a negative seed, an unknown dtype or framework.
         MissingPackage: a framework that is not installed.
 
-    >>> verify(cases=5, real_data=False).verdict
+    >>> verify([LAYERS["rms_norm"]], cases=5, real_data=False).verdict
     <Verdict.CORRECT: 'correct'>
     """
     for name, value, least in (("cases", cases, 1), ("jobs", jobs, 1), ("seed", seed, 0)):

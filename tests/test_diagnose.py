@@ -54,28 +54,27 @@ def misnamed(layer: Layer, cases: tuple[Case, ...]) -> tuple[Counter[tuple[str, 
     return confusion, len(bugs)
 
 
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_bug_is_called_by_its_name(shape: tuple[int, ...], dtype: str) -> None:
+def test_every_bug_is_called_by_its_name(shape: tuple[int, ...], dtype: str, seed: int) -> None:
     layout = FLAT if len(shape) == 2 else IMAGES
-    for seed in range(3):
-        confusion, count = misnamed(BATCH_NORM, probes(BATCH_NORM, layout, shape, dtype=dtype, seed=seed))
-        assert count >= 36
-        assert not confusion
+    confusion, count = misnamed(BATCH_NORM, probes(BATCH_NORM, layout, shape, dtype=dtype, seed=seed))
+    assert count >= 36
+    assert not confusion
 
 
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS.keys())
 def test_every_bug_of_every_layer_is_called_by_its_name(layer: Layer) -> None:
-    for seed, layout in enumerate(layer.layouts[:2]):
-        confusion, count = misnamed(layer, probes(layer, layout, seed=seed))
-        assert count >= 22
-        assert not confusion
+    confusion, count = misnamed(layer, probes(layer, layer.layouts[0], seed=0))
+    assert count >= 22
+    assert not confusion
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS.keys())
 def test_every_bug_is_called_by_its_name_in_every_layout(layer: Layer) -> None:
-    for seed, layout in enumerate(layer.layouts[2:], start=2):
+    for seed, layout in enumerate(layer.layouts[1:], start=1):
         confusion, _ = misnamed(layer, probes(layer, layout, seed=seed))
         assert not confusion
 

@@ -4,6 +4,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from xml.etree import ElementTree
 
@@ -14,7 +15,7 @@ import bncheck
 from bncheck.case import Case, Layout
 from bncheck.layers import LAYERS, Layer
 from bncheck.mutants import correct
-from bncheck.oracles.symbolic.derivation import derive
+from bncheck.oracles.symbolic.derivation import Derivation, derive
 from bncheck.oracles.symbolic.proof import Proof, ProofStep, prove
 from bncheck.report.formulas import FORMS, STYLES, formulas
 
@@ -24,9 +25,14 @@ IMAGES = Layout("NCHW", "NHW", "C")
 TOKENS = Layout("NLC", "LC", "C")  # each of the roles n, i and k: statistics and parameters share an axis
 
 
-def printed(form: str, style: str, layout: Layout = CHANNELS, layer: Layer = LAYER) -> str:
+@lru_cache
+def derived(layer: Layer, layout: Layout) -> tuple[Derivation, Proof]:
     derivation = derive(layer, layout)
-    return formulas(derivation, prove(derivation), form, style, layout)
+    return derivation, prove(derivation)
+
+
+def printed(form: str, style: str, layout: Layout = CHANNELS, layer: Layer = LAYER) -> str:
+    return formulas(*derived(layer, layout), form, style, layout)
 
 
 def equations(form: str, layout: Layout = CHANNELS, layer: Layer = LAYER) -> dict[str, str]:

@@ -29,7 +29,7 @@ def test_the_examples_run() -> None:
 def test_the_first_block_is_two_lines_each_enough_by_itself() -> None:
     first, second = blocks("bash")[0].splitlines()
     assert first.endswith("python -m bncheck verify")
-    assert second.endswith("python -m pytest")
+    assert second.endswith("python -m pytest -n auto")
     assert all(line.startswith("pip install ") for line in (first, second))
 
 

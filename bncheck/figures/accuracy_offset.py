@@ -100,14 +100,13 @@ def of_frameworks(against: Iterable[str]) -> dict[str, Vjp]:
     """
     from bncheck.suspects import FRAMEWORKS, SUSPECTS, named_frameworks
 
-    found: dict[str, Vjp] = {}
-    for framework in named_frameworks(against):
-        own = [s for s in SUSPECTS if (s.layer, s.framework) == ("batch_norm", framework.name) and not s.forward_only]
-        if not own:
-            able = ", ".join(name for name in FRAMEWORKS if name != framework.name)
-            raise InvalidInput("against", framework.name, "a framework that has gradients", f"Choose among {able}.")
-        found[framework.title] = own[0].vjp
-    return found
+    against = tuple(against)
+    able = {s.framework: s.vjp for s in reversed(SUSPECTS) if s.layer == "batch_norm" and not s.forward_only}
+    for name in against:
+        if name in FRAMEWORKS and name not in able:
+            names = ", ".join(known for known in FRAMEWORKS if known in able)
+            raise InvalidInput("against", name, "a framework that has gradients", f"Choose among {names}.")
+    return {framework.title: able[framework.name] for framework in named_frameworks(against)}
 
 
 def draw(look: Look = Look(), seed: int = 0, *, against: Iterable[str] = ()) -> Page:

@@ -139,8 +139,8 @@ def sheets(
     if against:
         from bncheck.figures.accuracy_offset import of_frameworks
 
-        of_frameworks(against)
         plates = _able(plates, comparing, asked, "against", ",".join(against), "no frameworks")
+        of_frameworks(against)
     return [replace(sheet, against=against) for plate in plates for sheet in _frames(plate, look, seed, layer)]
 
 
