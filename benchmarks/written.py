@@ -1,4 +1,4 @@
-"""Bugs written into files, as classes in NumPy and as autograd functions in torch, for the whole of `bncheck check`."""
+"""Files of planted bugs, in classes for NumPy or autograd functions for torch, for the whole of `bncheck check`."""
 
 from __future__ import annotations
 

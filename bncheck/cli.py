@@ -294,7 +294,7 @@ def figures(
         list[str] | None, typer.Argument(metavar="[NAME …]", help="Which figures; all, without a name.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("figures"),
-    format: Annotated[str, typer.Option(help="svg, pdf, png or gv, with commas between several.")] = "svg",  # noqa: A002
+    format: Annotated[str, typer.Option(help="svg, pdf, png or gv, with commas between several.")] = "svg",  # noqa: A002  # likewise
     preset: Annotated[str, typer.Option(help="beamer169, beamer43, ppt169, a4 or half.")] = "beamer169",
     theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
     lang: Annotated[str, typer.Option(help="en or zh.")] = "en",

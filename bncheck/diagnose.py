@@ -513,7 +513,7 @@ def _moved(layer: Layer, trial: _Trial, vjp: Vjp, name: str, error: float) -> It
     if "gamma" not in case.parameters:
         del larger["γ doubled"]
     for words, changed in larger.items():
-        moved = replace(case, **changed)  # type: ignore[arg-type]
+        moved = replace(case, **changed)  # type: ignore[arg-type]  # likewise
         try:
             ratio = _relative_error(_Trial(layer, moved, _asked(vjp, moved)[0]), name) / error
         except Exception:  # it need not take this case
