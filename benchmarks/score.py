@@ -271,8 +271,8 @@ def _end_to_end(outcomes: Sequence[Outcome]) -> Table:
         ("bncheck check FILE.py", "bugs", "caught", "named", "false alarms"),
         tuple(rows),
         "The same from end to end: the bugs of batch and layer norm in a file, each in a class for NumPy or an autograd"
-        " function for torch, recognised and asked in the sandbox. The arithmetic is the catalogue's own, as above; that"
-        " bugs in another style of code are named too is held by tests/test_diagnose.py. Left out are "
+        " function for torch, recognised and asked in the sandbox. The arithmetic is the catalogue's own, as above;"
+        " that bugs in another style of code are named too is held by tests/test_diagnose.py. Left out are "
         f"{', '.join(written.NO_BUG)}, which is a layout of its own there, and in torch the effects and the gradients "
         f"of wrong shape. {'Not named: ' + ', '.join(others) + '.' if others else ''}",
     )
