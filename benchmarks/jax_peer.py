@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.peers import arriving, posed
 from bncheck.case import Array, Case
-from bncheck.compare import Vjp
 from bncheck.errors import MissingPackage
+from bncheck.tolerance.verdicts import Vjp
 
 try:
     import jax

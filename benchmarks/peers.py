@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmarks.plants import EPS
 from bncheck.case import Array, Case, Gradients, Layout
-from bncheck.compare import Vjp
 from bncheck.errors import MissingPackage
+from bncheck.tolerance.verdicts import Vjp
 
 try:
     import torch

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bncheck.bugs.diagnose import probes
+from bncheck.bugs.mutants import MUTANTS, Mutant, correct, traits
+from bncheck.bugs.staged import Backward, Forward
 from bncheck.case import Case, Gradients, Layout
-from bncheck.diagnose import probes
+from bncheck.inputs.recipes import completed
 from bncheck.layers import LAYERS, Layer
-from bncheck.mutants import MUTANTS, Mutant, correct, traits
 from bncheck.oracles import graph, symbolic
-from bncheck.recipes import completed
-from bncheck.staged import Backward, Forward
 
 EPS = 1e-5
 

@@ -16,12 +16,12 @@ from benchmarks import jax_peer, peers, written
 from benchmarks.plants import GROUPS, OFFSET, SHAPES, STYLES, Plant, Shape, planted
 from benchmarks.result import Effort, Requirement, Result, Table
 from benchmarks.tables import number, shape_text
-from bncheck import checks
+from bncheck.bugs.diagnose import diagnose
 from bncheck.case import Array, Case
-from bncheck.compare import Verdict, Vjp
-from bncheck.diagnose import diagnose
+from bncheck.examination import one_case as checks
 from bncheck.oracles.finite_difference import Forward, joined
 from bncheck.processes import mapped
+from bncheck.tolerance.verdicts import Verdict, Vjp
 
 COLUMNS = ("caught", "named", "consistent", "slow", "fast", "JAX")
 """What bncheck did, by name, then each gradient check; all but consistent count that fault was found."""

@@ -7,14 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.plants import SHAPES, Plant
-from bncheck.examination import TargetReport, check_target
+from bncheck.examination.examine import TargetReport, check_target
 
 HEAD = """
 from functools import partial
 import numpy as np
 from bncheck.case import Case
 from bncheck.layers import LAYERS
-from bncheck.mutants import MUTANTS, correct
+from bncheck.bugs.mutants import MUTANTS, correct
 
 LAYER = LAYERS["{home}"]
 

@@ -14,26 +14,26 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from bncheck.case import Case as Case
     from bncheck.case import Layout as Layout
-    from bncheck.checks import Check as Check
-    from bncheck.compare import Verdict as Verdict
     from bncheck.errors import BncheckError as BncheckError
     from bncheck.errors import InvalidDefinition as InvalidDefinition
     from bncheck.errors import InvalidInput as InvalidInput
-    from bncheck.examination import assert_gradients as assert_gradients
-    from bncheck.examination import check as check
+    from bncheck.examination.examine import assert_gradients as assert_gradients
+    from bncheck.examination.examine import check as check
+    from bncheck.examination.one_case import Check as Check
     from bncheck.layers import LAYERS as LAYERS
     from bncheck.layers import Layer as Layer
     from bncheck.oracles.symbolic.derivation import derive as derive
     from bncheck.oracles.symbolic.lowering import lower as lower
     from bncheck.oracles.symbolic.proof import prove as prove
+    from bncheck.tolerance.verdicts import Verdict as Verdict
 
 _HOMES = {
     "Case": "bncheck.case",
     "Layout": "bncheck.case",
-    "Check": "bncheck.checks",
-    "assert_gradients": "bncheck.examination",
-    "check": "bncheck.examination",
-    "Verdict": "bncheck.compare",
+    "Check": "bncheck.examination.one_case",
+    "assert_gradients": "bncheck.examination.examine",
+    "check": "bncheck.examination.examine",
+    "Verdict": "bncheck.tolerance.verdicts",
     "LAYERS": "bncheck.layers",
     "Layer": "bncheck.layers",
     "BncheckError": "bncheck.errors",

@@ -99,11 +99,11 @@ def verify(
         if value is not None and value < least:
             raise InvalidInput(name, value, f"a whole number of at least {least}", "Leave it out for the default.")
     with _destination(output) as write:
-        from bncheck import verify as campaign
+        from bncheck.campaign import run as campaign
         from bncheck.formats import DTYPES
+        from bncheck.frameworks import named_frameworks
+        from bncheck.inputs.recipes import Recipe
         from bncheck.layers import LAYERS, find_layer
-        from bncheck.recipes import Recipe
-        from bncheck.suspects import named_frameworks
 
         frameworks = _separated(against)
         named_frameworks(frameworks)
@@ -207,13 +207,13 @@ def check(
         raise InvalidInput("time-limit", time_limit, "seconds above 0", "Leave it out for the default.")
     with _destination(output) as write:
         if adapter:
-            from bncheck.suspects.targets import adapter as template
+            from bncheck.targets.opening import adapter as template
 
             write("\n\n".join(template(target) for target in targets))
             return
-        from bncheck import examination
         from bncheck.case import Layout
-        from bncheck.recipes import Recipe
+        from bncheck.examination import examine as examination
+        from bncheck.inputs.recipes import Recipe
 
         with _progress(color, "checking") as progress:
             found = examination.examine_all(
@@ -381,8 +381,8 @@ def explain(
 def doctor() -> None:
     """Tell the versions, and which optional packages are installed."""
     from bncheck.figures.studio import fonts
+    from bncheck.frameworks import FRAMEWORKS
     from bncheck.report.text import doctor as report
-    from bncheck.suspects import FRAMEWORKS
 
     required = dict.fromkeys(
         ("numpy", "sympy", "python-flint", "hypothesis", "scikit-learn", "typer", "rich", "matplotlib", "graphviz"),

@@ -36,7 +36,7 @@ def assert_gradients(pytestconfig: pytest.Config) -> Callable[..., None]:
 @pytest.fixture
 def bncheck_cases(pytestconfig: pytest.Config) -> Callable[..., Any]:
     """A function from a layer to as many cases of it as the command line says."""
-    from bncheck.recipes import sampled
+    from bncheck.inputs.recipes import sampled
 
     count, seed = (pytestconfig.getoption(f"bncheck_{name}") for name in ("cases", "seed"))
     return partial(sampled, count=count, seed=seed)

@@ -7,13 +7,13 @@ import pytest
 from conftest import SHAPES, random_case
 from hypothesis import HealthCheck, given, settings
 
-from bncheck import mutants
+from bncheck.bugs import mutants
+from bncheck.bugs.mutants import mutants_for
 from bncheck.case import Array, Case, Enclosure, Gradients
-from bncheck.compare import Verdict, compare, tolerance
+from bncheck.inputs.strategies import cases
 from bncheck.layers import LAYERS, Layer
-from bncheck.mutants import mutants_for
 from bncheck.oracles import ball, finite_difference, graph, symbolic
-from bncheck.strategies import cases
+from bncheck.tolerance.verdicts import Verdict, compare, tolerance
 
 SEEDS = 50
 LAYER = LAYERS["batch_norm"]

@@ -15,40 +15,41 @@ ROOT = Path(bncheck.__file__).parent
 FIGURES = [f"figures.{name.replace('-', '_')}" for name in names()]
 
 FLOORS = [
-    ["errors", "formats", "pages"],
+    ["inputs", "tolerance", "bugs", "targets", "targets.child", "campaign", "examination"],
+    ["errors", "formats", "bugs.pages"],
     ["case"],
     ["definitions"],
     ["tangents"],
     ["layers"],
-    ["trace", "radius"],
-    ["staged"],
+    ["trace", "tolerance.intervals"],
+    ["bugs.staged"],
     ["oracles.symbolic.sums", "oracles.symbolic.refutation"],
     ["oracles.symbolic.derivation"],
     ["oracles.symbolic.published"],
     ["oracles.symbolic.proof", "oracles.symbolic.lowering"],
     ["oracles.symbolic.theorems"],
     ["oracles", "oracles.symbolic", "oracles.graph", "oracles.finite_difference", "oracles.ball"],
-    ["recipes"],
-    ["minibatches", "strategies"],
-    ["suspects.frameworks"],
-    ["suspects.torch", "suspects.jax", "suspects.onnxruntime"],
-    ["suspects.keras"],
-    ["suspects"],
-    ["suspects.frames", "suspects.roles", "suspects.families", "suspects.conventions"],
-    ["suspects.styles"],
-    ["suspects.modules"],
-    ["suspects.recognition"],
-    ["suspects.child"],
-    ["suspects.sandbox"],
-    ["suspects.calls"],
-    ["suspects.observations"],
-    ["suspects.targets"],
-    ["compare", "mutants"],
-    ["evaluation", "symmetry"],
-    ["checks", "bench", "diagnose"],
+    ["inputs.recipes"],
+    ["inputs.minibatches", "inputs.strategies"],
+    ["frameworks.conventions"],
+    ["frameworks.torch", "frameworks.jax", "frameworks.onnxruntime"],
+    ["frameworks.keras"],
+    ["frameworks"],
+    ["targets.wire", "targets.child.roles", "targets.child.families", "targets.conventions"],
+    ["targets.child.styles"],
+    ["targets.child.modules"],
+    ["targets.child.recognition"],
+    ["targets.child.__main__"],
+    ["targets.sandbox"],
+    ["targets.calls"],
+    ["targets.observations"],
+    ["targets.opening"],
+    ["tolerance.verdicts", "bugs.mutants"],
+    ["campaign.theorems", "bugs.symmetry"],
+    ["examination.one_case", "campaign.one_case", "bugs.diagnose"],
     ["processes"],
-    ["modes"],
-    ["verify", "examination"],
+    ["examination.running_statistics"],
+    ["campaign.run", "examination.examine"],
     ["report", "report.writer", "report.text"],
     ["report.notations"],
     ["report.coverage", "report.targets", "report.explanations"],
@@ -68,7 +69,7 @@ FLOORS = [
 ]
 """Each module imports only from the floors above it."""
 
-BACK = {"examination": {"report.targets"}}
+BACK = {"examination.examine": {"report.targets"}}
 """The one step back: a report that is printed at a prompt, or that a test fails with, has itself formatted."""
 
 MODULES = {
@@ -111,13 +112,13 @@ def test_no_oracle_imports_another() -> None:
         if family is not None:
             others = {name for name in imported(path) for f in families if name.startswith(f) and f != family}
             assert others == set(), module
-            assert not imported(path) & {"compare", "mutants", "verify"}
+            assert not imported(path) & {"tolerance.verdicts", "bugs.mutants", "campaign.run"}
 
 
 def test_the_import_check_itself_can_fail(tmp_path: Path) -> None:
     file = tmp_path / "wrong.py"
-    file.write_text("from bncheck.oracles import graph\ndef f():\n    from bncheck.verify import verify\n")
-    assert imported(file) == {"oracles.graph", "verify"}
+    file.write_text("from bncheck.oracles import graph\ndef f():\n    from bncheck.campaign.run import verify\n")
+    assert imported(file) == {"oracles.graph", "campaign.run"}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_the_import_check_itself_can_fail(tmp_path: Path) -> None:
         ("import bncheck", ["numpy", "sympy", "hypothesis", "flint", "torch", "sklearn", "rich"]),
         ("import bncheck.case", ["sympy", "hypothesis", "flint", "torch", "sklearn"]),
         ("from bncheck import check, Case", ["hypothesis", "torch", "sklearn", "rich"]),
-        ("import bncheck.verify", ["torch", "sklearn", "hypothesis", "rich"]),
+        ("import bncheck.campaign.run", ["torch", "sklearn", "hypothesis", "rich"]),
     ],
 )
 def test_heavy_packages_wait_until_they_are_used(statement: str, absent: list[str]) -> None:

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from conftest import random_case
 
+from bncheck.campaign.run import verify
 from bncheck.case import Case, Gradients
-from bncheck.checks import check
-from bncheck.compare import Verdict, compare, tolerance
+from bncheck.examination.one_case import check
 from bncheck.formats import DTYPES, is_float
+from bncheck.frameworks import SUSPECTS, Suspect
 from bncheck.layers import LAYERS
 from bncheck.oracles import ball
 from bncheck.report import json as report_json
 from bncheck.report import text
-from bncheck.suspects import SUSPECTS, Suspect
-from bncheck.verify import verify
+from bncheck.tolerance.verdicts import Verdict, compare, tolerance
 
 BFLOAT16 = DTYPES["bfloat16"]
 HALF = ("float16", "bfloat16")
@@ -147,7 +147,7 @@ def test_small_arrays_are_written_so_that_they_can_be_read_back() -> None:
 
 def test_numbers_reach_torch_and_come_back_bit_by_bit() -> None:
     pytest.importorskip("torch")
-    from bncheck.suspects.torch import _array, _tensor
+    from bncheck.frameworks.torch import _array, _tensor
 
     every = np.arange(2**16, dtype=np.uint16).view(BFLOAT16).reshape(256, 256)
     tensor = _tensor(every)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from bncheck.case import Case, Layout
 from bncheck.formats import DTYPES
+from bncheck.inputs.minibatches import minibatches
+from bncheck.inputs.recipes import EPS, REGIMES, Recipe
+from bncheck.inputs.strategies import cases, recipes
 from bncheck.layers import LAYERS
-from bncheck.minibatches import minibatches
-from bncheck.recipes import EPS, REGIMES, Recipe
-from bncheck.strategies import cases, recipes
 
 LAYER = LAYERS["batch_norm"]
 RELAXED = settings(

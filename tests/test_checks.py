@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from conftest import SHAPES, random_case
 
+from bncheck.bugs.mutants import BATCH_NORM, MUTANTS, correct, mutants_for
 from bncheck.case import Array, Case, Layout
-from bncheck.checks import check
-from bncheck.compare import Verdict
 from bncheck.errors import InvalidInput
+from bncheck.examination.one_case import check
+from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS
-from bncheck.mutants import BATCH_NORM, MUTANTS, correct, mutants_for
 from bncheck.oracles import finite_difference
-from bncheck.recipes import Recipe
+from bncheck.tolerance.verdicts import Verdict
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -16,12 +16,12 @@ import pytest
 
 import bncheck
 from bncheck import cli
+from bncheck.bugs.mutants import MUTANTS, correct
+from bncheck.campaign.run import verify as campaign_of
 from bncheck.case import Case
 from bncheck.cli import run
 from bncheck.errors import InvalidDefinition
-from bncheck.mutants import MUTANTS, correct
 from bncheck.report.formulas import FORMS, STYLES
-from bncheck.verify import verify as campaign_of
 
 ROOT = Path(bncheck.__file__).parent.parent
 CASE = "NC:N:C/6x2/float64/1e-05/ordinary/random/affine/1"
@@ -76,7 +76,7 @@ def test_exit_status(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("bncheck.verify.verify", partial(campaign_of, suspects={"mine": vjp}))
+    monkeypatch.setattr("bncheck.campaign.run.verify", partial(campaign_of, suspects={"mine": vjp}))
     assert run(["verify", "--layer", "batch_norm", "--case", case]) == status
     assert capsys.readouterr().out.endswith(f"verdict: {verdict}\n")
 
@@ -99,7 +99,7 @@ def test_unforeseen_error_is_one_line(
     def broken(*arguments: Any, **options: Any) -> None:
         raise error
 
-    monkeypatch.setattr("bncheck.verify.verify", broken)
+    monkeypatch.setattr("bncheck.campaign.run.verify", broken)
     assert run(["verify"]) == status
     shown = capsys.readouterr().err
     assert shown.startswith(f"bncheck: {said}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bncheck.suspects.conventions import UNKNOWN, Divisor, Running, Steps, agree, divided, running
+from bncheck.targets.conventions import UNKNOWN, Divisor, Running, Steps, agree, divided, running
 
 PLACES: dict[str, Callable[[float, float], float]] = {
     "inside the root": lambda std, eps: math.sqrt(std * std + eps),

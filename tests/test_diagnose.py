@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bncheck import staged
+from bncheck.bugs import staged
+from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose, probes
+from bncheck.bugs.mutants import BATCH_NORM, MUTANTS, Mutant, correct, mutants_for
+from bncheck.bugs.staged import Backward, Forward
 from bncheck.case import Case, Gradients
-from bncheck.compare import Vjp
-from bncheck.diagnose import UNKNOWN, Diagnosis, diagnose, probes
 from bncheck.layers import LAYERS, Layer
-from bncheck.mutants import BATCH_NORM, MUTANTS, Mutant, correct, mutants_for
 from bncheck.oracles import graph, symbolic
-from bncheck.staged import Backward, Forward
+from bncheck.tolerance.verdicts import Vjp
 
 FLAT, IMAGES = BATCH_NORM.layouts[0], BATCH_NORM.layouts[2]
 SHAPES = ((8, 4), (32, 16), (64, 64), (4, 3, 8, 8))

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from bncheck import compare, evaluation
-from bncheck.evaluation import shares
+from bncheck.campaign import theorems as evaluation
+from bncheck.campaign.theorems import shares
+from bncheck.inputs.recipes import REGIMES, Recipe
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.theorems import Coincidence, Theorem, theorems
-from bncheck.recipes import REGIMES, Recipe
+from bncheck.tolerance import verdicts as compare
 
 STATED = [layer for layer in LAYERS.values() if theorems(derive(layer))]
 

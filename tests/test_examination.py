@@ -12,11 +12,10 @@ from conftest import random_case
 from test_targets import KNOWN, needs
 
 import bncheck
+from bncheck.bugs.mutants import MUTANTS, correct
 from bncheck.case import Case, Gradients, Layout
-from bncheck.checks import Check
-from bncheck.compare import Verdict
 from bncheck.errors import InvalidInput
-from bncheck.examination import (
+from bncheck.examination.examine import (
     Examination,
     Given,
     TargetReport,
@@ -26,11 +25,12 @@ from bncheck.examination import (
     examine,
     examine_all,
 )
+from bncheck.examination.one_case import Check
+from bncheck.examination.running_statistics import EVALUATED
+from bncheck.inputs.recipes import Recipe
+from bncheck.inputs.strategies import cases
 from bncheck.layers import LAYERS
-from bncheck.modes import EVALUATED
-from bncheck.mutants import MUTANTS, correct
-from bncheck.recipes import Recipe
-from bncheck.strategies import cases
+from bncheck.tolerance.verdicts import Verdict
 
 ZOO = Path(__file__).parent / "targets"
 BATCH_NORM = LAYERS["batch_norm"]

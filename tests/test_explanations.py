@@ -5,10 +5,10 @@ import re
 
 import pytest
 
+from bncheck.bugs.mutants import MUTANTS
+from bncheck.bugs.pages import PAGES, Page
 from bncheck.cli import run
 from bncheck.errors import InvalidInput
-from bncheck.mutants import MUTANTS
-from bncheck.pages import PAGES, Page
 from bncheck.report.explanations import index, page
 
 

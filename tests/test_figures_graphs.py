@@ -12,6 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from bncheck import LAYERS, Case, InvalidInput, Layer
+from bncheck.bugs.mutants import MUTANTS
 from bncheck.case import Array
 from bncheck.figures import (
     find,
@@ -27,7 +28,6 @@ from bncheck.figures.studio.computation import Computation, computation
 from bncheck.figures.studio.diagram import Vertex
 from bncheck.figures.studio.group import column, number, numbered, small_case
 from bncheck.figures.studio.look import Look
-from bncheck.mutants import MUTANTS
 from bncheck.oracles import ball
 from bncheck.oracles.graph import sweep
 from bncheck.oracles.symbolic.derivation import derive, gradient_symbol, replace_indexed

@@ -14,7 +14,6 @@ from sklearn.datasets import load_digits, load_wine
 from bncheck import LAYERS
 from bncheck.case import Case, Layout
 from bncheck.cli import run
-from bncheck.compare import Verdict, compare, tolerance
 from bncheck.figures import (
     accuracy_offset,
     eps_regime,
@@ -32,6 +31,7 @@ from bncheck.figures.studio.page import Page
 from bncheck.figures.studio.saturation import batch_norm_case
 from bncheck.figures.studio.structure import flaws
 from bncheck.oracles import ball, symbolic
+from bncheck.tolerance.verdicts import Verdict, compare, tolerance
 
 BN = LAYERS["batch_norm"]
 

@@ -8,10 +8,10 @@ from conftest import FLAT, IMAGES, random_case
 from hypothesis import HealthCheck, given, settings
 
 from bncheck.case import Array, Case
-from bncheck.compare import tolerance
+from bncheck.inputs.strategies import cases
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import ball, finite_difference
-from bncheck.strategies import cases
+from bncheck.tolerance.verdicts import tolerance
 
 LAYER = LAYERS["batch_norm"]
 

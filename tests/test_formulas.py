@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import bncheck
+from bncheck.bugs.mutants import correct
 from bncheck.case import Case, Layout
 from bncheck.layers import LAYERS, Layer
-from bncheck.mutants import correct
 from bncheck.oracles.symbolic.derivation import Derivation, derive
 from bncheck.oracles.symbolic.proof import Proof, ProofStep, prove
 from bncheck.report.formulas import FORMS, STYLES, formulas

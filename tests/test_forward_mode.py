@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from bncheck.case import Array, Case, Gradients
-from bncheck.compare import tolerance
 from bncheck.errors import InvalidDefinition
+from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import ball, finite_difference, graph, symbolic
-from bncheck.recipes import Recipe
 from bncheck.tangents import SUFFIX, forward_mode, tangent_of
+from bncheck.tolerance.verdicts import tolerance
 
 JVPS = [layer for layer in LAYERS.values() if layer.primal is not None]
 

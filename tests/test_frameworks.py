@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 from conftest import IMAGES, random_case
 
+from bncheck.campaign.run import verify
 from bncheck.case import Case, Layout
-from bncheck.checks import check
 from bncheck.cli import run
-from bncheck.compare import Comparison, Verdict, compare, computed_truth, tolerance
+from bncheck.examination.one_case import check
 from bncheck.formats import DTYPES
+from bncheck.frameworks import FRAMEWORKS, SUSPECTS, Suspect, of_frameworks, suspect_of
+from bncheck.frameworks.conventions import fits, named_frameworks
+from bncheck.inputs.recipes import Recipe, completed
 from bncheck.layers import LAYERS
 from bncheck.oracles import ball
-from bncheck.recipes import Recipe, completed
 from bncheck.report import text
-from bncheck.suspects import FRAMEWORKS, SUSPECTS, Suspect, of_frameworks, suspect_of
-from bncheck.suspects.frameworks import fits, named_frameworks
-from bncheck.verify import verify
+from bncheck.tolerance.verdicts import Comparison, Verdict, compare, computed_truth, tolerance
 
 EVERYTHING = ",".join(FRAMEWORKS)
 RUNNING = {
@@ -169,7 +169,7 @@ def _defaults(call: Any) -> Mapping[str, Any]:
 def test_conventions_are_those_of_what_is_installed() -> None:
     needs(*FRAMEWORKS)
     torch, nnx, onnx = (importlib.import_module(name) for name in ("torch", "flax.nnx", "onnx"))
-    keras = importlib.import_module("bncheck.suspects.keras").keras
+    keras = importlib.import_module("bncheck.frameworks.keras").keras
     attributes = onnx.defs.get_schema("BatchNormalization", 15).attributes
     told = {
         "torch": (_defaults(torch.nn.BatchNorm2d)["eps"], _defaults(torch.nn.BatchNorm2d)["momentum"]),
@@ -200,7 +200,7 @@ def test_a_wrong_convention_is_caught(name: str, wrong: str, where: set[str]) ->
         weighs = "old" if framework.weighs == "new" else "new"
         channels = "last" if framework.channels == "first" else "first"
         mistaken = replace(framework, weighs=weighs) if wrong == "weighs" else replace(framework, channels=channels)
-        module = importlib.import_module(f"bncheck.suspects.{name}")
+        module = importlib.import_module(f"bncheck.frameworks.{name}")
         way = "functional" if name == "torch" else "two-pass"
         posed = Suspect("mistaken", lambda c: module.answer(way, mistaken.pose(c, suspect.layer)), suspect.layer)
         found = found_by(posed, case.astype(np.float32))
@@ -225,7 +225,7 @@ def test_cumulative_average_weighs_the_new_batch_by_one_over_t() -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_a_module_is_left_as_it_was(training: bool) -> None:
     torch = pytest.importorskip("torch")
-    from bncheck.suspects.torch import module
+    from bncheck.frameworks.torch import module
 
     bn = torch.nn.BatchNorm2d(3, dtype=torch.float64).train(training)
     bn(torch.randn(4, 3, 2, 2, dtype=torch.float64))
@@ -260,7 +260,7 @@ def test_settings_of_the_process_are_left_alone() -> None:
 def test_a_keras_that_is_imported_already_keeps_its_backend(backend: str) -> None:
     needs("keras", backend)
     code = (
-        "import keras; from bncheck.layers import LAYERS; from bncheck.verify import verify;"
+        "import keras; from bncheck.layers import LAYERS; from bncheck.campaign.run import verify;"
         "report = verify([LAYERS[n] for n in ('batch_norm_running', 'layer_norm')], cases=6, dtypes=('float32',),"
         " real_data=False, against=['keras']);"
         "print(keras.backend.backend(), *[report.layers[k].result.tallies[n].verdict for k, n in"
@@ -273,7 +273,7 @@ def test_a_keras_that_is_imported_already_keeps_its_backend(backend: str) -> Non
 
 def test_only_what_is_named_is_compared_and_imported() -> None:
     code = (
-        "import sys; from bncheck.verify import verify; from bncheck.layers import LAYERS; from bncheck.suspects import"
+        "import sys; from bncheck.campaign.run import verify; from bncheck.layers import LAYERS; from bncheck.frameworks import"
         " SUSPECTS; r = verify([LAYERS['batch_norm']], cases=2, real_data=False); assert r.layers[0].suspects == ();"
         "print(*[n for n in ('torch', 'jax', 'flax', 'keras', 'onnx', 'onnxruntime') if n in sys.modules])"
     )
@@ -296,7 +296,7 @@ def test_what_is_missing_takes_one_line(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     framework = FRAMEWORKS[name]
-    monkeypatch.setattr("bncheck.suspects.frameworks._installed", lambda package: False)
+    monkeypatch.setattr("bncheck.frameworks.conventions._installed", lambda package: False)
     assert run(["verify", "--against", name]) == 2
     said = capsys.readouterr()
     missing = framework.packages[0][0]
@@ -309,7 +309,7 @@ def test_what_is_missing_takes_one_line(
 
 
 def test_one_of_several_packages_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bncheck.suspects.frameworks._installed", lambda package: package in ("keras", "jax"))
+    monkeypatch.setattr("bncheck.frameworks.conventions._installed", lambda package: package in ("keras", "jax"))
     assert named_frameworks(["keras"]) == (FRAMEWORKS["keras"],)
     assert FRAMEWORKS["jax"].missing == "flax"
 
@@ -326,7 +326,7 @@ def test_all_four_take_part_in_one_campaign(capsys: pytest.CaptureFixture[str]) 
 def test_a_counterexample_names_its_framework() -> None:
     report = verify([LAYERS["rms_norm"]], cases=1, real_data=False)
     wrong = Comparison(Verdict.WRONG, (0, 0), 1.0, 2.0, 1.0, 0.1, 0.5, 1e15, 10.0)
-    from bncheck.bench import Counterexample
+    from bncheck.campaign.one_case import Counterexample
 
     found = Counterexample("rms_norm", "torch.nn.RMSNorm", "dx", "ND:D:D/2x2/float64/1e-05/huge/random/affine/0", wrong)
     assert text.reproduce(found).startswith("python -m bncheck verify --layer rms_norm --against torch --case ND:D:D")

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from conftest import FLAT
 
-from bncheck import mutants
+from bncheck.bugs import mutants
 from bncheck.case import Array, Case
-from bncheck.compare import tolerance
 from bncheck.layers import Layer
 from bncheck.oracles import ball, finite_difference, graph, symbolic
+from bncheck.tolerance.verdicts import tolerance
 
 CASE = Case(
     FLAT,

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 import bncheck
+from bncheck.bugs.mutants import correct
+from bncheck.campaign.run import verify
 from bncheck.case import Case, Layout
-from bncheck.checks import check
 from bncheck.cli import run
 from bncheck.errors import BncheckError, InvalidDefinition, InvalidInput, MissingPackage
+from bncheck.examination.one_case import check
+from bncheck.inputs.recipes import Recipe
+from bncheck.inputs.strategies import recipes
 from bncheck.layers import LAYERS, Layer, find_layer
-from bncheck.mutants import correct
-from bncheck.recipes import Recipe
-from bncheck.strategies import recipes
 from bncheck.trace import trace
-from bncheck.verify import verify
 
 FILE = """
 def body(x, gamma, eps, mean, sqrt):

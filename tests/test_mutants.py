@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from conftest import random_case
 
-from bncheck import staged
+from bncheck.bugs import staged
+from bncheck.bugs.mutants import BATCH_NORM, ESSENTIAL, MUTANTS, Mutant, correct, mutants_for, shown, traits, unseen
+from bncheck.bugs.staged import Backward, Forward
 from bncheck.case import Array, Case
-from bncheck.compare import Verdict, compare, tolerance, truth_of, wrong_or_unstable
+from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
-from bncheck.mutants import BATCH_NORM, ESSENTIAL, MUTANTS, Mutant, correct, mutants_for, shown, traits, unseen
-from bncheck.recipes import Recipe
-from bncheck.staged import Backward, Forward
+from bncheck.tolerance.verdicts import Verdict, compare, tolerance, truth_of, wrong_or_unstable
 
 SEEDS = 50
 SIZES = (

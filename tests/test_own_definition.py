@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bncheck.bugs.diagnose import diagnose
+from bncheck.bugs.mutants import MUTANTS
+from bncheck.campaign.run import verify
 from bncheck.case import Case, Layout
 from bncheck.cli import run
-from bncheck.compare import Verdict
-from bncheck.diagnose import diagnose
 from bncheck.errors import InvalidDefinition
 from bncheck.layers import LAYERS, Layer, find_layer
-from bncheck.mutants import MUTANTS
 from bncheck.oracles import symbolic
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.lowering import lower
 from bncheck.oracles.symbolic.proof import prove
 from bncheck.report.formulas import FORMS, STYLES
-from bncheck.verify import verify
+from bncheck.tolerance.verdicts import Verdict
 
 LAYOUTS = LAYERS["batch_norm"].layouts
 

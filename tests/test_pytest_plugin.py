@@ -9,7 +9,7 @@ pytest_plugins = ["pytester"]
 
 SUITE = """
 import pytest
-from bncheck.mutants import MUTANTS, correct
+from bncheck.bugs.mutants import MUTANTS, correct
 
 def test_right(assert_gradients):
     assert_gradients(correct)

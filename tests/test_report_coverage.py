@@ -2,12 +2,12 @@
 
 import pytest
 
+from bncheck.campaign.run import verify
 from bncheck.cli import run
 from bncheck.formats import DTYPES
+from bncheck.frameworks.conventions import FRAMEWORKS
+from bncheck.inputs.recipes import REGIMES
 from bncheck.layers import LAYERS
-from bncheck.recipes import REGIMES
-from bncheck.suspects.frameworks import FRAMEWORKS
-from bncheck.verify import verify
 
 
 def test_the_table_names_everything_and_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 import bncheck
-from bncheck.bench import Result, Tally
+from bncheck.bugs.mutants import MUTANTS, correct
+from bncheck.campaign.one_case import Result, Tally
+from bncheck.campaign.run import LayerReport, Report, verify
 from bncheck.case import Case
-from bncheck.compare import Verdict, Vjp
 from bncheck.layers import LAYERS
-from bncheck.mutants import MUTANTS, correct
 from bncheck.oracles.symbolic.proof import Proof
 from bncheck.report import json as report_json
-from bncheck.verify import LayerReport, Report, verify
+from bncheck.tolerance.verdicts import Verdict, Vjp
 
 BATCH_NORM = (LAYERS["batch_norm"],)
 SCHEMA = json.loads((resources.files("bncheck.report") / "verify.schema.json").read_text(encoding="utf-8"))

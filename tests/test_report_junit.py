@@ -5,14 +5,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bncheck.bench import Result, Tally
+from bncheck.bugs.mutants import MUTANTS
+from bncheck.campaign.one_case import Result, Tally
+from bncheck.campaign.run import LayerReport, Report, verify
 from bncheck.case import Case
-from bncheck.compare import Verdict
 from bncheck.layers import LAYERS
-from bncheck.mutants import MUTANTS
 from bncheck.oracles.symbolic.proof import Proof, ProofStep
 from bncheck.report import junit
-from bncheck.verify import LayerReport, Report, verify
+from bncheck.tolerance.verdicts import Verdict
 
 
 def raising(case: Case) -> Any:

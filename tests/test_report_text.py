@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bncheck.bench import Counterexample, Result, Tally
+from bncheck.bugs.mutants import MUTANTS, correct
+from bncheck.campaign.one_case import Counterexample, Result, Tally
+from bncheck.campaign.run import LayerReport, Report, verify
 from bncheck.case import Case
-from bncheck.compare import Comparison, Verdict
 from bncheck.layers import LAYERS
-from bncheck.mutants import MUTANTS, correct
 from bncheck.oracles.symbolic.proof import Proof, ProofStep
 from bncheck.report import text
-from bncheck.verify import LayerReport, Report, verify
+from bncheck.tolerance.verdicts import Comparison, Verdict
 
 
 def raising(case: Case) -> Any:

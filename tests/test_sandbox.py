@@ -16,10 +16,10 @@ import pytest
 
 from bncheck.case import Array, Case, Layout
 from bncheck.errors import InvalidInput, TargetFailed
-from bncheck.suspects import frames
-from bncheck.suspects.calls import Target
-from bncheck.suspects.sandbox import Sandbox
-from bncheck.suspects.targets import open_target
+from bncheck.targets import wire
+from bncheck.targets.calls import Target
+from bncheck.targets.opening import open_target
+from bncheck.targets.sandbox import Sandbox
 
 HOSTILE = Path(__file__).parent / "targets" / "hostile"
 limited = partial(open_target, time_limit=4.0, memory_limit=1 << 30)
@@ -138,7 +138,7 @@ def test_a_child_ends_when_the_process_that_asks_was_killed(tmp_path: Path) -> N
         f"import os, time\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n"
     )
     code = (
-        f"from bncheck.suspects.targets import open_target\nopen_target({str(tmp_path / 'hangs.py')!r}, time_limit=60)"
+        f"from bncheck.targets.opening import open_target\nopen_target({str(tmp_path / 'hangs.py')!r}, time_limit=60)"
     )
     asking = subprocess.Popen([sys.executable, "-c", f"{code}.__enter__()"])
     deadline = time.monotonic() + 20
@@ -224,9 +224,9 @@ def test_frames_carry_arrays_of_every_plain_dtype_bit_by_bit() -> None:
         "e": np.arange(6.0).reshape(2, 3).T,
     }
     stream = io.BytesIO()
-    frames.write(stream, {"op": "call", "id": 7}, arrays)
+    wire.write(stream, {"op": "call", "id": 7}, arrays)
     stream.seek(0)
-    header, found = frames.read(stream)
+    header, found = wire.read(stream)
     assert header == {"op": "call", "id": 7}
     for name, array in arrays.items():
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
@@ -256,17 +256,17 @@ def test_frames_carry_arrays_of_every_plain_dtype_bit_by_bit() -> None:
 )
 def test_a_frame_that_is_none_is_refused_before_anything_is_allocated(stream: io.BytesIO) -> None:
     try:
-        _, arrays = frames.read(stream)
-    except frames.Garbled:
+        _, arrays = wire.read(stream)
+    except wire.Garbled:
         return
     assert all(math.prod(array.shape) == 0 for array in arrays.values())
 
 
 def test_what_cannot_cross_is_known_beforehand() -> None:
-    assert frames.transportable(np.ones(3, np.float16))
-    assert not frames.transportable(np.array([object()]))
-    assert not frames.transportable(np.broadcast_to(1.0, (1 << 20, 1 << 20)))
-    assert not frames.transportable(np.array(["text"]))
+    assert wire.transportable(np.ones(3, np.float16))
+    assert not wire.transportable(np.array([object()]))
+    assert not wire.transportable(np.broadcast_to(1.0, (1 << 20, 1 << 20)))
+    assert not wire.transportable(np.array(["text"]))
 
 
 def test_a_sandbox_starts_nothing_before_it_is_asked() -> None:

@@ -4,11 +4,11 @@ from functools import partial
 
 import pytest
 
+from bncheck.bugs.mutants import correct
+from bncheck.bugs.symmetry import revealed, symmetry
+from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
-from bncheck.mutants import correct
 from bncheck.oracles import graph, symbolic
-from bncheck.recipes import Recipe
-from bncheck.symmetry import revealed, symmetry
 
 PLAIN = [layer for layer in LAYERS.values() if layer.is_plain]
 SILENT = {"zero", "gamma-missing", "gamma-twice", "returns-dy", "returns-dxhat"}

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from bncheck.case import Array, Case, Layout
-from bncheck.checks import check
-from bncheck.compare import Verdict
 from bncheck.errors import InvalidInput, MissingPackage, TargetFailed
+from bncheck.examination.one_case import check
 from bncheck.layers import LAYERS
-from bncheck.suspects.calls import Target, fixed_sizes, parameter_shapes
-from bncheck.suspects.roles import BACKWARD, FORWARD, Unbound, call, gradient_role, gradients_in, role, roles_of
-from bncheck.suspects.targets import Address, adapter, open_target
+from bncheck.targets.calls import Target, fixed_sizes, parameter_shapes
+from bncheck.targets.child.roles import BACKWARD, FORWARD, Unbound, call, gradient_role, gradients_in, role, roles_of
+from bncheck.targets.opening import Address, adapter, open_target
+from bncheck.tolerance.verdicts import Verdict
 
 ZOO = Path(__file__).parent / "targets"
 
@@ -324,7 +324,7 @@ def test_a_layer_of_a_framework_is_recognised(package: str, tmp_path: Path, monk
 
 def test_two_runs_say_the_same() -> None:
     code = (
-        "from bncheck.suspects.targets import open_target\n"
+        "from bncheck.targets.opening import open_target\n"
         f"with open_target({str(ZOO / 'course.py')!r}) as found:\n"
         "    print([(t.name, t.recognised_as, t.layouts, t.dtypes, t.eps, t.observations) for t in found])\n"
     )

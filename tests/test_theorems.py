@@ -8,11 +8,11 @@ from conftest import random_case
 
 from bncheck.case import Case, Layout
 from bncheck.cli import run
+from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import ball, symbolic
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.theorems import theorems
-from bncheck.recipes import Recipe
 
 SCALED = ["scale", "scale-inputs", "scale-weights", "scale-factor", "scale-gradient"]
 CENTRED = ["gradient-sum", "gradient-projection", "shift", *SCALED]

@@ -11,11 +11,11 @@ from flint import arb, ctx
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from bncheck.case import Array, Case, Gradients
-from bncheck.compare import tolerance
 from bncheck.formats import DTYPES, Format, working
+from bncheck.inputs.recipes import REGIMES, Recipe
 from bncheck.layers import LAYERS
 from bncheck.oracles import ball, symbolic
-from bncheck.recipes import REGIMES, Recipe
+from bncheck.tolerance.verdicts import tolerance
 
 LAYER = LAYERS["batch_norm"]
 CASES = 1000

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from conftest import random_case
 
-from bncheck.bench import Bench
+from bncheck.bugs.mutants import MUTANTS, correct, mutants_for
+from bncheck.campaign.one_case import Bench
+from bncheck.campaign.run import Report, verify
 from bncheck.case import Case, Gradients
-from bncheck.compare import Verdict, wrong_or_unstable
 from bncheck.formats import DTYPES
+from bncheck.frameworks import Suspect
+from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
-from bncheck.mutants import MUTANTS, correct, mutants_for
-from bncheck.recipes import Recipe
-from bncheck.suspects import Suspect
-from bncheck.verify import Report, verify
+from bncheck.tolerance.verdicts import Verdict, wrong_or_unstable
 
 LAYER = LAYERS["batch_norm"]
 BUGS = mutants_for(LAYER, random_case())

@@ -15,8 +15,8 @@ from bncheck.oracles import graph
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from bncheck.bugs.mutants import Mutant
     from bncheck.figures.studio.page import Page
-    from bncheck.mutants import Mutant
 
 ABOUT = About(
     title=Words("A test that cannot fail proves nothing", "不会失败的测试什么也证明不了"),
@@ -90,7 +90,7 @@ def given(rng: np.random.Generator, count: int, test: Test) -> Case:
 
 def planted(case: Case) -> dict[str, Mutant]:
     """The bugs of the backward pass alone: what a gradient check is for."""
-    from bncheck.mutants import mutants_for
+    from bncheck.bugs.mutants import mutants_for
 
     return {name: m for name, m in mutants_for(LAYERS["batch_norm"], case).items() if "y" not in m.shows}
 
@@ -101,7 +101,7 @@ def _distance(truth: Enclosure, got: Array) -> Array:
 
 
 def _caught(case: Case) -> tuple[float, float]:
-    from bncheck.compare import computed_truth, tolerance
+    from bncheck.tolerance.verdicts import computed_truth, tolerance
 
     layer = LAYERS["batch_norm"]
     truth = computed_truth(layer, case)

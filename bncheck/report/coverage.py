@@ -5,17 +5,17 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from bncheck.bugs.mutants import mutants_for
 from bncheck.case import Case
 from bncheck.formats import DTYPES
+from bncheck.frameworks.conventions import FRAMEWORKS
+from bncheck.inputs.recipes import REGIMES, Recipe
 from bncheck.layers import Layer
-from bncheck.mutants import mutants_for
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.theorems import theorems
-from bncheck.recipes import REGIMES, Recipe
 from bncheck.report.notations import Unicode
 from bncheck.report.text import WIDTH, columns
 from bncheck.report.writer import Shown
-from bncheck.suspects.frameworks import FRAMEWORKS
 
 _ORACLES = ("ball", "symbolic", "graph", "finite_difference", "complex_step")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from bncheck.examination import Examination
+from bncheck.examination.examine import Examination
 from bncheck.report.targets import finding
 
 _COLUMNS = ("target", "layer", "recognised_as", "verdict", "consistent", "conforms", "wrong", "diagnosis", "reproduce")

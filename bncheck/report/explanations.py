@@ -6,10 +6,10 @@ import difflib
 import textwrap
 from collections.abc import Iterator
 
+from bncheck.bugs.mutants import MUTANTS, Mutant
+from bncheck.bugs.pages import PAGES
 from bncheck.errors import InvalidInput
 from bncheck.layers import LAYERS, Layer
-from bncheck.mutants import MUTANTS, Mutant
-from bncheck.pages import PAGES
 
 WIDTH = 80
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bncheck.compare import Verdict
-from bncheck.examination import Examination
+from bncheck.examination.examine import Examination
 from bncheck.report.targets import finding, one
+from bncheck.tolerance.verdicts import Verdict
 
 
 def examination(found: Examination) -> str:

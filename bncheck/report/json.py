@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from bncheck.bench import Counterexample, Tally
-from bncheck.compare import Verdict
-from bncheck.examination import Examination, Finding, TargetReport
+from bncheck.campaign.one_case import Counterexample, Tally
+from bncheck.campaign.run import LayerReport, Report, Statement
+from bncheck.examination.examine import Examination, Finding, TargetReport
 from bncheck.report.text import forward_only, reproduce
-from bncheck.verify import LayerReport, Report, Statement
+from bncheck.tolerance.verdicts import Verdict
 
 
 def verification(report: Report) -> str:

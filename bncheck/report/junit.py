@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from bncheck.bench import Counterexample
-from bncheck.compare import Verdict
-from bncheck.examination import Examination
+from bncheck.campaign.one_case import Counterexample
+from bncheck.campaign.run import LayerReport, Report
+from bncheck.examination.examine import Examination
 from bncheck.report import targets
 from bncheck.report.text import reproduce
-from bncheck.verify import LayerReport, Report
+from bncheck.tolerance.verdicts import Verdict
 
 
 def verification(report: Report) -> str:

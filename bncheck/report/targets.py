@@ -10,10 +10,10 @@ from typing import Any
 
 from rich.text import Text
 
-from bncheck.compare import Verdict
-from bncheck.diagnose import UNKNOWN, Diagnosis
-from bncheck.examination import Examination, Finding, TargetReport
+from bncheck.bugs.diagnose import UNKNOWN, Diagnosis
+from bncheck.examination.examine import Examination, Finding, TargetReport
 from bncheck.report.text import COLOURS, WIDTH, columns, plain, printed
+from bncheck.tolerance.verdicts import Verdict
 
 _HEADING = 14
 _ROOM = WIDTH - 2 - _HEADING

@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.text import Text
 
 from bncheck import __version__
-from bncheck.bench import Counterexample, Result, Tally
+from bncheck.bugs.mutants import MUTANTS
+from bncheck.campaign.one_case import Counterexample, Result, Tally
+from bncheck.campaign.run import LayerReport, Report
 from bncheck.case import Array
-from bncheck.compare import Verdict
-from bncheck.mutants import MUTANTS
+from bncheck.frameworks import suspect_of
 from bncheck.oracles.symbolic.derivation import SIZES
-from bncheck.suspects import suspect_of
-from bncheck.verify import LayerReport, Report
+from bncheck.tolerance.verdicts import Verdict
 
 WIDTH = 80
 

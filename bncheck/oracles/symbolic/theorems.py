@@ -2,8 +2,8 @@
 
 A theorem is stated once, as an equation between named values of the layer, some of them primed: those of the same layer
 at another input, such as a·x for x. With every name written out it is proved here; with every name computed it is
-checked on numbers, by `bncheck.evaluation`. A theorem that a definition has no room for, a shift where nothing is
-centred, is left out; one that does not hold says so.
+checked on numbers, by `bncheck.campaign.theorems`. A theorem that a definition has no room for, a shift where nothing
+is centred, is left out; one that does not hold says so.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What can be wrong, and which is it?"""

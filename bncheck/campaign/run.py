@@ -1,0 +1,269 @@
+"""The campaign: proves each layer, then holds every oracle and suspect against the truth, case by case.
+
+The campaign is cut into units, each with a seed of its own derived from the campaign's, so that the report does not
+depend on how many processes work on it. Within a unit Hypothesis draws the cases; where one fails, the unit is drawn
+again and Hypothesis shrinks the failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+
+from bncheck import __version__
+from bncheck.bugs.staged import knows
+from bncheck.bugs.symmetry import revealed
+from bncheck.campaign.one_case import Bench, Counterexample, Result, Tally
+from bncheck.errors import InvalidInput
+from bncheck.formats import DTYPES
+from bncheck.frameworks import Suspect, of_frameworks
+from bncheck.inputs.minibatches import minibatches
+from bncheck.inputs.recipes import Recipe
+from bncheck.layers import LAYERS, Layer
+from bncheck.oracles.symbolic.derivation import SIZES, Derivation, derive
+from bncheck.oracles.symbolic.proof import Proof, prove
+from bncheck.oracles.symbolic.theorems import theorems
+from bncheck.processes import mapped
+from bncheck.tolerance.verdicts import Verdict, Vjp
+
+UNIT = 20
+"""How many cases one unit of a campaign draws."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A theorem about a layer, and whether it is proved for every way in which the layer's layouts use their axes."""
+
+    name: str
+    statement: str
+    words: str
+    proved: bool
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One layer of a campaign: its proof, its theorems and the result of its cases.
+
+    `asymmetric` tells, for each planted bug that is in dx alone, whether the Jacobian of dx gives it away.
+    """
+
+    layer: str
+    proof: Proof
+    sizes: Mapping[str, str]
+    result: Result
+    suspects: tuple[str, ...]
+    theorems: tuple[Statement, ...] = ()
+    asymmetric: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def refuted(self) -> tuple[str, ...]:
+        """The theorems that are proved, and that the numbers of some case contradict."""
+        instances = self.result.theorems
+        return tuple(t.name for t in self.theorems if t.proved and instances.get(t.name, Tally()).verdict.failed)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole campaign."""
+
+    version: str
+    seed: int
+    layers: tuple[LayerReport, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on everything: correct only where the proof holds and every oracle and suspect agrees.
+
+        Where no case of a layer could have told right from wrong, nothing is concluded.
+        """
+        if any(report.refuted or not report.proof.proved for report in self.layers):
+            return Verdict.WRONG
+        told = Verdict.worst([tally.verdict for report in self.layers for tally in report.result.tallies.values()])
+        for result in (report.result for report in self.layers):
+            if not told.failed and result.cases == result.vacuous + result.inconclusive:
+                return Verdict.INCONCLUSIVE if result.inconclusive else Verdict.VACUOUS
+        return told
+
+    @property
+    def counterexample(self) -> Counterexample | None:
+        """The smallest failing case, if any."""
+        failures = [replace(f, seed=self.seed) for report in self.layers for f in report.result.failures]
+        return min(failures, key=lambda f: sum(np.size(a) for a in f.arrays.values()), default=None)
+
+
+def verify(
+    layers: Iterable[Layer] = tuple(LAYERS.values()),
+    *,
+    cases: int = 120,
+    seed: int = 0,
+    dtypes: tuple[str, ...] = tuple(DTYPES),
+    jobs: int = 1,
+    real_data: bool = True,
+    suspects: Mapping[str, Vjp] | None = None,
+    against: Iterable[str] = (),
+    only: Recipe | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Proves the layers and runs a campaign of generated and real cases.
+
+    `cases` are drawn for each layer; `suspects` are compared, and those of the frameworks that `against` names, of
+    which `bncheck.frameworks.FRAMEWORKS` is the list; `only` runs one case instead. `progress` is told how many units
+    are done, of how many.
+
+    Raises
+        InvalidInput: fewer than one case or job, a negative seed, an unknown dtype or framework.
+        MissingPackage: a framework that is not installed.
+
+    >>> verify([LAYERS["rms_norm"]], cases=5, real_data=False).verdict
+    <Verdict.CORRECT: 'correct'>
+    """
+    for name, value, least in (("cases", cases, 1), ("jobs", jobs, 1), ("seed", seed, 0)):
+        if value < least:
+            raise InvalidInput(name, value, f"a whole number of at least {least}", f"Try {name}={max(least, 1)}.")
+    for dtype in dtypes:
+        if dtype not in DTYPES:
+            raise InvalidInput.unknown("dtype", dtype, DTYPES)
+    layers, against = tuple(layers), tuple(against)
+    theirs = [tuple(s.name for s in of_frameworks(layer, against)) for layer in layers]
+    plans = [_plan(layer, cases, seed, dtypes, real_data, only) for layer in layers]
+    work = [(k, unit) for k, plan in enumerate(plans) for unit in plan]
+    results = [Result() for _ in layers]
+    with mapped(min(jobs, len(work))) as in_order:
+        run = partial(_work, layers=layers, suspects=dict(suspects or {}), against=against)
+        for done, ((k, _), result) in enumerate(zip(work, in_order(run, work), strict=True), start=1):
+            results[k] = results[k].and_also(result)
+            progress(done, len(work))
+    reports = []
+    for layer, result, named in zip(layers, results, theirs, strict=True):
+        names = (*named, *(suspects or ()))
+        derivations = list({tuple(d.roles): d for d in (derive(layer, layout) for layout in layer.layouts)}.values())
+        proof = Proof(layer.name, tuple(step for derivation in derivations for step in prove(derivation).steps))
+        played = {letter: axes for derivation in derivations for letter, axes in derivation.roles.items()}
+        sizes = {letter: played[letter] for letter in SIZES if letter in played}
+        asymmetric = revealed(layer) if layer.is_plain and knows(layer) else {}
+        reports.append(LayerReport(layer.name, proof, sizes, result, names, _stated(derivations), asymmetric))
+    return Report(__version__, seed, tuple(reports))
+
+
+def _stated(derivations: list[Derivation]) -> tuple[Statement, ...]:
+    """The theorems of a layer, proved where they are for every way in which its layouts use their axes."""
+    stated: dict[str, Statement] = {}
+    for theorem in (theorem for derivation in derivations for theorem in theorems(derivation)):
+        known = stated.get(theorem.name, Statement(theorem.name, theorem.statement, theorem.words, True))
+        stated[theorem.name] = replace(known, proved=known.proved and theorem.holds)
+    return tuple(stated.values())
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A piece of a campaign: `cases` drawn with a seed of its own, or the real mini-batches, or one given case."""
+
+    seed: int
+    cases: int
+    dtypes: tuple[str, ...]
+    real: bool = False
+    only: Recipe | None = None
+
+
+def _plan(
+    layer: Layer, cases: int, seed: int, dtypes: tuple[str, ...], real_data: bool, only: Recipe | None
+) -> list[_Unit]:
+    if only is not None:
+        return [_Unit(seed, 1, (only.dtype,), only=only)]
+    sizes = [min(UNIT, cases - start) for start in range(0, cases, UNIT)]
+    seeds = np.random.SeedSequence(seed).generate_state(len(sizes))
+    units = [_Unit(int(s), size, dtypes) for s, size in zip(seeds, sizes, strict=True)]
+    return [*units, _Unit(seed, 0, dtypes, real=True)] if real_data else units
+
+
+def _work(
+    item: tuple[int, _Unit], layers: tuple[Layer, ...], suspects: dict[str, Vjp], against: tuple[str, ...]
+) -> Result:
+    k, unit = item
+    layer = layers[k]
+    theirs = of_frameworks(layer, against)
+    bench = Bench(layer, (*theirs, *(Suspect(name, vjp) for name, vjp in suspects.items())))
+    if unit.only is not None:
+        return bench.examine(unit.only.build(layer))
+    result = Result()
+    if unit.real:
+        for case in minibatches(layer, unit.seed, unit.dtypes):
+            result = result.and_also(bench.examine(case))
+        return result
+    for outcome in _drawn(bench, unit, fail_on=None):
+        result = result.and_also(outcome)
+    return replace(result, failures=tuple(_shrunk(bench, unit, failure) for failure in _first_of_each(result.failures)))
+
+
+def _first_of_each(failures: tuple[Counterexample, ...]) -> list[Counterexample]:
+    return list({failure.subject: failure for failure in reversed(failures)}.values())[::-1]
+
+
+class _Found(Exception):  # not an error: it tells Hypothesis to shrink
+    """A case on which the subject that is looked at fails."""
+
+
+def _drawn(bench: Bench, unit: _Unit, fail_on: str | None) -> list[Result]:
+    """The results of the cases Hypothesis draws; with `fail_on`, of the smallest case on which that subject fails."""
+    import hypothesis
+    from hypothesis import HealthCheck, Phase, settings
+
+    from bncheck.inputs.strategies import recipes
+
+    outcomes: list[Result] = []
+
+    @hypothesis.seed(unit.seed)
+    @settings(
+        max_examples=unit.cases,
+        phases=[Phase.generate, Phase.shrink],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+        verbosity=hypothesis.Verbosity.quiet,
+    )
+    @hypothesis.given(recipes(bench.layer, dtypes=unit.dtypes))
+    def each(recipe: Recipe) -> None:
+        outcome = bench.examine(recipe.build(bench.layer))
+        if fail_on is None:
+            outcomes.append(outcome)
+        elif any(failure.subject == fail_on for failure in outcome.failures):
+            outcomes[:] = [outcome]
+            raise _Found
+
+    with suppress(_Found), _without_found_constants():
+        each()
+    return outcomes
+
+
+@contextmanager
+def _without_found_constants() -> Iterator[None]:
+    """Keeps Hypothesis from drawing numbers that it finds in the source of loaded modules, and files on disk.
+
+    A campaign would depend on what else is imported: on the number of processes, on where bncheck is installed.
+    """
+    from hypothesis.internal.conjecture import providers
+
+    if not hasattr(providers, "_get_local_constants"):  # an older Hypothesis
+        yield
+        return
+    from hypothesis.internal.constants_ast import Constants
+
+    finds = providers._get_local_constants
+    providers._get_local_constants = Constants
+    providers.CONSTANTS_CACHE.cache.clear()
+    try:
+        yield
+    finally:
+        providers._get_local_constants = finds
+        providers.CONSTANTS_CACHE.cache.clear()
+
+
+def _shrunk(bench: Bench, unit: _Unit, failure: Counterexample) -> Counterexample:
+    outcomes = _drawn(bench, unit, fail_on=failure.subject)
+    found = [f for outcome in outcomes for f in outcome.failures if f.subject == failure.subject]
+    return found[0] if found else failure

@@ -1,0 +1,1 @@
+"""Is this right? The examination that check makes."""

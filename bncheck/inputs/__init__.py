@@ -1,0 +1,1 @@
+"""On which inputs? Recipes and strategies that draw cases, and real mini-batches."""

@@ -1,0 +1,84 @@
+"""Hypothesis strategies that draw cases, for bncheck's own campaign and for other people's test suites.
+
+    from hypothesis import given
+    from bncheck.inputs.strategies import cases
+
+    @given(cases(dtypes=("float32",)))
+    def test_my_backward(case): ...
+
+Shapes and regimes are drawn and shrunk by Hypothesis; the numbers come from the drawn seed, so that a failing case is
+one line of text, `case.origin`.
+"""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import strategies as st
+
+from bncheck.case import Case, Layout
+from bncheck.errors import InvalidInput
+from bncheck.formats import DTYPES
+from bncheck.inputs.recipes import EPS, REGIMES, Recipe
+from bncheck.layers import LAYERS, Layer
+
+
+def cases(
+    layer: Layer = LAYERS["batch_norm"],
+    *,
+    dtypes: tuple[str, ...] = tuple(DTYPES),
+    regimes: tuple[str, ...] = tuple(REGIMES),
+    max_count: int = 32,
+    max_size: int = 256,
+) -> st.SearchStrategy[Case]:
+    """Cases of one layer, on all its layouts.
+
+    Groups hold up to `max_count` elements and x up to `max_size`; group sizes of 1, equal and unequal numbers of
+    samples and channels, and single and several pixels all occur.
+    """
+    drawn = recipes(layer, dtypes=dtypes, regimes=regimes, max_count=max_count, max_size=max_size)
+    return drawn.map(lambda recipe: recipe.build(layer))
+
+
+@st.composite
+def recipes(
+    draw: st.DrawFn,
+    layer: Layer = LAYERS["batch_norm"],
+    *,
+    dtypes: tuple[str, ...] = tuple(DTYPES),
+    regimes: tuple[str, ...] = tuple(REGIMES),
+    max_count: int = 32,
+    max_size: int = 256,
+) -> Recipe:
+    """The recipes of `cases`."""
+    for name, given, known in (("dtypes", dtypes, DTYPES), ("regimes", regimes, REGIMES)):
+        for value in given:
+            if value not in known:
+                raise InvalidInput(name, value, f"names among {', '.join(known)}", "Leave out the others.")
+    layout = draw(st.sampled_from(layer.layouts))
+    return Recipe(
+        layout,
+        draw(_shapes(layout, max_count, max_size)),
+        draw(st.sampled_from(dtypes)),
+        draw(st.sampled_from(EPS)),
+        draw(st.sampled_from(regimes)),
+        "constant" if draw(st.integers(0, 19)) == 19 else "random",
+        draw(st.integers(0, 9)) < 9,
+        draw(st.integers(0, 2**32 - 1)),
+    )
+
+
+@st.composite
+def _shapes(draw: st.DrawFn, layout: Layout, max_count: int, max_size: int) -> tuple[int, ...]:
+    """Sizes axis by axis, each within what the axes before it have left; groups of one element stay rare."""
+    sizes: dict[str, int] = {}
+    for axis in layout.axes:
+        room = max_size // math.prod(sizes.values())
+        if axis in layout.reduced:
+            room = min(room, max_count // math.prod(sizes.get(a, 1) for a in layout.reduced))
+        if axis == layout.reduced[0]:
+            sizes[axis] = draw(st.integers(2, max(2, min(room, 16)))) if draw(st.integers(0, 19)) < 19 else 1
+        else:
+            later = any(a in layout.reduced for a in layout.axes[len(sizes) + 1 :]) and layout.reduced[0] not in sizes
+            sizes[axis] = draw(st.integers(1, max(1, min(room // 2 if later else room, 6))))
+    return tuple(sizes[axis] for axis in layout.axes)

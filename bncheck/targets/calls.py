@@ -1,0 +1,215 @@
+"""How a target is asked: cases in the shapes that it wants, answers in the shapes of the case."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bncheck.case import Array, Case, Gradients, Layout
+from bncheck.errors import TargetFailed
+from bncheck.targets.sandbox import Sandbox
+
+TRIAL_EPS = 1e-5
+MOMENTUM = 0.9  # what a target is given where it asks for one
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which candidate of a sandbox is called, with whose arrays, and γ and β in which of the `parameter_shapes`.
+
+    `gradients` says whether a backward answered when it was tried, `takes_eps` whether eps found a place.
+    """
+
+    candidate: int
+    family: str
+    shapes: Mapping[Layout, str]
+    gradients: bool = False
+    takes_eps: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Somebody's implementation of one layer, ready to be asked.
+
+    `layouts` are those that it was seen to take, the one it is checked in first. `eps` is the one that it keeps to
+    whatever a case says; None where it takes the case's, or where that could not be told. `failure` is set where it was
+    recognised but no trial call succeeded; every call then raises it. `observations` are its conventions by name, see
+    `bncheck.targets.observations`. `likeness` is the correlation of its first y with the layer's.
+    """
+
+    name: str
+    recognised_as: str
+    layer: str
+    layouts: tuple[Layout, ...]
+    dtypes: tuple[str, ...]
+    has_backward: bool
+    parameters: tuple[str, ...]
+    sandbox: Sandbox = field(repr=False)
+    plan: Plan = field(repr=False)
+    eps: float | None = None
+    observations: Mapping[str, Any] = field(default_factory=dict)
+    failure: TargetFailed | None = None
+    features: tuple[int, ...] = ()
+    groups: int = 0
+    likeness: float = 0.0
+
+    @property
+    def layout(self) -> Layout:
+        """The layout it is checked in, unless a case says otherwise."""
+        return self.layouts[0]
+
+    def fixed_sizes(self, layout: Layout | None = None) -> dict[str, int]:
+        """The sizes that an instance insists on, by axis: ``{"C": 3}`` for a `torch.nn.BatchNorm2d(3)`."""
+        return fixed_sizes(layout or self.layout, self.features, self.groups) or {}
+
+    def takes(self, case: Case) -> bool:
+        """Whether the target can be asked about a case: its layout, its dtype, the sizes of its axes."""
+        sizes = dict(zip(case.layout.axes, case.x.shape, strict=True))
+        fixed = self.fixed_sizes(case.layout)
+        known = case.layout in self.layouts and case.dtype.name in self.dtypes
+        return known and all(sizes[axis] == size for axis, size in fixed.items())
+
+    def adapted(self, case: Case) -> Case:
+        """The case with the eps that the target keeps to, and only the parameters that it has."""
+        kept = {name: value for name, value in case.parameters.items() if name in self.parameters}
+        return Case(case.layout, case.x, case.dy, kept, self.eps or case.eps, case.origin)
+
+    def forward(
+        self, x: Array, parameters: Mapping[str, Array], *, layout: Layout | None = None, eps: float = TRIAL_EPS
+    ) -> Array:
+        """The target's own y, in training mode, on a fresh instance.
+
+        Raises
+            TargetFailed: it did not answer with an array of floats in the shape of x.
+        """
+        found, _ = self.ask({"x": np.asarray(x), **parameters}, layout or self.layout, eps)
+        return found["y"]
+
+    def forward_of(self, case: Case) -> Callable[[Array, Mapping[str, Array]], Array]:
+        """The target as a black box for finite differences around a case."""
+        return lambda x, parameters: self.forward(x, parameters, layout=case.layout, eps=case.eps)
+
+    def vjp(self, case: Case) -> Gradients:
+        """y and the gradients for a case, as far as the target answers them.
+
+        Raises
+            TargetFailed: it raised, ended its process, exceeded a limit, or answered with something else.
+        """
+        dy = {"dy": case.dy} if self.has_backward else {}
+        found, _ = self.ask({"x": case.x, **dy, **case.parameters}, case.layout, case.eps)
+        return {name: value for name, value in found.items() if name in ("y", *case.gradient_names)}
+
+    def ask(self, given: Mapping[str, Array], layout: Layout, eps: float) -> tuple[dict[str, Array], dict[str, Any]]:
+        """One call in the sandbox: the answers in the case's shapes, and what was noticed on the way."""
+        if self.failure:
+            raise self.failure
+        header, shown = self._shown(given, layout, eps)
+        notes, arrays = self.sandbox.call({"op": "call", **header}, shown)
+        if arrays["y"].shape != shown["x"].shape:
+            told = f"y of shape {arrays['y'].shape}, expected {shown['x'].shape}"
+            raise TargetFailed("answer", f"{self.name} returned {told}.")
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fc":
+                raise TargetFailed("answer", f"{self.name} returned {name} of dtype {array.dtype}, expected floats.")
+        own = {}
+        for name, array in arrays.items():
+            like = given.get(name.removeprefix("d"), given["x"])
+            of_x = name in ("y", "dx") and array.shape != shown["x"].shape
+            own[name] = array if of_x else _like(array, like)
+        return own, notes
+
+    def train(
+        self,
+        batches: Mapping[str, Array],
+        parameters: Mapping[str, Array],
+        eps: float = TRIAL_EPS,
+        momentum: float = MOMENTUM,
+        *,
+        evaluated: Array | None = None,
+        dy: Array | None = None,
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Forwards on one instance, batch after batch: ``NAME y`` and ``NAME running_mean``, and ``evaluated y``.
+
+        The last is y of `evaluated`, by default the first batch, in evaluation mode after all of them; where there is a
+        `dy`, ``evaluated dx`` and its like follow, if a backward answers then.
+        """
+        first = next(iter(batches.values()))
+        given = {"x": first, "evaluated": first if evaluated is None else evaluated, **parameters}
+        header, shown = self._shown(given if dy is None else {**given, "dy": dy}, self.layout, eps)
+        shown |= {name: batch.reshape(shown["x"].shape) for name, batch in batches.items()}
+        header["momentum"] = momentum
+        notes, arrays = self.sandbox.call({"op": "train", "sequence": list(batches), **header}, shown)
+        return {k: v.reshape(first.shape) if v.size == first.size else v for k, v in arrays.items()}, notes
+
+    def _shown(self, given: Mapping[str, Array], layout: Layout, eps: float) -> tuple[dict[str, Any], dict[str, Array]]:
+        """A call as the target is to see it."""
+        shape = given["x"].shape
+        kind = self.plan.shapes[layout]
+        seen = shape if kind == "case" else _merged_groups(layout, shape)
+        wanted = parameter_shapes(layout, shape)[kind]
+        arrays = {name: value.reshape(wanted if name in ("gamma", "beta") else seen) for name, value in given.items()}
+        header = {
+            "candidate": self.plan.candidate,
+            "family": self.plan.family,
+            "eps": eps,
+            "momentum": MOMENTUM,
+            "groups": shape[layout.axes.index("G")] if "G" in layout.axes else None,
+            "features": [n for n in wanted if n != 1] or [1],
+            "layout": str(layout),
+        }
+        return header, arrays
+
+
+def fixed_sizes(layout: Layout, features: tuple[int, ...], groups: int) -> dict[str, int] | None:
+    """The sizes of the affine axes for a fixed number of features; None where they do not fit the layout.
+
+    >>> fixed_sizes(Layout("NGK", "K", "GK"), (6,), 2)
+    {'G': 2, 'K': 3}
+    """
+    if not features:
+        return {}
+    if "G" in layout.affine:
+        return {"G": groups, "K": features[0] // groups} if groups else None
+    return dict(zip(layout.affine, features, strict=True)) if len(features) == len(layout.affine) else None
+
+
+def parameter_shapes(layout: Layout, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """The shapes in which implementations want γ and β, by name, the usual ones first.
+
+    >>> parameter_shapes(Layout("NCHW", "NHW", "C"), (8, 3, 4, 4))
+    {'flat': (3,), 'kept': (1, 3, 1, 1), 'row': (1, 3), 'stored': (3,), 'case': (3,)}
+    """
+    stored = layout.parameter_shape(shape)
+    kept = tuple(n if k in layout.affine_axes else 1 for k, n in enumerate(shape))
+    flat = (math.prod(stored),)
+    return {
+        "flat": flat,
+        "kept": _merged_groups(layout, kept),
+        "row": (1, *flat),
+        "stored": stored,
+        "case": stored,  # as the case holds it, x included
+    }
+
+
+def _merged_groups(layout: Layout, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape in which implementations see x: groups and their channels are one axis."""
+    if "G" not in layout.axes or "K" not in layout.axes:
+        return shape
+    k = layout.axes.index("G")
+    return (*shape[:k], shape[k] * shape[k + 1], *shape[k + 2 :])
+
+
+def _like(array: Array, given: Array) -> Array:
+    """An answer in the shape of what it belongs to, where only lengths of 1 and merged axes tell them apart."""
+    apart = [n for n in given.shape if n != 1]
+    for size in (n for n in array.shape if n != 1):
+        product = 1
+        while product < size and apart:
+            product *= apart.pop(0)
+        if product != size:
+            return array
+    return array if apart else array.reshape(given.shape)

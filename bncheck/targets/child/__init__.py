@@ -1,0 +1,1 @@
+"""What runs in the process of somebody's code, and nowhere else."""

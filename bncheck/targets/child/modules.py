@@ -1,0 +1,248 @@
+"""How to call the layers of frameworks, each a style: torch and Flax modules, Keras layers, ONNX files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bncheck.targets.child.families import NumPy
+from bncheck.targets.child.roles import arguments, role
+from bncheck.targets.child.styles import (
+    PARAMETERS,
+    Given,
+    Run,
+    Style,
+    fixed_sizes,
+    made,
+    momentum_in,
+    running_in,
+    set_eps,
+)
+
+
+class TorchModule(Style):
+    """A torch `nn.Module`, differentiated by autograd."""
+
+    family = "torch"
+
+    def __init__(self, thing: Any, words: str) -> None:
+        self.thing, self.words = thing, words
+
+    def sizes(self) -> Mapping[str, Any]:
+        return {} if isinstance(self.thing, type) else fixed_sizes(self.thing)
+
+    def begin(self, family: NumPy, given: Given) -> Run:
+        return _TorchModuleRun(self.thing, family, given)
+
+
+class _TorchModuleRun(Run):
+    def __init__(self, thing: Any, family: NumPy, given: Given) -> None:
+        super().__init__(family, given)
+        built, self.used = made(thing, self.given)
+        self.module = built.to(self.given["x"].dtype).train()
+        for inner in self.module.modules():
+            self.used |= set_eps(inner, given)
+        self.names = {}
+        for path, parameter in self.module.named_parameters():
+            one = role(path.rpartition(".")[2], PARAMETERS)
+            if one in self.given and parameter.numel() == self.given[one].numel():
+                self.names[one] = path, tuple(parameter.shape)
+        self.used |= set(self.names)
+
+    def forward(self, x: Any) -> Any:
+        from torch.func import functional_call
+
+        def function(x: Any, parameters: dict[str, Any]) -> Any:
+            named = {path: parameters[one].reshape(shape) for one, (path, shape) in self.names.items()}
+            answer = functional_call(self.module, named, (x,))
+            return answer[0] if isinstance(answer, tuple) else answer
+
+        return self.differentiated(function, x)
+
+    def evaluate(self, x: Any) -> Any:
+        self.module.eval()
+        y = self.forward(x)
+        self.module.train()
+        return y
+
+    def running(self) -> Mapping[str, Any]:
+        return {k: v for inner in self.module.modules() for k, v in running_in(inner).items()}
+
+    @property
+    def momentum(self) -> float | None:
+        return next((m for inner in self.module.modules() if (m := momentum_in(inner)) is not None), None)
+
+
+class FlaxModule(Style):
+    """A Flax `linen.Module`: parameters and running statistics are held outside it."""
+
+    family = "jax"
+
+    def __init__(self, thing: Any, words: str) -> None:
+        self.thing, self.words = thing, words
+
+    def begin(self, family: NumPy, given: Given) -> Run:
+        return _FlaxModuleRun(self.thing, family, given)
+
+
+class _FlaxModuleRun(Run):
+    def __init__(self, thing: Any, family: NumPy, given: Given) -> None:
+        import jax
+
+        super().__init__(family, given)
+        module = thing() if isinstance(thing, type) else thing
+        wanted = {name: given["eps"] for name in ("epsilon", "eps") if hasattr(module, name)}
+        self.used = {"eps"} if wanted else set()
+        self.module = module.clone(**wanted)
+        self.flags: dict[str, dict[str, bool]] = {"train": {}, "test": {}}
+        for argument in arguments(self.module.__call__):
+            if argument.name == "use_running_average" and getattr(self.module, argument.name, None) is None:
+                self.flags = {"train": {argument.name: False}, "test": {argument.name: True}}
+            elif role(argument.name, ("training",)):
+                self.flags = {"train": {argument.name: True}, "test": {argument.name: False}}
+        variables = self.module.init(jax.random.PRNGKey(0), self.given["x"], **self.flags["train"])
+        self.held = dict(variables)
+        leaves, self.structure = jax.tree_util.tree_flatten_with_path(self.held.pop("params", {}))
+        self.leaves = [(role(str(getattr(path[-1], "key", "")), PARAMETERS), value) for path, value in leaves]
+        self.used |= {one for one, _ in self.leaves if one in self.given}
+
+    def _apply(self, x: Any, parameters: dict[str, Any], mode: str) -> Any:
+        import jax
+
+        values = [parameters[one].reshape(v.shape) if one in parameters else v for one, v in self.leaves]
+        tree = {"params": jax.tree_util.tree_unflatten(self.structure, values), **self.held}
+        return self.module.apply(tree, x, mutable=list(self.held), **self.flags[mode])
+
+    def forward(self, x: Any) -> Any:
+        y = self.differentiated(lambda x, parameters: self._apply(x, parameters, "train")[0], x)
+        self.held = dict(self._apply(x, self.parameters, "train")[1])
+        return y
+
+    def evaluate(self, x: Any) -> Any:
+        if self.flags["train"] == self.flags["test"]:
+            raise NotImplementedError
+        return self.differentiated(lambda x, parameters: self._apply(x, parameters, "test")[0], x)
+
+    def running(self) -> Mapping[str, Any]:
+        import jax
+
+        leaves, _ = jax.tree_util.tree_flatten_with_path(self.held)
+        names = {"mean": "running_mean", "var": "running_var"}  # Flax's own names
+        return {names[key]: v for path, v in leaves if (key := getattr(path[-1], "key", "")) in names}
+
+    @property
+    def momentum(self) -> float | None:
+        return getattr(self.module, "momentum", None)
+
+
+class KerasLayer(Style):
+    """A Keras 3 layer on its torch or JAX backend; Keras itself computes float64 in float32."""
+
+    dtypes = ("float32", "float16")
+
+    def __init__(self, thing: Any, words: str) -> None:
+        import keras
+
+        self.thing, self.words, self.family = thing, words, keras.backend.backend()
+
+    def begin(self, family: NumPy, given: Given) -> Run:
+        return _KerasLayerRun(self.thing, family, given)
+
+
+class _KerasLayerRun(Run):
+    def __init__(self, thing: Any, family: NumPy, given: Given) -> None:
+        super().__init__(family, given)
+        original = thing() if isinstance(thing, type) else thing
+        self.layer = original.from_config({**original.get_config(), "dtype": given["x"].dtype.name})
+        self.used = set_eps(self.layer, given)
+        self.layer.build(given["x"].shape)
+        weights = self.layer.trainable_variables
+        self.places = [role(weight.name, PARAMETERS) for weight in weights]
+        self.shapes = [tuple(weight.shape) for weight in weights]
+        self.used |= {one for one in self.places if one in self.given}
+        self.held = [variable.value for variable in self.layer.non_trainable_variables]
+
+    def _apply(self, x: Any, parameters: dict[str, Any], *, training: bool) -> Any:
+        values = [parameters[one].reshape(s) for one, s in zip(self.places, self.shapes, strict=True)]
+        flag = {"training": training} if "training" in {a.name for a in arguments(self.layer.call)} else {}
+        return self.layer.stateless_call(values, self.held, x, **flag)
+
+    def forward(self, x: Any) -> Any:
+        y = self.differentiated(lambda x, parameters: self._apply(x, parameters, training=True)[0], x)
+        self.held = list(self._apply(x, self.parameters, training=True)[1])
+        return y
+
+    def evaluate(self, x: Any) -> Any:
+        return self.differentiated(lambda x, parameters: self._apply(x, parameters, training=False)[0], x)
+
+    def running(self) -> Mapping[str, Any]:
+        names = [role(v.name, ("running_mean", "running_var")) for v in self.layer.non_trainable_variables]
+        return {name: value for name, value in zip(names, self.held, strict=True) if name}
+
+    @property
+    def momentum(self) -> float | None:
+        return momentum_in(self.layer)
+
+
+class OnnxModel(Style):
+    """An ONNX file, evaluated by ONNX's own reference; its γ and β are inputs, or initializers that are replaced."""
+
+    family = "numpy"
+    words = "an ONNX model (forward only)"
+    has_backward = False
+
+    def __init__(self, path: str) -> None:
+        import onnx
+
+        self.model = onnx.load(path)
+        elem = self.model.graph.input[0].type.tensor_type.elem_type
+        self.dtypes = (onnx.helper.tensor_dtype_to_np_dtype(elem).name,)
+        for node in self.model.graph.node:
+            trains = any(a.name == "training_mode" and a.i for a in node.attribute)
+            if node.op_type == "BatchNormalization" and not trains:
+                raise ValueError("it normalizes with stored statistics; export it in training mode")
+
+    def sizes(self) -> Mapping[str, Any]:
+        places = self.places()
+        shapes = [list(i.dims) for i in self.model.graph.initializer if places.get(i.name) == "gamma"]
+        return {"features": shapes[0]} if shapes else {}
+
+    def places(self) -> dict[str, str]:
+        """The names of γ and β in the graph, to their roles: by the normalization node, else by their own names."""
+        found: dict[str, str] = {}
+        for node in self.model.graph.node:
+            if "Normalization" in node.op_type:
+                found |= dict(zip(node.input[1:3], PARAMETERS, strict=False))
+        names = [value.name for value in (*self.model.graph.input, *self.model.graph.initializer)]
+        return found or {name: one for name in names if (one := role(name, PARAMETERS))}
+
+    def begin(self, family: NumPy, given: Given) -> Run:
+        return _OnnxRun(self, family, given)
+
+
+class _OnnxRun(Run):
+    def __init__(self, style: OnnxModel, family: NumPy, given: Given) -> None:
+        super().__init__(family, given)
+        import onnx
+
+        self.model = onnx.ModelProto()
+        self.model.CopyFrom(style.model)
+        self.feeds = {}
+        places = style.places()
+        for held in self.model.graph.initializer:
+            one = places.get(held.name, "")
+            if one in self.given:
+                held.CopyFrom(onnx.numpy_helper.from_array(self.given[one].reshape(tuple(held.dims)), held.name))
+                self.used.add(one)
+        held_names = {held.name for held in self.model.graph.initializer}
+        for value in self.model.graph.input:
+            one = places.get(value.name, "")
+            if one in self.given and value.name not in held_names:
+                self.feeds[value.name] = self.given[one]
+                self.used.add(one)
+        self.x = next(v.name for v in self.model.graph.input if v.name not in places and v.name not in held_names)
+
+    def forward(self, x: Any) -> Any:
+        from onnx.reference import ReferenceEvaluator
+
+        return ReferenceEvaluator(self.model).run(None, {self.x: x, **self.feeds})[0]

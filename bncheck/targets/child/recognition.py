@@ -1,0 +1,176 @@
+"""Finds in somebody's file what can be called as a normalization layer. Only the child process imports this."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bncheck.targets.child.modules import FlaxModule, KerasLayer, OnnxModel, TorchModule
+from bncheck.targets.child.roles import FORWARD, arguments, role, roles_of
+from bncheck.targets.child.styles import Adapter, Functions, Objects, Style
+
+_FORWARD = re.compile(r"(?<![a-z])(forward|fwd|fprop)(?![a-z])", re.IGNORECASE)
+_BACKWARD = re.compile(r"(?<![a-z])(backward|bwd|backprop|bprop|back|grad|grads|gradient|gradients|vjp)(?![a-z])", re.I)
+_VARIANT = re.compile(r"_?((alt|alternative|simple|simplified|naive|fast|slow|direct|closed|graph|final|v?\d+)_?)*")
+_NORM = re.compile(r"norm|(?<![a-z])([blgir]n|rms)(?![a-z])", re.IGNORECASE)
+_OF_A_NORM = {"gamma", "eps", "options"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something callable, under the name by which it can be asked for; `hint` is what its layer may be read off."""
+
+    name: str
+    style: Style
+    hint: str
+
+
+def load(address: str) -> ModuleType:
+    """Runs a Python file, or imports a module, and leaves no bytecode behind."""
+    if not address.endswith(".py"):
+        sys.path.insert(0, "")
+        return importlib.import_module(address)
+    path = Path(address).resolve()
+    sys.path.insert(0, str(path.parent))
+    module = ModuleType(path.stem if path.stem not in sys.modules else f"_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses look themselves up there
+    exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
+    return module
+
+
+def candidates(address: str, wanted: str) -> tuple[list[Candidate], list[str]]:
+    """What can be called in a file or module, in its own order, and remarks on what was looked at in vain.
+
+    `wanted` is a name to look for alone, or "": then only what the file itself defines is looked at.
+    """
+    if address.endswith(".onnx"):
+        return [Candidate(Path(address).name, OnnxModel(address), Path(address).stem)], []
+    module = load(address)
+    if not wanted and _is_adapter(module):
+        return [Candidate("vjp", Adapter(module), str(getattr(module, "LAYER", "")))], []
+    named = {name: thing for name, thing in vars(module).items() if _is_own(module, name, thing) or wanted}
+    remarks: list[str] = []
+    found = [*_things(named, wanted, remarks), *_functions(named, wanted, remarks)]
+    if wanted:
+        return [one for one in found if wanted in _names(one)], remarks
+    order = list(named)
+    found.sort(key=lambda one: order.index(one.name.partition("+")[0]))
+    return found, remarks
+
+
+def _is_adapter(module: ModuleType) -> bool:
+    vjp = getattr(module, "vjp", None)
+    return inspect.isfunction(vjp) and [a.name for a in arguments(vjp)] == ["case"]
+
+
+def _is_own(module: ModuleType, name: str, thing: Any) -> bool:
+    if name.startswith("_") or isinstance(thing, ModuleType):
+        return False
+    if isinstance(thing, type) or callable(getattr(thing, "__get__", None)) or hasattr(thing, "__wrapped__"):
+        return getattr(thing, "__module__", "") == module.__name__
+    return True
+
+
+def _names(one: Candidate) -> set[str]:
+    """What a candidate may be asked for by: its functions' names, or what they share."""
+    parts = one.name.split("+")
+    return {*parts, one.name, _stem(_FORWARD, parts[0]).strip("_")}
+
+
+def _things(named: dict[str, Any], wanted: str, remarks: list[str]) -> Iterator[Candidate]:
+    """Classes and instances."""
+    for name, thing in named.items():
+        kind = thing if isinstance(thing, type) else type(thing)
+        style = _style(thing, kind)
+        if style is None:
+            continue
+        if _NORM.search(name) or _NORM.search(kind.__name__) or _mentions(kind) or wanted == name:
+            yield Candidate(name, style, f"{name} {kind.__name__}")
+        else:
+            remarks.append(f"{name} shows no sign of a normalization layer")
+
+
+def _style(thing: Any, kind: type) -> Style | None:
+    """How a class or an instance is called, by what it descends from."""
+    which = "class" if isinstance(thing, type) else "instance"
+    torch, linen, keras = (sys.modules.get(name) for name in ("torch", "flax.linen", "keras"))
+    if keras is not None and issubclass(kind, keras.Layer):  # before torch, on which it may be built
+        return KerasLayer(thing, f"a Keras layer ({which}) on {keras.backend.backend()}")
+    if torch is not None and issubclass(kind, torch.nn.Module):
+        return TorchModule(thing, f"a torch nn.Module ({which}), differentiated by autograd")
+    if torch is not None and issubclass(kind, torch.autograd.Function):
+        return Functions(_applied(kind), None, "a torch.autograd.Function") if which == "class" else None
+    if linen is not None and issubclass(kind, linen.Module):
+        return FlaxModule(thing, f"a Flax module ({which}), differentiated by JAX")
+    return Objects(thing, f"a class with forward and backward ({which})") if Objects.fits(kind) else None
+
+
+def _applied(kind: Any) -> Callable[..., Any]:
+    """The `apply` of a torch.autograd.Function, with the arguments that its forward shows."""
+
+    def apply(*given: Any) -> Any:
+        return kind.apply(*given)
+
+    shown = list(inspect.signature(kind.forward).parameters.values())
+    apply.__signature__ = inspect.Signature(shown[bool(shown and role(shown[0].name, ("cache",))) :])  # type: ignore[attr-defined]
+    return apply
+
+
+def _mentions(kind: type) -> bool:
+    """Whether a class names γ, β or ε in its constructor or its forward."""
+    codes = [getattr(getattr(kind, name, None), "__code__", None) for name in ("__init__", "forward", "__call__")]
+    names = {name for code in codes if code for name in (*code.co_names, *code.co_varnames)}
+    return any(role(name, ("gamma", "beta", "eps")) in ("gamma", "eps") for name in names if len(name) > 1)
+
+
+def _functions(named: dict[str, Any], wanted: str, remarks: list[str]) -> Iterator[Candidate]:
+    """Forward functions, each with the backward functions whose names fit."""
+    callables = {name: f for name, f in named.items() if callable(f) and not isinstance(f, type) and arguments(f)}
+    rules = {id(rule) for f in callables.values() for rule in (getattr(f, "fwd", None), getattr(f, "bwd", None))}
+    backwards = {name: f for name, f in callables.items() if _BACKWARD.search(name) and id(f) not in rules}
+    forwards = {}
+    for name, f in callables.items():
+        if name in backwards or id(f) in rules or _style(f, type(f)) is not None:
+            continue
+        asked = roles_of(f, FORWARD, "x")
+        strangers = [a.name for a in arguments(f) if a.default is a.empty and a.name not in asked]
+        if not (_OF_A_NORM & set(asked.values()) or _NORM.search(name) or name == wanted):
+            continue
+        if strangers:
+            remarks.append(f"{name} asks for {', '.join(strangers)}")
+            continue
+        forwards[name] = f
+    partners = {name: _partner(name, forwards) for name in backwards}
+    for name, f in forwards.items():
+        if hasattr(f, "defvjp"):
+            yield Candidate(name, Functions(f, None, "a JAX function with custom_vjp"), name)
+            continue
+        mine = [back for back, partner in partners.items() if partner == name]
+        for back in mine:
+            yield Candidate(f"{name}+{back}", Functions(f, backwards[back], "a pair of functions"), name)
+        if not mine:
+            yield Candidate(name, Functions(f, None, "a forward function"), name)
+    remarks += [f"{name} has no forward that goes with it" for name, partner in partners.items() if not partner]
+
+
+def _stem(word: re.Pattern[str], name: str) -> str:
+    return re.sub(r"_+", "_", word.sub("", name)).strip("_").lower()
+
+
+def _partner(backward: str, forwards: dict[str, Any]) -> str:
+    """The forward function whose name a backward's continues furthest, but for words like ``alt``."""
+    own = _stem(_BACKWARD, backward)
+    fitting = {}
+    for name in forwards:
+        stem = _stem(_FORWARD, name)
+        if own.startswith(stem) and _VARIANT.fullmatch(own[len(stem) :]):
+            fitting[name] = (len(stem), bool(_FORWARD.search(name)))
+    return max(fitting, key=lambda name: fitting[name], default="")
