@@ -27,6 +27,7 @@ from bncheck.bugs.expressions import (
     Expression,
     Larger,
     Name,
+    Number,
     Power,
     Product,
     Reduced,
@@ -104,6 +105,14 @@ class Program:
     def axes(self) -> Mapping[str, str]:
         """Along which axes every input and step varies."""
         return axes_of(self.own, self.layout, self.parameters, {**self.forward, **self.backward})
+
+    @cached_property
+    def axes_of_inputs(self) -> Mapping[str, str]:
+        """Along which axes every array or number varies that no step computes; what is missing here is no input."""
+        arrays = axes_of(self.own, self.layout, self.parameters, {})
+        arrays.pop(_ONES)
+        sizes = [f"#{axis}" for axis in self.layout.axes]
+        return {**arrays, **dict.fromkeys(("eps", COUNT.label, *self.own.settings, *sizes), "")}
 
     def swept(self, forward: Steps) -> Program:
         """Other forward steps, with the backward pass that belongs to them."""
@@ -209,6 +218,8 @@ def _in_shape(value: Any, shape: tuple[int, ...]) -> Any:
     """An array in the shape in which it is stored, where it has that many elements; else as it is, which is wrong."""
     if isinstance(value, int | float) or not value.shape:
         return value + np.zeros(shape)
+    if math.prod(value.shape) == 1 != math.prod(shape):
+        return value.reshape(())  # one number for all
     return value.reshape(shape) if math.prod(value.shape) == math.prod(shape) else value
 
 
@@ -251,7 +262,7 @@ class _Spelling:
         self._inverses: dict[Expression, Expression] = {}
         self._taken = {*graph.inputs, *graph.named}
         labels = {node: name for name, node in graph.named.items()}
-        divisors = {node.inputs[1] for node in graph.nodes if node.operation == "divide"}
+        divisors = {n.inputs[1] for n in graph.nodes if n.operation == "divide" and n.inputs[1].axes}
         for node in graph.nodes:
             expression = self._read(node)
             label = labels.get(node)
@@ -330,6 +341,8 @@ def sweep(layer: Layer, layout: Layout, parameters: tuple[str, ...], forward: St
             backward[gradient(name)] = total
             total = Name(gradient(name))
             axes[total.label] = axes[name]
+        if isinstance(expression, Power) and expression.exponent == Fraction(1, 2):  # ½/s, as people write it
+            total, expression = times(number(Fraction(1, 2)), over(total, Name(name))), expression.base
         for label, part, context in _pulled(expression, total, frozenset(axes[name]), layout, axes):
             if label in received:
                 received[label].append(_summed(part, context - set(axes[label]), layout, axes))
@@ -359,8 +372,10 @@ def _pulled(
         base, exponent = expression.base, expression.exponent
         sent = [(base, times(arrived, number(exponent), power(base, exponent - 1)))]
     elif isinstance(expression, Reduced):
+        own = varies(expression, axes)  # what was repeated after the reduction is summed before it
+        arrived = _summed(arrived, context - own, layout, axes)
         covered = varies(expression.body, axes) & set(expression.axes)
-        context |= covered
+        context = own | covered
         sent = [(expression.body, over(arrived, count(covered, layout)) if expression.mean else arrived)]
     elif isinstance(expression, Larger):
         first = Larger(expression.left, expression.right, which=True)
@@ -374,10 +389,20 @@ def count(axes: Iterable[str], layout: Layout) -> Expression:
     return COUNT if set(axes) == set(layout.reduced) else size(axis for axis in layout.axes if axis in axes)
 
 
+def summed(body: Expression, axes: str) -> Expression:
+    """A total, with the number of a product in front of it."""
+    if not axes:
+        return body
+    first = body.factors[0] if isinstance(body, Product) else None
+    if isinstance(first, Number):
+        return times(first, Reduced(times(*body.parts[1:]), axes))
+    return Reduced(body, axes)
+
+
 def _summed(part: Expression, missing: frozenset[str], layout: Layout, axes: Mapping[str, str]) -> Expression:
     """A gradient summed over the axes along which its value was repeated."""
     varying = "".join(axis for axis in layout.axes if axis in missing & varies(part, axes))
-    total = Reduced(part, varying) if varying else part
+    total = summed(part, varying)
     return times(count(missing - set(varying), layout), total) if missing - set(varying) else total
 
 
@@ -429,15 +454,22 @@ def _closed(derivation: Derivation, forward: dict[str, Expression], layout: Layo
     names |= {step.symbol.base: Name(name) for name, step in steps.items()}
     names |= {upstream_symbol(steps[n].symbol).base: Name(arriving(n)) for n in derivation.layer.outputs}
     sizes = [SIZES[letter] for letter in derivation.roles if letter in "ik"]
-    names |= {symbol: ONE for symbol in sizes} | ({sizes[0]: COUNT} if sizes else {})
+    names |= dict.fromkeys(sizes, ONE) | ({sizes[0]: COUNT} if sizes else {})
     others = [letter for letter in derivation.roles if letter not in "ik"]
     names |= {SIZES[letter]: size(derivation.roles[letter]) for letter in others}
-    inlined = {over(ONE, _inlined(e, forward, steps)): over(ONE, Name(n)) for n, e in forward.items() if n not in steps}
-    inlined |= {_inlined(e, forward, steps): Name(n) for n, e in forward.items() if n not in steps}
+    inlined = {_sorted(_inlined(e, forward, steps)): Name(n) for n, e in forward.items() if n not in steps}
     for name, root in derivation.saved.items():
-        expression = _read(root, names, derivation, layout)
+        expression = _sorted(_read(root, names, derivation, layout))
         names[derivation.symbol(name).base] = inlined.get(expression, expression)
     return {gradient(n[1:]): _read(derivation.closed[n], names, derivation, layout) for n in derivation.outputs}
+
+
+def _sorted(expression: Expression) -> Expression:
+    """An expression with its terms in an order of their own, so that equal ones are the same."""
+    parts = tuple(map(_sorted, expression.parts))
+    if isinstance(expression, Sum):
+        return plus(*sorted(parts, key=repr))
+    return expression.with_parts(parts)
 
 
 def _inlined(expression: Expression, forward: Steps, kept: Iterable[str]) -> Expression:
@@ -448,9 +480,7 @@ def _inlined(expression: Expression, forward: Steps, kept: Iterable[str]) -> Exp
     return expression
 
 
-def _read(
-    expression: sp.Expr, names: Mapping[Any, Expression], derivation: Derivation, layout: Layout
-) -> Expression:
+def _read(expression: sp.Expr, names: Mapping[Any, Expression], derivation: Derivation, layout: Layout) -> Expression:
     """A SymPy expression of a derivation as one of a program."""
     if isinstance(expression, sp.Indexed):
         return names[expression.base]
@@ -458,15 +488,15 @@ def _read(
         return names.get(expression, Name(expression.name))
     if expression.is_Rational:
         return number(Fraction(int(expression.p), int(expression.q)))
-    parts = [_read(part, names, derivation, layout) for part in expression.args[: 1 if expression.is_Pow else None]] \
-        if not isinstance(expression, sp.Sum) else [_read(expression.function, names, derivation, layout)]
     if isinstance(expression, sp.Sum):
         letters = {index.name.rstrip("'") for index, *_ in expression.limits}
-        summed = {axis for letter in letters for axis in derivation.roles.get(letter, letter)}
-        inner = parts[0]
-        if isinstance(inner, Reduced) and not inner.mean:
-            summed, inner = summed | set(inner.axes), inner.body
-        return Reduced(inner, "".join(axis for axis in layout.axes if axis in summed))
+        axes = {axis for letter in letters for axis in derivation.roles.get(letter, letter)}
+        body = _read(expression.function, names, derivation, layout)
+        if isinstance(body, Reduced):  # a sum within a sum
+            axes, body = axes | set(body.axes), body.body
+        return Reduced(body, "".join(axis for axis in layout.axes if axis in axes))
     if isinstance(expression, sp.Pow):
-        return power(parts[0], Fraction(int(expression.exp.p), int(expression.exp.q)))
+        base = _read(expression.base, names, derivation, layout)
+        return power(base, Fraction(int(expression.exp.p), int(expression.exp.q)))
+    parts = [_read(part, names, derivation, layout) for part in expression.args]
     return plus(*parts) if isinstance(expression, sp.Add) else times(*parts)
