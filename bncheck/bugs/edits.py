@@ -165,7 +165,7 @@ def _alternatives(node: Expression, names: list[str], program: Program) -> Itera
         yield "constant", node, plus(ONE, node)
         yield "constant", node, plus(ONE, minus(node))
     elif isinstance(node, Number):
-        value = node.value
+        value = node.fraction
         others = {
             value + 1,
             value - 1,
@@ -240,7 +240,7 @@ def _sums(node: Sum) -> Iterator[tuple[str, Expression, Expression]]:
     for k, term in enumerate(terms):  # a bracket closed elsewhere: (a + b)·c for a + b·c, a/c + b for (a + b)/c
         if isinstance(term, Product):
             for factor in term.factors:
-                if not isinstance(factor, Number) or factor.value != MINUS:
+                if not isinstance(factor, Number) or factor.fraction != MINUS:
                     rest = plus(*terms[:k], over(term, factor), *terms[k + 1 :])
                     yield "misplaced", node, times(rest, factor)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,13 @@ from bncheck.tangents import Tangent
 from bncheck.tolerance.intervals import Radius
 
 MINUS = Fraction(-1)
+
+
+class Room(NamedTuple):
+    """Where expressions are run: the values of names, and which axis of an array each letter is."""
+
+    values: Mapping[str, Any]
+    axes: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,10 @@ class Expression:
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         """The same node above other trees."""
         return self
+
+    def value(self, room: Room) -> Any:
+        """What it comes to."""
+        raise NotImplementedError
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -51,12 +62,20 @@ class Name(Expression):
         """Itself."""
         return frozenset((self.label,))
 
+    def value(self, room: Room) -> Any:
+        """What it comes to."""
+        return room.values[self.label]
+
 
 @dataclass(frozen=True)
 class Number(Expression):
     """A rational number."""
 
-    value: Fraction
+    fraction: Fraction
+
+    def value(self, room: Room) -> Any:
+        """What it comes to."""
+        return self.fraction.numerator if self.fraction.denominator == 1 else float(self.fraction)
 
 
 @dataclass(frozen=True)
@@ -74,6 +93,17 @@ class Sum(Expression):
         """The sum of other terms."""
         return plus(*parts)
 
+    @cached_property
+    def _signed(self) -> tuple[tuple[Expression, bool], ...]:
+        return tuple(map(signed, self.terms))
+
+    def value(self, room: Room) -> Any:
+        """What it comes to."""
+        total = self.terms[0].value(room)
+        for term, negative in self._signed[1:]:
+            total = total - term.value(room) if negative else total + term.value(room)
+        return total
+
 
 @dataclass(frozen=True)
 class Product(Expression):
@@ -89,6 +119,18 @@ class Product(Expression):
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         """The product of other factors."""
         return times(*parts)
+
+    def value(self, room: Room) -> Any:
+        """What stands above the fraction line over what stands below it."""
+        above, below = None, None
+        for factor in self.factors:
+            if isinstance(factor, Power) and factor.exponent < 0:
+                value = _power(factor.base.value(room), -factor.exponent)
+                below = value if below is None else below * value
+            else:
+                value = factor.value(room)
+                above = value if above is None else above * value
+        return above if below is None else _quotient(1 if above is None else above, below)
 
 
 @dataclass(frozen=True)
@@ -106,6 +148,10 @@ class Power(Expression):
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         """The same power of another base."""
         return power(parts[0], self.exponent)
+
+    def value(self, room: Room) -> Any:
+        """What it comes to."""
+        return _power(self.base.value(room), self.exponent)
 
 
 @dataclass(frozen=True)
@@ -125,6 +171,10 @@ class Reduced(Expression):
         """The same reduction of another body."""
         return Reduced(parts[0], self.axes, self.mean)
 
+    def value(self, room: Room) -> Any:
+        """What it comes to."""
+        return _reduced(self.body.value(room), tuple(map(room.axes.index, self.axes)), mean=self.mean)
+
 
 @dataclass(frozen=True)
 class Larger(Expression):
@@ -143,6 +193,10 @@ class Larger(Expression):
         """The same of two others."""
         return Larger(*parts, self.which)
 
+    def value(self, room: Room) -> Any:
+        """What it comes to."""
+        return _larger(self.left.value(room), self.right.value(room), which=self.which)
+
 
 @dataclass(frozen=True)
 class Held(Expression):
@@ -158,6 +212,11 @@ class Held(Expression):
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         """Another thing held."""
         return Held(parts[0])
+
+    def value(self, room: Room) -> Any:
+        """What it comes to."""
+        body = self.body.value(room)
+        return Tangent(body.value) if isinstance(body, Tangent) else body
 
 
 ZERO, ONE = Number(Fraction(0)), Number(Fraction(1))
@@ -186,7 +245,7 @@ def times(*factors: Expression) -> Expression:
         if isinstance(factor, Product):
             pending[:0] = factor.factors
         elif isinstance(factor, Number):
-            coefficient *= factor.value
+            coefficient *= factor.fraction
         else:
             base, exponent = (factor.base, factor.exponent) if isinstance(factor, Power) else (factor, Fraction(1))
             exponents[base] = exponents.get(base, Fraction(0)) + exponent
@@ -209,8 +268,8 @@ def power(base: Expression, exponent: Fraction | int) -> Expression:
         return power(base.base, base.exponent * exponent)
     if isinstance(base, Product) and exponent.denominator == 1:
         return times(*(power(factor, exponent) for factor in base.factors))
-    if isinstance(base, Number) and exponent.denominator == 1 and base.value:
-        return Number(base.value**exponent.numerator)
+    if isinstance(base, Number) and exponent.denominator == 1 and base.fraction:
+        return Number(base.fraction**exponent.numerator)
     return Power(base, exponent)
 
 
@@ -227,7 +286,7 @@ def over(dividend: Expression, *divisors: Expression) -> Expression:
 def signed(term: Expression) -> tuple[Expression, bool]:
     """A term without its sign, and whether that was negative."""
     number = term if isinstance(term, Number) else term.parts[0] if isinstance(term, Product) else None
-    if isinstance(number, Number) and number.value < 0:
+    if isinstance(number, Number) and number.fraction < 0:
         return minus(term), True
     return term, False
 
@@ -264,56 +323,6 @@ def exchanged(expression: Expression, names: Mapping[str, Expression]) -> Expres
     if not expression.names & names.keys():
         return expression
     return throughout(expression, lambda node: names.get(node.label) if isinstance(node, Name) else None)
-
-
-@dataclass(frozen=True)
-class Room:
-    """Where expressions are run: the values of names, and which axis of an array each letter is."""
-
-    values: Mapping[str, Any]
-    axes: str
-    _known: dict[tuple[str, bool], tuple[int, ...]] = field(default_factory=dict)
-
-    def value(self, expression: Expression) -> Any:
-        """The value of an expression."""
-        if isinstance(expression, Name):
-            return self.values[expression.label]
-        if isinstance(expression, Number):
-            value = expression.value
-            return value.numerator if value.denominator == 1 else value.numerator / value.denominator
-        if isinstance(expression, Sum):
-            total = self.value(expression.terms[0])
-            for term in expression.terms[1:]:
-                plain, negative = signed(term)
-                total = total - self.value(plain) if negative else total + self.value(plain)
-            return total
-        if isinstance(expression, Product):
-            return self._product(expression.factors)
-        if isinstance(expression, Power):
-            return _power(self.value(expression.base), expression.exponent)
-        if isinstance(expression, Reduced):
-            positions = tuple(self.axes.index(axis) for axis in expression.axes)
-            return _reduced(self.value(expression.body), positions, mean=expression.mean)
-        if isinstance(expression, Larger):
-            return _larger(self.value(expression.left), self.value(expression.right), which=expression.which)
-        if isinstance(expression, Held):
-            body = self.value(expression.body)
-            return Tangent(body.value) if isinstance(body, Tangent) else body
-        raise TypeError(f"{type(expression).__name__} has no value")
-
-    def _product(self, factors: tuple[Expression, ...]) -> Any:
-        """What stands above the fraction line over what stands below it."""
-        above, below = None, None
-        for factor in factors:
-            if isinstance(factor, Power) and factor.exponent < 0:
-                value = _power(self.value(factor.base), -factor.exponent)
-                below = value if below is None else below * value
-            else:
-                value = self.value(factor)
-                above = value if above is None else above * value
-        if below is None:
-            return above
-        return _quotient(1 if above is None else above, below)
 
 
 def _quotient(above: Any, below: Any) -> Any:

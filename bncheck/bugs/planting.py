@@ -6,6 +6,7 @@ would have caught; a case that cannot tell the essential ones from the truth is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
@@ -38,8 +39,21 @@ def bugs_of(layer: Layer, case: Case) -> dict[str, Bug]:
     >>> "ddof" in bugs, "gamma-missing" in bugs
     (True, False)
     """
-    names = _differing(layer, case.layout, case.x.shape, tuple(case.parameters), tuple(case.settings.items()))
+    shape = _small(case.layout, case.x.shape)
+    names = _differing(layer, case.layout, shape, tuple(case.parameters), tuple(case.settings.items()))
     return {n: BUGS[n] for n in names if BUGS[n].effect != "rounding" or _cancels(case)}
+
+
+def _small(layout: Layout, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Small sizes that coincide where these do: what is a bug at the one is a bug at the other."""
+    primes = iter((3, 5, 7, 11, 13))
+    small = {1: 1, 2: 2}
+    for size in shape:
+        if size not in small:
+            small[size] = next(primes)
+    smaller = tuple(small[size] for size in shape)
+    same = [layout.count(sizes) ** 2 == math.prod(sizes) for sizes in (shape, smaller)]  # as many groups as elements
+    return smaller if same[0] == same[1] else shape
 
 
 @lru_cache(maxsize=1024)

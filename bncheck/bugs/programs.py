@@ -175,7 +175,7 @@ def _after(
         if old.get(name) is expression and not expression.names & stale:
             values[name] = known[name]
         else:
-            values[name] = room.value(expression)
+            values[name] = expression.value(room)
             stale.add(name)
     return values
 

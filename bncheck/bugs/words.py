@@ -130,7 +130,7 @@ class Wording:
         below: list[str] = []
         loosest = _ATOM
         if isinstance(factors[0], Number):
-            value = factors.pop(0).value  # type: ignore[attr-defined]  # a product's number comes first
+            value = factors.pop(0).fraction  # type: ignore[attr-defined]  # a product's number comes first
             fraction = _FRACTIONS.get(value)
             if fraction or value.denominator == 1 or not factors:
                 above.append(fraction or str(value))

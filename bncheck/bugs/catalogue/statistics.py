@@ -17,6 +17,7 @@ from bncheck.bugs.expressions import (
     Expression,
     Name,
     Reduced,
+    exchanged,
     minus,
     number,
     over,
@@ -25,7 +26,7 @@ from bncheck.bugs.expressions import (
     throughout,
     times,
 )
-from bncheck.bugs.programs import COUNT, arriving
+from bncheck.bugs.programs import COUNT, arriving, size
 from bncheck.bugs.roles import Derived
 
 
