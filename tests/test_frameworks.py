@@ -26,7 +26,8 @@ from bncheck.inputs.recipes import Recipe, completed
 from bncheck.layers import LAYERS
 from bncheck.oracles import ball
 from bncheck.report import text
-from bncheck.tolerance.verdicts import Comparison, Verdict, compare, computed_truth, tolerance
+from bncheck.tolerances.bounds import computed_truth, tolerance
+from bncheck.tolerances.verdicts import Comparison, Verdict, compare
 
 EVERYTHING = ",".join(FRAMEWORKS)
 RUNNING = {
@@ -326,7 +327,7 @@ def test_all_four_take_part_in_one_campaign(capsys: pytest.CaptureFixture[str]) 
 def test_a_counterexample_names_its_framework() -> None:
     report = verify([LAYERS["rms_norm"]], cases=1, real_data=False)
     wrong = Comparison(Verdict.WRONG, (0, 0), 1.0, 2.0, 1.0, 0.1, 0.5, 1e15, 10.0)
-    from bncheck.campaign.one_case import Counterexample
+    from bncheck.results import Counterexample
 
     found = Counterexample("rms_norm", "torch.nn.RMSNorm", "dx", "ND:D:D/2x2/float64/1e-05/huge/random/affine/0", wrong)
     assert text.reproduce(found).startswith("python -m bncheck verify --layer rms_norm --against torch --case ND:D:D")
@@ -365,8 +366,8 @@ def test_a_wrong_autograd_function_is_caught() -> None:
 
     case = random_case((4, 3, 8, 8))
     found = check(vjp, Case(IMAGES, case.x, case.dy))
-    assert found.conforms["y"].verdict is Verdict.CORRECT
-    assert found.conforms["dx"].verdict is Verdict.WRONG
+    assert found.gradients["y"].conforms is Verdict.CORRECT
+    assert found.gradients["dx"].conforms is Verdict.WRONG
 
 
 def test_the_definition_flows_through_jax() -> None:
