@@ -33,6 +33,9 @@ if TYPE_CHECKING:  # what mypy sees; tests/test_public.py holds it to be the lis
     from bncheck.inputs.strategies import recipes as recipes
     from bncheck.layers import LAYERS as LAYERS
     from bncheck.layers import Layer as Layer
+    from bncheck.oracles.symbolic.derivation import Derivation as Derivation
+    from bncheck.oracles.symbolic.lowering import Lowered as Lowered
+    from bncheck.oracles.symbolic.proof import Proof as Proof
     from bncheck.results import Check as Check
     from bncheck.results import Examination as Examination
     from bncheck.results import Finding as Finding
@@ -49,6 +52,9 @@ PUBLIC = MappingProxyType(
         "inputs.recipes": ("Recipe",),
         "inputs.strategies": ("cases", "recipes"),
         "layers": ("LAYERS", "Layer"),
+        "oracles.symbolic.derivation": ("Derivation",),
+        "oracles.symbolic.lowering": ("Lowered",),
+        "oracles.symbolic.proof": ("Proof",),
         "results": ("Check", "Examination", "Finding", "Report", "TargetReport"),
         "tolerances.verdicts": ("Comparison", "Verdict"),
     }

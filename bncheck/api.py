@@ -75,7 +75,7 @@ def check(
         `vjp` answers y and dx in the shape of x, dgamma and dbeta in that of γ and β.
 
     Units
-        `Comparison.error` and `tolerance` are absolute, `relative_error` and `ulp` relative to the largest truth.
+        A comparison's `error` and `tolerance` are absolute, `relative_error` and `ulp` relative to the largest truth.
 
     Returns
         A `Check`, a `TargetReport` or an `Examination`: each has `verdict`, `conforms` and `consistent`, and is true

@@ -295,7 +295,7 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole campaign."""
+    """A whole campaign: its layers, in the order in which they were asked for."""
 
     version: str
     seed: int

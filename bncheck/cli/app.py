@@ -10,7 +10,6 @@ from typer.core import TyperGroup
 from bncheck import __version__
 from bncheck.errors import InvalidInput
 
-
 _FIRST = ("verify", "check", "derive", "figures", "explain", "doctor")
 """The commands in the order in which one meets them; others follow."""
 

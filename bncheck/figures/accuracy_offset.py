@@ -101,7 +101,7 @@ def of_frameworks(against: Iterable[str]) -> dict[str, Vjp]:
     from bncheck.frameworks import FRAMEWORKS, SUSPECTS, named_frameworks
 
     against = tuple(against)
-    able = {s.framework: s.vjp for s in reversed(SUSPECTS) if s.layer == "batch_norm" and not s.forward_only}
+    able = {s.framework: s.vjp for s in reversed(SUSPECTS) if s.layer == LAYERS["batch_norm"] and not s.forward_only}
     for name in against:
         if name in FRAMEWORKS and name not in able:
             names = ", ".join(known for known in FRAMEWORKS if known in able)
