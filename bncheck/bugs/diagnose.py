@@ -149,6 +149,9 @@ class _Search:
     def diagnoses(self) -> tuple[Diagnosis, ...]:
         """What explains all that fails: the forward pass first, then the backward pass that belongs to it."""
         wrong = [name for name in self.values if name in self.failing]
+        alone = [_one_element(self.trials, name) for name in self.failing]
+        if all(alone):
+            return tuple(diagnosis for diagnosis in alone if diagnosis)[:1]
         if not wrong:
             right = {style: [program] for style, program in self.derived.styles.items()}
             return self.told(*self.backward(right))
@@ -402,9 +405,6 @@ class _Search:
                     explains = (*diagnoses[key].explains, *diagnosis.explains)
                     diagnosis = replace(diagnoses[key], explains=explains)
                 diagnoses[key] = diagnosis
-        alone = [_one_element(self.trials, name) for name in left]
-        if left and all(alone):
-            return (*diagnoses.values(), *(told for told in alone if told))
         unknown = [_described(self.layer, self.trials, self.vjp, name) for name in left if name in self.failing]
         return (*diagnoses.values(), *unknown)
 
