@@ -1,7 +1,7 @@
 """Hypothesis strategies that draw cases, for bncheck's own campaign and for other people's test suites.
 
     from hypothesis import given
-    from bncheck.inputs.strategies import cases
+    from bncheck import cases
 
     @given(cases(dtypes=("float32",)))
     def test_my_backward(case): ...
