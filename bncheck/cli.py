@@ -284,7 +284,7 @@ def derive(
             write(formulas.theorems(derived) + "\n")
         else:
             write(formulas.formulas(derived, proved, form, format, chosen) + "\n")
-    raise typer.Exit(0 if proved.proved else 1)
+    raise typer.Exit({"proved": 0, "not decided": _STATUS["inconclusive"]}.get(proved.outcome, 1))
 
 
 @app.command(short_help="Draw normalization for a lecture.")

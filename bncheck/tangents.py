@@ -103,8 +103,7 @@ class Tangent:
             power = power * self
         return power
 
-
-    __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = refuse_to_branch  # type: ignore[assignment]
+    __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = refuse_to_branch
     __hash__ = None  # type: ignore[assignment]  # to look a value up is to compare it
 
 

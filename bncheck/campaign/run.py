@@ -26,6 +26,7 @@ from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic.derivation import SIZES, Derivation, derive
 from bncheck.oracles.symbolic.proof import Proof, prove
+from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.oracles.symbolic.theorems import theorems
 from bncheck.processes import mapped
 from bncheck.tolerance.verdicts import Verdict, Vjp
@@ -36,12 +37,17 @@ UNIT = 20
 
 @dataclass(frozen=True)
 class Statement:
-    """A theorem about a layer, and whether it is proved for every way in which the layer's layouts use their axes."""
+    """A theorem about a layer, and what became of it for all ways in which the layer's layouts use their axes."""
 
     name: str
     statement: str
     words: str
-    proved: bool
+    outcome: Outcome
+
+    @property
+    def proved(self) -> bool:
+        """Whether it is proved for every one of these ways."""
+        return self.outcome is Outcome.PROVED
 
 
 @dataclass(frozen=True)
@@ -78,14 +84,16 @@ class Report:
     def verdict(self) -> Verdict:
         """The verdict on everything: correct only where the proof holds and every oracle and suspect agrees.
 
-        Where no case of a layer could have told right from wrong, nothing is concluded.
+        Where no case of a layer could have told right from wrong, or a proof is not decided, nothing is concluded.
         """
-        if any(report.refuted or not report.proof.proved for report in self.layers):
+        if any(report.refuted or report.proof.outcome is Outcome.REFUTED for report in self.layers):
             return Verdict.WRONG
         told = Verdict.worst([tally.verdict for report in self.layers for tally in report.result.tallies.values()])
         for result in (report.result for report in self.layers):
             if not told.failed and result.cases == result.vacuous + result.inconclusive:
                 return Verdict.INCONCLUSIVE if result.inconclusive else Verdict.VACUOUS
+        if not told.failed and not all(report.proof.proved for report in self.layers):
+            return Verdict.INCONCLUSIVE
         return told
 
     @property
@@ -153,8 +161,9 @@ def _stated(derivations: list[Derivation]) -> tuple[Statement, ...]:
     """The theorems of a layer, proved where they are for every way in which its layouts use their axes."""
     stated: dict[str, Statement] = {}
     for theorem in (theorem for derivation in derivations for theorem in theorems(derivation)):
-        known = stated.get(theorem.name, Statement(theorem.name, theorem.statement, theorem.words, True))
-        stated[theorem.name] = replace(known, proved=known.proved and theorem.holds)
+        before = stated.get(theorem.name)
+        outcome = Outcome.of_all([theorem.outcome, *([before.outcome] if before else [])])
+        stated[theorem.name] = Statement(theorem.name, theorem.statement, theorem.words, outcome)
     return tuple(stated.values())
 
 

@@ -20,19 +20,19 @@ from bncheck.oracles.symbolic import budgets
 from bncheck.oracles.symbolic.domain import check_domain
 from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.oracles.symbolic.sums import derivative, normal, over
+from bncheck.oracles.symbolic.symbols import ALONE as ALONE
+from bncheck.oracles.symbolic.symbols import EPS as EPS
 from bncheck.oracles.symbolic.symbols import (
-    ALONE,
-    EPS,
     ROLES,
-    SIZES,
-    gradient_symbol,
     has_gradient,
     index,
     indexed,
     over_all,
-    replace_indexed,
-    upstream_symbol,
 )
+from bncheck.oracles.symbolic.symbols import SIZES as SIZES
+from bncheck.oracles.symbolic.symbols import gradient_symbol as gradient_symbol
+from bncheck.oracles.symbolic.symbols import replace_indexed as replace_indexed
+from bncheck.oracles.symbolic.symbols import upstream_symbol as upstream_symbol
 from bncheck.oracles.symbolic.vanishing import Centring, Step, centrings, vanishes
 from bncheck.tangents import SUFFIX
 from bncheck.trace import Graph, Node, trace

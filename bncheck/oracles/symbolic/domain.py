@@ -54,7 +54,8 @@ def _first_fault(layer: Layer, layout: Layout, graph: Graph, point: Point) -> No
                 return node
             values[node] = operands[0] / operands[1]
         elif node.operation == "mean":
-            axes = tuple(k for k, letter in enumerate(SIZES) if letter in node.inputs[0].axes and letter not in node.axes)
+            reduced = set(node.inputs[0].axes) - set(node.axes)
+            axes = tuple(k for k, letter in enumerate(SIZES) if letter in reduced)
             count = math.prod(operands[0].shape[k] for k in axes)
             values[node] = operands[0].sum(axis=axes, keepdims=True) / arb(count)
         elif node.inputs:

@@ -253,7 +253,7 @@ class _Writer:
         for total in sums:
             factors = sp.Mul.make_args(total.function.xreplace(self.known))
             words = "_".join(map(self.text, factors)).replace("np.", "")
-            label = self.fresh("sum_" + re.sub(r"\W+", "_", words).strip("_"))
+            label = self.fresh("sum_" + re.sub(r"[\W_]+", "_", words).strip("_"))
             lines.append(f"{label} = {self.sum_text(total)}")
             self.known[total] = sp.Symbol(label)
         formula = formula.xreplace(self.known)
@@ -322,7 +322,7 @@ def _mentioned(number: str, expressions: Iterable[sp.Expr]) -> bool:
 
 def _plain(expression: sp.Expr) -> set[sp.Symbol]:
     """The symbols of an expression, labels of indexed bases aside."""
-    symbols = expression.atoms(sp.Symbol)
+    symbols: set[sp.Symbol] = expression.atoms(sp.Symbol)
     return symbols - {s.base.label for s in expression.atoms(sp.Indexed)}
 
 

@@ -31,6 +31,13 @@ class ProofStep:
         """Whether the difference of the sides is identically zero."""
         return self.outcome is Outcome.PROVED
 
+    @property
+    def words(self) -> str:
+        """What became of it, in words that follow "proved:", "not proved:" or "not decided:"."""
+        if self.outcome is Outcome.REFUTED:
+            return f"{self.claim} fails for {self.gradient}"
+        return f"{'' if self.holds else 'whether '}{self.claim} for {self.gradient}"
+
 
 @dataclass(frozen=True)
 class Proof:

@@ -166,9 +166,9 @@ def _distribute(expression: sp.Expr, *, everywhere: bool) -> sp.Expr:
 
     Denominators are left alone, which SymPy's own expansion would multiply out.
     """
-    if everywhere and isinstance(expression, sp.Pow) and isinstance(expression.base, sp.Add):
-        if expression.exp.is_Integer and expression.exp > 1:
-            return _product([expression.base] * int(expression.exp))
+    if isinstance(expression, sp.Pow):
+        whole = isinstance(expression.base, sp.Add) and expression.exp.is_Integer and expression.exp > 1
+        return _product([expression.base] * int(expression.exp)) if whole and everywhere else expression
     if isinstance(expression, sp.Mul):
         parts = [a for a in expression.args if isinstance(a, sp.Add) and (everywhere or a.has(sp.KroneckerDelta))]
         if parts:

@@ -42,7 +42,7 @@ FEATURE = sp.Symbol("f")
 
 
 @dataclass(frozen=True, eq=False)
-class Statement:
+class Claim:
     """What a theorem says about a layer, its meaning in words, and the time that its proof may take."""
 
     derivation: Derivation
@@ -71,7 +71,7 @@ class Statement:
 
 
 @dataclass(frozen=True, eq=False)
-class Theorem(Statement):
+class Theorem(Claim):
     """A statement that two expressions are equal.
 
     A name with a prime is a value of the layer at the `changed` inputs, each given by its name and what stands there,
@@ -146,7 +146,7 @@ def _without_scale(expression: sp.Expr) -> sp.Expr:
 
 
 @dataclass(frozen=True, eq=False)
-class Coincidence(Statement):
+class Coincidence(Claim):
     """The statement that a layer is another one where the axes that one index runs over have a single value."""
 
     other: Layer

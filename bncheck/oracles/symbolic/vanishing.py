@@ -55,9 +55,11 @@ class Centring:
 
     @property
     def deviation(self) -> sp.IndexedBase:
+        """What stands for the input minus its mean."""
         return sp.IndexedBase(f"deviation of {self.symbol.base.label}")
 
     def mean_at(self, indices: tuple[sp.Expr, ...]) -> sp.Indexed:
+        """The mean of the group in which the input has these indices."""
         return self.mean.base[tuple(s for k, s in enumerate(indices) if k not in self.reduced) or (ALONE,)]
 
     def changed(self, expression: sp.Expr) -> sp.Expr:
