@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from keyword import iskeyword
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -13,11 +14,10 @@ from typing import Any
 from bncheck.case import Layout
 from bncheck.definitions import Definition, batch_norm, batch_norm_eval, batch_norm_running, rms_norm
 from bncheck.errors import InvalidDefinition, InvalidInput
-from bncheck.tangents import forward_mode
+from bncheck.tangents import SUFFIX, forward_mode
 
-RESERVED = frozenset({"x", "y", "dy", "dx", "eps", "np", *"nick", *"NmCK"})
+RESERVED = frozenset({"x", "y", "eps", "np", *"nick", *"NmCK"})
 """Names that mean something else in formulas and generated code: inputs, indices, sizes."""
-
 
 OPERATIONS = ("mean", "sqrt", "count")
 """What a definition may ask to be handed."""
@@ -68,7 +68,7 @@ class Layer:
                     f"parameter={name}, expected a default that leaves it out of {self.name}. Write {name}=1, or =0."
                 )
         for name in (*self.parameters, *self.state, *self.settings):
-            if name in RESERVED:
+            if not self.may_name(name):
                 raise InvalidDefinition(f"parameter={name}, expected a name that formulas do not use. Rename it.")
 
     @property
@@ -119,6 +119,17 @@ class Layer:
         """The plain numbers that the definition takes beside eps, with their defaults."""
         keyword = [a for a in self._arguments.values() if a.kind is a.KEYWORD_ONLY]
         return MappingProxyType({a.name: a.default for a in keyword if a.default is not a.empty})
+
+    @cached_property
+    def gradient_names(self) -> frozenset[str]:
+        """The names under which gradients are handed in and out, beside the named results."""
+        arriving = (f"d{name}_out" for name in self.outputs[:-1])
+        return frozenset({"dy", "dx", *(f"d{name}" for name in self.parameters), *arriving})
+
+    def may_name(self, name: str) -> bool:
+        """Whether an argument or a result may have this name: formulas and generated code do not use it themselves."""
+        free = name not in RESERVED | self.gradient_names and (self.primal is not None or not name.endswith(SUFFIX))
+        return free and name.isidentifier() and not iskeyword(name)
 
     def returned(self, named: Iterable[str]) -> list[str]:
         """Those of the named results that the caller gets: the outputs, and the state after the step, ``new_...``."""

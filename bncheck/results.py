@@ -24,6 +24,7 @@ from bncheck.tolerances.verdicts import Comparison, Verdict, fold
 if TYPE_CHECKING:
     from bncheck.bugs.diagnose import Diagnosis
     from bncheck.oracles.symbolic.proof import Proof
+    from bncheck.oracles.symbolic.refutation import Outcome
 
 _Key = TypeVar("_Key")
 
@@ -248,12 +249,17 @@ def _added(left: Mapping[_Key, int], right: Mapping[_Key, int]) -> dict[_Key, in
 
 @dataclass(frozen=True)
 class Statement:
-    """A theorem about a layer, and whether it is proved for every way in which the layer's layouts use their axes."""
+    """A theorem about a layer, and what became of it for all ways in which the layer's layouts use their axes."""
 
     name: str
     statement: str
     words: str
-    proved: bool
+    outcome: Outcome
+
+    @property
+    def proved(self) -> bool:
+        """Whether it is proved for every one of these ways."""
+        return self.outcome == "proved"
 
 
 @dataclass(frozen=True)
@@ -283,13 +289,15 @@ class LayerReport:
     def verdict(self) -> Verdict:
         """The verdict on a layer: correct only where its proof holds and every oracle and suspect agrees.
 
-        Where no case could have told right from wrong, nothing is concluded.
+        Where no case could have told right from wrong, or its proof is not decided, nothing is concluded.
         """
         verdicts = [tally.verdict for tally in self.result.tallies.values()]
-        if self.refuted or not self.proof.proved:
+        if self.refuted or self.proof.outcome == "refuted":
             verdicts.append(Verdict.WRONG)
-        if fold(verdicts).failed or self.result.conclusive:
+        if fold(verdicts).failed or (self.result.conclusive and self.proof.proved):
             return fold(verdicts)
+        if not self.proof.proved:
+            return Verdict.INCONCLUSIVE
         return Verdict.INCONCLUSIVE if self.result.inconclusive else Verdict.VACUOUS
 
 

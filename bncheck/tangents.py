@@ -8,6 +8,7 @@ respect to x is the layer's second order, what a double backward pass computes.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,17 @@ def tangent_of(name: str) -> str:
     'gamma_tangent'
     """
     return name + SUFFIX
+
+
+def refuse_to_branch(*_: Any) -> Any:
+    """What comparing a value, or asking whether it is true, ends in: each way would have a formula of its own.
+
+    Raises
+        InvalidDefinition: always.
+    """
+    raise InvalidDefinition(
+        "the definition branches on a value, expected one formula for every input. Leave out the branch."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +103,9 @@ class Tangent:
             power = power * self
         return power
 
+    __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = refuse_to_branch
+    __hash__ = None  # type: ignore[assignment]  # to look a value up is to compare it
+
 
 def _lifted(operand: Any) -> Tangent:
     return operand if isinstance(operand, Tangent) else Tangent(operand)
@@ -113,6 +128,7 @@ def forward_mode(definition: Definition) -> Definition:
     signature = inspect.signature(definition)
     names = list(signature.parameters)
     moved = names[: names.index("eps")]
+    _refuse_tangents(definition.__name__, moved)
 
     def pushed(x: Any, **given: Any) -> dict[str, Any]:
         directions = {name: given.pop(tangent_of(name), None) for name in moved}
@@ -120,6 +136,7 @@ def forward_mode(definition: Definition) -> Definition:
         values = {name: signature.parameters[name].default for name in moved[1:]} | given
         inputs = {name: Tangent(value, directions.get(name)) for name, value in values.items()}
         named = definition(Tangent(x, directions["x"]), **inputs, **operations)
+        _refuse_tangents(definition.__name__, named)
         results = {name: result.value for name, result in named.items() if name != "y"}
         results |= {tangent_of(n): r.tangent for n, r in named.items() if n != "y" and r.tangent is not None}
         return {**results, "y": named["y"].tangent}
@@ -129,6 +146,8 @@ def forward_mode(definition: Definition) -> Definition:
     rest = {n: 2 for n, p in signature.parameters.items() if n == "count" and p.default is inspect.Parameter.empty}
     try:
         needed = pushed(**every, eps=1, **alone, **rest)["y"]
+    except InvalidDefinition:
+        raise
     except Exception as error:
         raise InvalidDefinition(
             f"definition={definition.__name__} raised {type(error).__name__}: {error} on tangents; expected only"
@@ -141,6 +160,16 @@ def forward_mode(definition: Definition) -> Definition:
     pushed.__signature__ = inspect.Signature([first, *optional, *others])  # type: ignore[attr-defined]
     pushed.__name__ = f"{definition.__name__}_jvp"
     return pushed
+
+
+def _refuse_tangents(definition: str, names: Iterable[str]) -> None:
+    """A name that its own jvp gives to a tangent would stand for two things there."""
+    for name in names:
+        if name.endswith(SUFFIX):
+            raise InvalidDefinition(
+                f"definition={definition} calls something {name}, expected no name that ends in {SUFFIX}: those are"
+                " forward mode's. Rename it."
+            )
 
 
 def _pushing_mean(mean: Any) -> Any:

@@ -15,7 +15,8 @@ from typing import Any
 
 from bncheck.case import X_TANGENT, Layout
 from bncheck.errors import InvalidDefinition
-from bncheck.layers import RESERVED, Layer
+from bncheck.layers import Layer
+from bncheck.tangents import refuse_to_branch
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,58 +27,65 @@ class Node:
     `value` on constants; `axes` holds the letters of the layout along which the result varies.
     """
 
-    tape: list[Node]
     operation: str
     inputs: tuple[Node, ...] = ()
     name: str | None = None
     value: float | int | None = None
     axes: str = ""
 
-    def __post_init__(self) -> None:
-        self.tape.append(self)
 
-    def _record(self, operation: str, *operands: Any) -> Node:
+class Recorder:
+    """What a definition computes with: a value that writes down each operation on it, and has no number to look at."""
+
+    __slots__ = ("node", "tape")
+
+    def __init__(self, tape: list[Node], node: Node) -> None:
+        tape.append(node)
+        self.tape, self.node = tape, node
+
+    def record(self, operation: str, *operands: Any, axes: str | None = None) -> Recorder:
+        """The result of an operation; it varies along every axis that an operand varies along, unless `axes` says."""
         nodes = tuple(self._node(operand) for operand in operands)
-        axes = "".join(sorted({axis for node in nodes for axis in node.axes}))
-        return Node(self.tape, operation, nodes, axes=axes)
+        along = "".join(sorted({axis for node in nodes for axis in node.axes}))
+        return Recorder(self.tape, Node(operation, nodes, axes=along if axes is None else axes))
 
     def _node(self, operand: Any) -> Node:
-        if isinstance(operand, Node):
-            return operand
+        if isinstance(operand, Recorder):
+            return operand.node
         if isinstance(operand, (int, float)) and math.isfinite(operand):
-            return Node(self.tape, "constant", value=operand)
+            return Recorder(self.tape, Node("constant", value=operand)).node
         raise InvalidDefinition(
             f"operand={operand!r}, expected a finite number or a value computed from x. Use Python's own numbers."
         )
 
-    def __add__(self, other: Any) -> Node:
-        return self._record("add", self, other)
+    def __add__(self, other: Any) -> Recorder:
+        return self.record("add", self, other)
 
-    def __radd__(self, other: Any) -> Node:
-        return self._record("add", other, self)
+    def __radd__(self, other: Any) -> Recorder:
+        return self.record("add", other, self)
 
-    def __sub__(self, other: Any) -> Node:
-        return self._record("subtract", self, other)
+    def __sub__(self, other: Any) -> Recorder:
+        return self.record("subtract", self, other)
 
-    def __rsub__(self, other: Any) -> Node:
-        return self._record("subtract", other, self)
+    def __rsub__(self, other: Any) -> Recorder:
+        return self.record("subtract", other, self)
 
-    def __mul__(self, other: Any) -> Node:
-        return self._record("multiply", self, other)
+    def __mul__(self, other: Any) -> Recorder:
+        return self.record("multiply", self, other)
 
-    def __rmul__(self, other: Any) -> Node:
-        return self._record("multiply", other, self)
+    def __rmul__(self, other: Any) -> Recorder:
+        return self.record("multiply", other, self)
 
-    def __truediv__(self, other: Any) -> Node:
-        return self._record("divide", self, other)
+    def __truediv__(self, other: Any) -> Recorder:
+        return self.record("divide", self, other)
 
-    def __rtruediv__(self, other: Any) -> Node:
-        return self._record("divide", other, self)
+    def __rtruediv__(self, other: Any) -> Recorder:
+        return self.record("divide", other, self)
 
-    def __neg__(self) -> Node:
-        return self._record("negative", self)
+    def __neg__(self) -> Recorder:
+        return self.record("negative", self)
 
-    def __pow__(self, exponent: int) -> Node:
+    def __pow__(self, exponent: int) -> Recorder:
         if not isinstance(exponent, int) or exponent < 1:
             raise InvalidDefinition(
                 f"exponent={exponent!r}, expected a whole number above 0. Use sqrt and / for others."
@@ -95,15 +103,8 @@ class Node:
             " Rewrite it with these."
         )
 
-    def __bool__(self) -> bool:
-        raise InvalidDefinition(
-            "the definition branches on a value, expected one formula for every input. Leave out the branch."
-        )
-
-    def _compare(self, other: Any) -> bool:
-        return bool(self)
-
-    __lt__ = __le__ = __gt__ = __ge__ = _compare
+    __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = refuse_to_branch
+    __hash__ = None  # type: ignore[assignment]  # to look a value up is to compare it
 
 
 @dataclass(frozen=True)
@@ -136,23 +137,20 @@ def trace(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Graph:
     axes_of = {"x": large, **dict.fromkeys((*parameters, *layer.state), along)}
     axes_of |= {X_TANGENT: large} if X_TANGENT in parameters else {}
     axes_of |= dict.fromkeys(("eps", *layer.settings, *(op for op in layer.operations if op == "count")), "")
-    inputs = {name: Node(tape, "input", name=name, axes=axes) for name, axes in axes_of.items()}
+    recorders = {name: Recorder(tape, Node("input", name=name, axes=axes)) for name, axes in axes_of.items()}
 
-    def mean(node: Any) -> Node:
-        if not isinstance(node, Node):
-            raise InvalidDefinition(f"mean({node!r}), expected a value computed from x. Write a number as it is.")
-        axes = "".join(axis for axis in node.axes if axis not in layout.reduced)
-        return Node(tape, "mean", (node,), axes=axes)
+    def mean(value: Any) -> Recorder:
+        return _computed("mean", value).record(
+            "mean", value, axes="".join(axis for axis in value.node.axes if axis not in layout.reduced)
+        )
 
-    def sqrt(node: Any) -> Node:
-        if not isinstance(node, Node):
-            raise InvalidDefinition(f"sqrt({node!r}), expected a value computed from x. Write a number as it is.")
-        return Node(tape, "sqrt", (node,), axes=node.axes)
+    def sqrt(value: Any) -> Recorder:
+        return _computed("sqrt", value).record("sqrt", value)
 
     try:
-        given = {name: inputs[name] for name in (*parameters, *layer.state, *layer.settings)}
-        count = inputs.get("count")
-        named = layer.forward(inputs["x"], given, inputs["eps"], mean=mean, sqrt=sqrt, count=count)
+        given = {name: recorders[name] for name in (*parameters, *layer.state, *layer.settings)}
+        count = recorders.get("count")
+        results = layer.forward(recorders["x"], given, recorders["eps"], mean=mean, sqrt=sqrt, count=count)
     except InvalidDefinition:
         raise
     except Exception as error:
@@ -160,17 +158,24 @@ def trace(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Graph:
             f"definition={layer.name} raised {type(error).__name__}: {error}; expected only + - * / **, mean and sqrt."
             " Rewrite it with these."
         ) from error
-    for name, node in named.items():
-        if not isinstance(node, Node) or node.operation in ("input", "constant"):
-            shown = f"an input, {node.name}" if isinstance(node, Node) else repr(node)
+    inputs = {name: recorder.node for name, recorder in recorders.items()}
+    named: dict[str, Node] = {}
+    for name, result in results.items():
+        if not isinstance(result, Recorder) or result.node.operation in ("input", "constant"):
+            shown = f"an input, {result.node.name}" if isinstance(result, Recorder) else repr(result)
             raise InvalidDefinition(
                 f"{layer.name} returned {name}={shown}, expected a value computed from x. Leave it out, or compute it."
             )
-        if not name.isidentifier() or name in RESERVED - {"y"}:
+        if name in inputs:
+            raise InvalidDefinition(
+                f"{layer.name} returned {name!r}, the name of an input, expected a name of its own. Rename it."
+            )
+        if name != "y" and not layer.may_name(name):
             raise InvalidDefinition(
                 f"{layer.name} returned {name!r}, expected a name that formulas do not use. Rename it."
             )
-    needed = _behind(named["y"])
+        named[name] = result.node
+    needed = behind(named["y"])
     for name in ("x", *parameters):
         if inputs[name] not in needed and X_TANGENT not in parameters:  # J·ẋ need not depend on x: J may be constant
             raise InvalidDefinition(f"{layer.name} makes no use of {name}, expected y to depend on it. Leave it out.")
@@ -181,21 +186,28 @@ def trace(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Graph:
         raise InvalidDefinition(
             f"{layer.name} returned one value under two names, {', '.join(named)}; expected one name. Leave one out."
         )
-    used = _behind(*named.values(), *inputs.values())
+    used = behind(*named.values(), *inputs.values())
     nodes = tuple(node for node in tape if node in used)
     return Graph(nodes, MappingProxyType(inputs), MappingProxyType(dict(named)), ("x", *parameters))
 
 
-def _behind(*nodes: Node) -> set[Node]:
+def _computed(operation: str, value: Any) -> Recorder:
+    """What an operation is handed, which has to be computed from x."""
+    if not isinstance(value, Recorder):
+        raise InvalidDefinition(f"{operation}({value!r}), expected a value computed from x. Write a number as it is.")
+    return value
+
+
+def behind(*nodes: Node) -> set[Node]:
     """All that these nodes are computed from, themselves among them."""
-    found: set[Node] = set()
+    reached: set[Node] = set()
     pending = list(nodes)
     while pending:
         node = pending.pop()
-        if node not in found:
-            found.add(node)
+        if node not in reached:
+            reached.add(node)
             pending.extend(node.inputs)
-    return found
+    return reached
 
 
 def is_centred(layer: Layer) -> bool:

@@ -30,8 +30,9 @@ from bncheck.figures.studio.group import column, number, numbered, small_case
 from bncheck.figures.studio.look import Look
 from bncheck.oracles import ball
 from bncheck.oracles.graph import sweep
-from bncheck.oracles.symbolic.derivation import derive, gradient_symbol, replace_indexed
+from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.sums import is_zero
+from bncheck.oracles.symbolic.symbols import gradient_symbol, replace_indexed
 from bncheck.trace import is_centred
 
 SEEDS = range(3)

@@ -17,6 +17,7 @@ from bncheck.case import Case, Layout
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic.derivation import Derivation, derive
 from bncheck.oracles.symbolic.proof import Proof, ProofStep, prove
+from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.report.formulas import FORMS, STYLES, formulas
 
 LAYER = LAYERS["batch_norm"]
@@ -280,6 +281,6 @@ def test_numpy_is_the_source_that_runs(layer: Layer, layout: Layout) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_tells_the_outcome_of_the_proof(form: str, style: str) -> None:
     assert "proved for every m, C: 15 equalities, each difference identically 0" in printed(form, style)
-    failed = Proof("batch_norm", (ProofStep("dvar", "chain rule = derivative", False),))
+    failed = Proof("batch_norm", (ProofStep("dvar", "chain rule = derivative", Outcome.REFUTED),))
     text = formulas(derive(LAYER, CHANNELS), failed, form, style, CHANNELS)
     assert "not proved: chain rule = derivative fails for dvar" in text

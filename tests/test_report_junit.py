@@ -10,6 +10,7 @@ from bncheck.campaign.run import verify
 from bncheck.case import Case
 from bncheck.layers import LAYERS
 from bncheck.oracles.symbolic.proof import Proof, ProofStep
+from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.report import junit
 from bncheck.results import LayerReport, Report, Result, Tally
 from bncheck.tolerances.verdicts import Verdict
@@ -50,7 +51,7 @@ def test_crash_is_an_error_that_xml_can_hold(suite: ElementTree.Element) -> None
 
 
 def test_failed_proof_and_inconclusive_cases() -> None:
-    proof = Proof("batch_norm", (ProofStep("dvar", "chain rule = derivative", False),))
+    proof = Proof("batch_norm", (ProofStep("dvar", "chain rule = derivative", Outcome.REFUTED),))
     tallies = {"graph": Tally(Verdict.VACUOUS, cases=1)}
     layer = LayerReport("batch_norm", proof, {"i": "N"}, Result(1, 1, 0, tallies), ())
     (suite,) = ElementTree.fromstring(junit.verification(Report("0.1.0", 0, (layer,))))

@@ -11,6 +11,7 @@ from bncheck.campaign.run import verify
 from bncheck.case import Case
 from bncheck.layers import LAYERS
 from bncheck.oracles.symbolic.proof import Proof, ProofStep
+from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.report import text
 from bncheck.results import Counterexample, LayerReport, Report, Result, Tally
 from bncheck.tolerances.verdicts import Comparison, Verdict
@@ -97,7 +98,7 @@ def test_planted_bugs_name_what_was_missed() -> None:
 
 
 def test_failed_proof_says_where() -> None:
-    failed = Proof("batch_norm", (ProofStep("dvar", "chain rule = derivative", False),))
+    failed = Proof("batch_norm", (ProofStep("dvar", "chain rule = derivative", Outcome.REFUTED),))
     shown = text.verification(report(result(), failed))
     assert "not proved    chain rule = derivative fails for dvar\n" in shown
     assert shown.endswith("verdict: wrong\n")

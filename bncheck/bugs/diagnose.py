@@ -241,7 +241,9 @@ class _Search:
         kept = () if edit.side == FORWARD else self.values
         names = self.values if edit.side == FORWARD else self.gradients
         explained, distance = match(self.trials, base, program, names, kept=kept)
-        return Reading(program, ((edit.kind, replace(edit, program=program)),), explained, distance) if explained else None
+        return (
+            Reading(program, ((edit.kind, replace(edit, program=program)),), explained, distance) if explained else None
+        )
 
     def _of_two(self) -> Iterator[Reading]:
         """Two bugs of the catalogue in the forward pass."""
@@ -279,7 +281,9 @@ class _Search:
         first: list[tuple[int, Program, frozenset[str]]] = []
         for programs in bases.values():
             for base in programs:
-                explained = match(self.trials, base, base, told)[0] if forward else frozenset(set(told) - set(self.failing))
+                explained = (
+                    match(self.trials, base, base, told)[0] if forward else frozenset(set(told) - set(self.failing))
+                )
                 first.append((len(explained), base, explained))
         most = max((count for count, *_ in first), default=0)
         best = [(base, explained) for count, base, explained in first if count == most]

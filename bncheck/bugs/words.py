@@ -226,13 +226,37 @@ def told(edit: Edit, right: Program) -> tuple[str, str]:
 
 
 _SIMPLICITY = (
-    "eps-ignored", "eps-mismatch", "count-wrong", "sign", "factor-lost", "term-lost", "averaged", "not-summed", "zero",
-    "axes", "constant", "exponent", "exchanged", "factor-doubled", "factor-added", "term-doubled", "operator",
+    "eps-ignored",
+    "eps-mismatch",
+    "count-wrong",
+    "sign",
+    "factor-lost",
+    "term-lost",
+    "averaged",
+    "not-summed",
+    "zero",
+    "axes",
+    "constant",
+    "exponent",
+    "exchanged",
+    "factor-doubled",
+    "factor-added",
+    "term-doubled",
+    "operator",
     "misplaced",
 )
 """The sorts of edit, those that people think of first before the others."""
 
-_STYLES = ("equations", "stages", "closed in dx̂", "closed", "multiplied by m", "through dγ", "reciprocal", "written out")
+_STYLES = (
+    "equations",
+    "stages",
+    "closed in dx̂",
+    "closed",
+    "multiplied by m",
+    "through dγ",
+    "reciprocal",
+    "written out",
+)
 
 
 def simplicity(edits: Sequence[tuple[str, Edit]]) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic.derivation import SIZES, Derivation, derive
 from bncheck.oracles.symbolic.proof import Proof, prove
+from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.oracles.symbolic.theorems import theorems
 from bncheck.processes import mapped
 from bncheck.results import Counterexample, LayerReport, Report, Result, Statement
@@ -95,8 +96,9 @@ def _stated(derivations: list[Derivation]) -> tuple[Statement, ...]:
     """The theorems of a layer, proved where they are for every way in which its layouts use their axes."""
     stated: dict[str, Statement] = {}
     for theorem in (theorem for derivation in derivations for theorem in theorems(derivation)):
-        known = stated.get(theorem.name, Statement(theorem.name, theorem.statement, theorem.words, True))
-        stated[theorem.name] = replace(known, proved=known.proved and theorem.holds)
+        before = stated.get(theorem.name)
+        outcome = Outcome.of_all([theorem.outcome, *([before.outcome] if before else [])])
+        stated[theorem.name] = Statement(theorem.name, theorem.statement, theorem.words, outcome)
     return tuple(stated.values())
 
 

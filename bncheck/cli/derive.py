@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bncheck.cli.app import app
-from bncheck.cli.options import one_of
+from bncheck.cli.options import STATUS, one_of
 from bncheck.cli.output import destination
 
 
@@ -43,4 +43,4 @@ def derive(
             write(formulas.theorems(derived) + "\n")
         else:
             write(formulas.formulas(derived, proved, form, format, on) + "\n")
-    raise typer.Exit(0 if proved.proved else 1)
+    raise typer.Exit({"proved": 0, "not decided": STATUS["inconclusive"]}.get(proved.outcome, 1))

@@ -41,7 +41,7 @@ def stages(derivation: Derivation) -> list[Stage]:
     import sympy as sp
 
     from bncheck.figures.studio.computation import symbol
-    from bncheck.oracles.symbolic.derivation import gradient_symbol, replace_indexed
+    from bncheck.oracles.symbolic.symbols import gradient_symbol, replace_indexed
 
     named = [name for name in derivation.steps if name != "y"]
     whole = derivation.inputs["x"].indices
@@ -71,11 +71,11 @@ def _vanishing(derivation: Derivation, expression: Any) -> list[Any]:
     """The sums in an expression that are zero by the definition of the statistics in them."""
     import sympy as sp
 
-    from bncheck.oracles.symbolic.sums import is_zero
+    from bncheck.oracles.symbolic.refutation import Outcome
+    from bncheck.oracles.symbolic.symbols import has_gradient
 
-    gradients = {f"d{name}" for name in [*derivation.steps, *derivation.inputs]}
-    sums = [s for s in expression.atoms(sp.Sum) if not gradients & {str(a.base.label) for a in s.atoms(sp.Indexed)}]
-    return [s for s in sums if is_zero(derivation.in_inputs(s))]
+    sums = [s for s in expression.atoms(sp.Sum) if not has_gradient(s)]
+    return [s for s in sums if derivation.vanishes(derivation.in_inputs(s)) is Outcome.PROVED]
 
 
 class Writing:
@@ -110,7 +110,7 @@ class Writing:
 
     def equation(self, name: str, right: Any) -> tuple[str, list[str]]:
         """The left side of an equation, and the terms of its right side, each with its sign."""
-        from bncheck.oracles.symbolic.derivation import gradient_symbol
+        from bncheck.oracles.symbolic.symbols import gradient_symbol
 
         left, signed = self.writer.equation(gradient_symbol(self.derivation.symbol(name[1:])), right)
         terms = [("-" if negative else "+" if k else "") + text for k, (negative, text) in enumerate(signed)]

@@ -11,6 +11,7 @@ from bncheck.case import Layout
 from bncheck.oracles.symbolic.derivation import SIZES, Derivation
 from bncheck.oracles.symbolic.lowering import lower
 from bncheck.oracles.symbolic.proof import Proof
+from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.oracles.symbolic.theorems import theorems as statements
 from bncheck.report.notations import FIXED, WIDTH, Latex, MathML, Unicode
 from bncheck.report.text import columns
@@ -37,7 +38,7 @@ def theorems(derivation: Derivation) -> str:
     """What else follows from the definition: each theorem, its meaning, and whether it is proved."""
     lines = [f"{derivation.layer.name}, for every {_sizes(derivation)}; Σ runs over one group", ""]
     for theorem in statements(derivation):
-        outcome = "proved" if theorem.holds else "does not hold"
+        outcome = "does not hold" if theorem.outcome is Outcome.REFUTED else theorem.outcome
         lines += [f"  {theorem.name}: {outcome}", f"    {theorem.statement}", f"    {theorem.words}", ""]
     return "\n".join(lines).rstrip()
 
@@ -56,7 +57,8 @@ def outcome(proof: Proof) -> str:
 def proof_line(proof: Proof, derivation: Derivation) -> str:
     """The outcome of a proof in one line."""
     if proof.failure is not None:
-        return f"not proved: {proof.failure.claim} fails for {proof.failure.gradient}"
+        refuted = proof.outcome is Outcome.REFUTED
+        return f"{'not proved' if refuted else proof.outcome}: {proof.failure.words}"
     return f"proved for every {_sizes(derivation)}: {len(proof.steps)} equalities, each difference identically 0"
 
 

@@ -45,8 +45,9 @@ def _layer(report: LayerReport) -> dict[str, Any]:
         "layer": report.layer,
         "proof": {
             "proved": proof.proved,
+            "outcome": proof.outcome.value,
             "sizes": "symbolic",
-            "steps": [asdict(step) for step in proof.steps],
+            "steps": [{**asdict(step), "holds": step.holds} for step in proof.steps],
             "failure": None if proof.failure is None else f"{proof.failure.gradient}: {proof.failure.claim}",
         },
         "cases": report.result.cases,
@@ -67,6 +68,7 @@ def _theorem(theorem: Statement, report: LayerReport) -> dict[str, Any]:
     return {
         "statement": theorem.statement,
         "proved": theorem.proved,
+        "outcome": theorem.outcome.value,
         "refuted": theorem.name in report.refuted,
         "cases": found.cases,
         "worst_radius_fraction": found.worst_radius_fraction,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.report import targets
 from bncheck.report.text import reproduce
 from bncheck.results import Counterexample, Examination, LayerReport, Report
@@ -48,14 +49,15 @@ def _suite(report: LayerReport) -> ElementTree.Element:
     suite = ElementTree.Element("testsuite", name=report.layer)
     proof = ElementTree.SubElement(suite, "testcase", classname=report.layer, name="proof")
     if report.proof.failure is not None:
-        message = f"{report.proof.failure.claim} fails for {report.proof.failure.gradient}"
-        ElementTree.SubElement(proof, "failure", message=message)
+        kind = "failure" if report.proof.outcome is Outcome.REFUTED else "skipped"
+        ElementTree.SubElement(proof, kind, message=report.proof.failure.words)
     for theorem in report.theorems:
         case = ElementTree.SubElement(suite, "testcase", classname=report.layer, name=f"theorem {theorem.name}")
         if theorem.name in report.refuted:
             ElementTree.SubElement(case, "failure", message=f"the numbers contradict {theorem.statement}")
         elif not theorem.proved:
-            ElementTree.SubElement(case, "skipped", message=f"does not hold: {theorem.statement}")
+            words = "does not hold" if theorem.outcome is Outcome.REFUTED else theorem.outcome
+            ElementTree.SubElement(case, "skipped", message=f"{words}: {theorem.statement}")
     for name, tally in report.result.tallies.items():
         case = ElementTree.SubElement(suite, "testcase", classname=report.layer, name=_xml(name))
         found = next((failure for failure in report.result.failures if failure.subject == name), None)

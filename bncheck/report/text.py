@@ -20,6 +20,7 @@ from bncheck import __version__
 from bncheck.bugs.mutants import MUTANTS
 from bncheck.case import Array
 from bncheck.oracles.symbolic.derivation import SIZES
+from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.results import Counterexample, LayerReport, Report, Result, Tally
 from bncheck.tolerances.verdicts import Verdict
 
@@ -99,6 +100,10 @@ def _fails(report: Report, layer: LayerReport) -> bool:
     return any((f.case, f.subject, f.layer) == (found.case, found.subject, found.layer) for f in layer.result.failures)
 
 
+_PROVED = {Outcome.PROVED: "yes", Outcome.REFUTED: "no", Outcome.UNDECIDED: "open"}
+"""What became of a proof, in a column."""
+
+
 def _overview(layers: Sequence[LayerReport]) -> Iterator[Text]:
     """A line for each layer: its proof, its cases, what they would have caught, and the worst of its oracles."""
     width = max(len(layer.layer) for layer in layers)
@@ -112,7 +117,7 @@ def _overview(layers: Sequence[LayerReport]) -> Iterator[Text]:
         yield Text.assemble(
             f"{layer.layer:<{width}}  ",
             (f"{verdict.value:<{room}}", COLOURS[verdict]),
-            f"  {'yes' if layer.proof.proved else 'no':<6}  {conclusive:>10}  {caught:>12}  {worst:>12.3g}",
+            f"  {_PROVED[layer.proof.outcome]:<6}  {conclusive:>10}  {caught:>12}  {worst:>12.3g}",
         )
 
 
@@ -150,6 +155,10 @@ def _known(layers: Sequence[LayerReport]) -> dict[str, Counter[str]]:
     return found
 
 
+_UNPROVED = {Outcome.REFUTED: "does not hold", Outcome.UNDECIDED: "not decided"}
+"""What became of a theorem that no layer has a proof of."""
+
+
 def _theorems(layers: Sequence[LayerReport]) -> Iterator[Text]:
     """A line for each theorem: on how many cases the numbers bear it out, and how closely."""
     stated = {theorem.name: theorem for layer in reversed(layers) for theorem in layer.theorems}
@@ -163,7 +172,7 @@ def _theorems(layers: Sequence[LayerReport]) -> Iterator[Text]:
         for layer in proved:
             tally = tally.and_also(layer.result.theorems.get(name, Tally()))
         refuted = any(name in layer.refuted for layer in layers)
-        words = theorem.statement if proved else f"does not hold: {theorem.statement}"
+        words = theorem.statement if proved else f"{_UNPROVED[theorem.outcome]}: {theorem.statement}"
         words = words if len(words) <= room else f"{words[: room - 1]}…"
         words += " " * (room - columns(words))
         told = f"{tally.cases:>5}  {tally.worst_radius_fraction:>12.3g}" if proved else f"{'-':>5}  {'-':>12}"
@@ -178,7 +187,10 @@ def _layer(report: LayerReport) -> Iterator[Text]:
         sizes = ", ".join(str(SIZES[letter]) for letter in report.sizes)
         yield from _entry("proof", f"for every {sizes}: chain rule = derivative = closed form")
     else:
-        yield from _entry("not proved", f"{proof.failure.claim} fails for {proof.failure.gradient}", "bold red")
+        refuted = proof.outcome is Outcome.REFUTED
+        yield from _entry(
+            "not proved" if refuted else proof.outcome, proof.failure.words, "bold red" if refuted else "cyan"
+        )
     for name in report.refuted:
         yield from _entry("refuted", f"the theorem {name} fails on numbers", "bold red")
     counts = f"{result.conclusive} conclusive, {result.vacuous} vacuous, {result.inconclusive} inconclusive"

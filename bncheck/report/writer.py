@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import sympy as sp
 
 from bncheck.case import X_TANGENT
-from bncheck.oracles.symbolic.derivation import ALONE, EPS, Derivation, Equations
+from bncheck.oracles.symbolic.derivation import Derivation, Equations
 from bncheck.oracles.symbolic.sums import contract, substitute
+from bncheck.oracles.symbolic.symbols import ALONE, EPS, GradientBase, has_gradient, is_gradient
 from bncheck.tangents import SUFFIX, tangent_of
 
 
@@ -147,6 +148,9 @@ _NUMBERS = MappingProxyType({"eps": "ε", "new_weight": "w", "ddof": "d"})
 _BOUND = MappingProxyType({"n": "np", "i": "ij", "c": "cd", "k": "kl"})
 """The names of each role's index, in the order in which nested sums take them."""
 
+_ALIKE = MappingProxyType({"mean": "mu", "mean_square": "rho", "std": "s", "rms": "r"})
+"""Names that would be written alike: where both occur, the second is spelled out, with a mark."""
+
 _SQUARES = frozenset({"var"})
 """Values whose name ends in a square, and which therefore need brackets under another exponent."""
 
@@ -165,6 +169,8 @@ class Writer:
         for name in derivation.saved:
             root = name.removeprefix("inv_")
             self.roots[derivation.symbol(name).base] = sp.IndexedBase(f"root_{root}" if root in taken else root)
+        taken |= {str(root.label) for root in self.roots.values()}
+        self.spelled = {alike: f"{alike}_" for name, alike in _ALIKE.items() if {name, alike} <= taken}
 
     def equations(self, form: str) -> tuple[list[tuple[str, list[tuple[bool, str]]]], ...]:
         """The forward and the backward equations, each as its left side and the signed terms of its right side."""
@@ -176,7 +182,7 @@ class Writer:
             if any(expression.has(symbol.base) for expression in gradients.values()):
                 forward.append((self.roots[symbol.base][symbol.indices], 1 / root))
         backward = [
-            (sp.IndexedBase(name)[derivation.symbol(name[1:]).indices], expression)
+            (GradientBase(name)[derivation.symbol(name[1:]).indices], expression)
             for name, expression in gradients.items()
             if name not in folded
         ]
@@ -210,13 +216,13 @@ class Writer:
         factors = sp.Mul.make_args(term)
         outside = [s for f in factors if not isinstance(f, sp.Sum) for s in f.atoms(sp.Indexed)]
         whole = self.derivation.inputs["x"].indices
-        later = [self.gradients[_label(s)] for s in term.atoms(sp.Indexed) if _label(s) in self.gradients]
+        later = [self.gradients[_label(s)] for s in term.atoms(sp.Indexed) if is_gradient(s)]
         return (
             min(later, default=0),
             term == EPS,
             sum(isinstance(f, sp.Sum) for f in factors),
             _negative(term),
-            not any(s.indices == whole and _label(s) not in self.gradients for s in outside),
+            not any(s.indices == whole and not is_gradient(s) for s in outside),
             sp.default_sort_key(term),
         )
 
@@ -232,9 +238,9 @@ class Writer:
                 continue
             if isinstance(factor, sp.Sum):
                 sums.append(self.sum_over(factor, scope))
-            elif isinstance(factor, sp.Indexed) and _label(factor) in self.gradients:
+            elif isinstance(factor, sp.Indexed) and is_gradient(factor):
                 gradients.append(self.indexed(factor, scope))
-            elif isinstance(factor, sp.Add) and (factor.has(sp.Sum) or self.holds_gradient(factor)):
+            elif isinstance(factor, sp.Add) and (factor.has(sp.Sum) or has_gradient(factor)):
                 brackets.append(self.notation.brackets(self.expression(factor, scope)))
             elif exponent.is_negative:
                 under.append(self.factor(base, -exponent, scope))
@@ -253,7 +259,8 @@ class Writer:
             return Piece(self.atom(base, scope), loose=not (base.is_Symbol or isinstance(base, sp.Indexed)))
         if exponent == sp.S.Half:
             return Piece(self.notation.root(self.expression(base, scope)))
-        simple = base.is_Symbol or (isinstance(base, sp.Indexed) and _label(base) not in {*self.gradients, *_SQUARES})
+        plain = isinstance(base, sp.Indexed) and not is_gradient(base) and _label(base) not in _SQUARES
+        simple = base.is_Symbol or plain
         text = self.atom(base, scope)
         return Piece(self.notation.power(text if simple else self.notation.brackets(text), exponent))
 
@@ -283,18 +290,15 @@ class Writer:
     def indexed(self, symbol: sp.Indexed, scope: Mapping[sp.Symbol, str]) -> str:
         """A named value or a gradient."""
         label, indices = _label(symbol), [scope[index] for index in symbol.indices if index != ALONE]
-        if label in self.gradients:
+        if is_gradient(symbol):
             return self.notation.gradient(self.notation.value(self.shown(label[1:]), indices))
         return self.notation.value(self.shown(label), indices)
 
     def shown(self, name: str) -> Shown:
         """How a value's name is built: of a jvp, y is itself a tangent."""
         jvp = X_TANGENT in self.derivation.inputs
+        name = self.spelled.get(name, name)
         return Shown.of(tangent_of(name) if jvp and name == "y" else name)
-
-    def holds_gradient(self, expression: sp.Expr) -> bool:
-        """Whether a gradient occurs in an expression."""
-        return any(_label(s) in self.gradients for s in expression.atoms(sp.Indexed))
 
 
 def _label(symbol: sp.Indexed) -> str:

@@ -43,7 +43,8 @@ def run(
     """
     lowered = lower(layer, case.layout, tuple(case.parameters))
     known = layer.forward(x, given, case.eps, mean=mean, sqrt=sqrt, count=case.count)
-    known |= {"x": x, **given, **{_arriving(name): value for name, value in upstream.items()}}
+    known |= {"x": x, "eps": case.eps, **layer.settings, **given}
+    known |= {_arriving(name): value for name, value in upstream.items()}
     saved = lowered.saved(*(known[name] for name in lowered.saved_arguments), case.eps)
     known |= zip(lowered.saved_outputs, saved, strict=True)
     if lowered.product is not None:

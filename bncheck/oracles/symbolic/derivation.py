@@ -16,26 +16,29 @@ import sympy as sp
 from bncheck.case import X_TANGENT, Layout
 from bncheck.errors import InvalidDefinition
 from bncheck.layers import Layer
-from bncheck.oracles.symbolic.sums import derivative, is_zero, normal, over, substitute
+from bncheck.oracles.symbolic import budgets
+from bncheck.oracles.symbolic.domain import check_domain
+from bncheck.oracles.symbolic.refutation import Outcome
+from bncheck.oracles.symbolic.sums import derivative, normal, over
+from bncheck.oracles.symbolic.symbols import ALONE as ALONE
+from bncheck.oracles.symbolic.symbols import EPS as EPS
+from bncheck.oracles.symbolic.symbols import (
+    ROLES,
+    has_gradient,
+    index,
+    indexed,
+    over_all,
+)
+from bncheck.oracles.symbolic.symbols import SIZES as SIZES
+from bncheck.oracles.symbolic.symbols import gradient_symbol as gradient_symbol
+from bncheck.oracles.symbolic.symbols import replace_indexed as replace_indexed
+from bncheck.oracles.symbolic.symbols import upstream_symbol as upstream_symbol
+from bncheck.oracles.symbolic.vanishing import Centring, Step, centrings, vanishes
 from bncheck.tangents import SUFFIX
-from bncheck.trace import Node, trace
-
-EPS = sp.Symbol("eps")
-_ROLES = "nick"
-SIZES = {letter: sp.Symbol(size) for letter, size in zip(_ROLES, "NmCK", strict=True)}
-ALONE = sp.Symbol("o")
-"""The index of what is one number for the whole of x: a statistic over everything, a γ that all share."""
+from bncheck.trace import Graph, Node, trace
 
 Equations = Mapping[str, sp.Expr]
 """Gradient name → its right-hand side, at the indices of what it is the gradient of."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A named value of the forward pass: ``symbol = expression`` in earlier steps and inputs."""
-
-    symbol: sp.Indexed
-    expression: sp.Expr
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,18 @@ class Derivation:
         outputs = [self.steps[name].symbol for name in reversed(self.layer.outputs)]
         return sp.Add(*(over_all(upstream_symbol(symbol) * symbol, symbol) for symbol in outputs))
 
+    def vanishes(self, expression: sp.Expr) -> Outcome:
+        """Whether an expression of the layer's inputs and steps is zero for every size and every value."""
+        return vanishes(expression, self.inputs, self.steps)
+
+    def fresh(self, name: str, taken: Iterable[str] = ()) -> str:
+        """A name as near to this one as possible that nothing else in formulas and generated code has."""
+        names = {*self.inputs, *self.constants, *self.steps, *self.saved, *self.layer.settings, *taken}
+        names |= {"x", "np", "eps", *map(str, SIZES.values()), *self.layer.gradient_names}
+        while name in names:
+            name += "_"
+        return name
+
     def named_roots(self, expression: sp.Expr) -> sp.Expr:
         """The expression with the powers of statistics that `saved` names written by those names."""
         for name, root in self.saved.items():
@@ -102,9 +117,9 @@ def roles(layout: Layout) -> dict[str, str]:
     """
     played: dict[str, str] = {}
     for axis in layout.axes:
-        letter = _ROLES[2 * (axis in layout.affine) + (axis in layout.reduced)]
+        letter = ROLES[2 * (axis in layout.affine) + (axis in layout.reduced)]
         played[letter] = played.get(letter, "") + axis
-    return {letter: played[letter] for letter in _ROLES if letter in played}
+    return {letter: played[letter] for letter in ROLES if letter in played}
 
 
 def abstract(played: Mapping[str, str]) -> Layout:
@@ -117,16 +132,6 @@ def abstract(played: Mapping[str, str]) -> Layout:
     return Layout(letters, "".join(a for a in letters if a in "ik"), "".join(a for a in letters if a in "ck"))
 
 
-def index(letter: str) -> sp.Symbol:
-    """The free index of a role."""
-    return sp.Symbol(letter)
-
-
-def over_all(expression: sp.Expr, symbol: sp.Indexed) -> sp.Expr:
-    """The sum of an expression over every index of `symbol`."""
-    return over(expression, {i: SIZES[i.name] for i in symbol.indices if i != ALONE})
-
-
 def total_over(derivation: Derivation, roles: str) -> tuple[Callable[[sp.Expr], sp.Expr], sp.Expr]:
     """The sum over the indices of some roles, as a function of what is summed, and how many terms it has."""
     letters = [letter for letter in derivation.roles if letter in roles]
@@ -134,31 +139,37 @@ def total_over(derivation: Derivation, roles: str) -> tuple[Callable[[sp.Expr], 
     return lambda body: over(body, summed), sp.prod(SIZES[letter] for letter in letters)
 
 
-def replace_indexed(expression: sp.Expr, symbol: sp.Indexed, definition: sp.Expr) -> sp.Expr:
-    """Writes `definition` for `symbol`, whatever indices it bears where it occurs."""
-    found = {
-        occurrence: substitute(definition, dict(zip(symbol.indices, occurrence.indices, strict=True)))
-        for occurrence in expression.atoms(sp.Indexed)
-        if occurrence.base == symbol.base
-    }
-    return expression.xreplace(found) if found else expression
-
-
 @lru_cache(maxsize=64)
 def derive(layer: Layer, layout: Layout | None = None, parameters: tuple[str, ...] | None = None) -> Derivation:
     """The gradients of `layer` for every size; layouts whose axes play the same roles share one derivation.
 
     Raises
-        InvalidDefinition: the definition does something other than the elementary operations.
+        InvalidDefinition: the definition does something other than the elementary operations, has no value anywhere, or
+            takes longer to derive than `budgets.DERIVATION`.
     """
     layout = layout or layer.layouts[0]
     played = roles(layout)
     if layout.axes != "".join(played):
         shared = derive(layer, abstract(played), parameters)
         return replace(shared, roles=MappingProxyType(played))
-    parameters = layer.parameters if parameters is None else parameters
-    inputs, constants, steps = _read(layer, layout, parameters)
-    unfinished = Derivation(layer, MappingProxyType(played), inputs, constants, steps, {}, {}, {}, {})
+    budget = budgets.Budget(budgets.DERIVATION)
+    try:
+        with budget.running():
+            return _derived(layer, layout, layer.parameters if parameters is None else parameters)
+    except budgets.Spent:
+        if budget.seconds > 0:
+            raise  # a budget around this one
+        raise InvalidDefinition(
+            f"definition={layer.name} takes more than {budgets.DERIVATION:g} seconds to derive, expected a shorter"
+            " formula. Return what it computes on the way under names of its own."
+        ) from None
+
+
+def _derived(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Derivation:
+    graph = trace(layer, layout, parameters)
+    check_domain(layer, layout, graph)
+    inputs, constants, steps = _read(layer, layout, graph)
+    unfinished = Derivation(layer, MappingProxyType(roles(layout)), inputs, constants, steps, {}, {}, {}, {})
     chain_rule = _chain_rule(unfinished)
     direct = _direct(unfinished)
     closed, saved = _closed(replace(unfinished, chain_rule=chain_rule))
@@ -168,15 +179,14 @@ def derive(layer: Layer, layout: Layout | None = None, parameters: tuple[str, ..
 
 
 def _read(
-    layer: Layer, layout: Layout, parameters: tuple[str, ...]
+    layer: Layer, layout: Layout, graph: Graph
 ) -> tuple[dict[str, sp.Indexed], dict[str, sp.Indexed], dict[str, Step]]:
     """The inputs, the state and the named steps of the traced definition, as SymPy expressions."""
-    graph = trace(layer, layout, parameters)
     names = {node: name for name, node in graph.named.items()}
     formulas: dict[Node, sp.Expr] = {}
     steps: dict[str, Step] = {}
     for node in graph.nodes:
-        letters = [letter for letter in _ROLES if letter in node.axes]
+        letters = [letter for letter in ROLES if letter in node.axes]
         arguments = [formulas[argument] for argument in node.inputs]
         if node.operation == "input":
             formula = _input(str(node.name), letters, layer, layout)
@@ -184,27 +194,25 @@ def _read(
             formula = sp.nsimplify(node.value, rational=True)
         elif node.operation == "mean":
             reduced = [a for a in node.inputs[0].axes if a not in node.axes]
-            formula = over_all(arguments[0], _indexed("reduced", reduced)) if reduced else arguments[0]
+            formula = over_all(arguments[0], indexed("reduced", reduced)) if reduced else arguments[0]
             formula = formula / sp.prod(SIZES[a] for a in reduced)
         else:
             formula = _FORMULAS[node.operation](*arguments)
         if node in names:
-            symbol = _indexed(names[node], letters)
+            symbol = indexed(names[node], letters)
             steps[names[node]] = Step(symbol, formula)
             formula = symbol
         formulas[node] = formula
     inputs = {name: formulas[graph.inputs[name]] for name in graph.differentiable}
     constants = {name: formulas[graph.inputs[name]] for name in layer.state}
-    if {*inputs, *constants} & set(steps):
-        raise InvalidDefinition(f"{layer.name} returns an input under its own name, expected named results only.")
     return inputs, constants, {name: steps[name] for name in graph.named}
 
 
 def _input(name: str, letters: list[str], layer: Layer, layout: Layout) -> sp.Expr:
     """An array's indexed symbol, or a number's plain one; the count is the product of the sizes reduced."""
-    if name == "count":
+    if name == "count" and "count" in layer.operations:
         return sp.prod(SIZES[letter] for letter in layout.axes if letter in layout.reduced)
-    return sp.Symbol(name) if name in ("eps", *layer.settings) else _indexed(name, letters)
+    return sp.Symbol(name) if name in ("eps", *layer.settings) else indexed(name, letters)
 
 
 _FORMULAS = {
@@ -215,21 +223,6 @@ _FORMULAS = {
     "negative": lambda a: -a,
     "sqrt": sp.sqrt,
 }
-
-
-def _indexed(name: str, letters: list[str]) -> sp.Indexed:
-    return sp.IndexedBase(name)[tuple(index(letter) for letter in letters) or (ALONE,)]
-
-
-def gradient_symbol(symbol: sp.Indexed) -> sp.Indexed:
-    """The symbol of the loss's gradient with respect to an indexed symbol: dx for x."""
-    return sp.IndexedBase(f"d{symbol.base.label}")[symbol.indices]
-
-
-def upstream_symbol(symbol: sp.Indexed) -> sp.Indexed:
-    """The symbol of the gradient that arrives at an output: dy for y, dmean_out for a mean that is handed back."""
-    label = str(symbol.base.label)
-    return gradient_symbol(symbol) if label == "y" else sp.IndexedBase(f"d{label}_out")[symbol.indices]
 
 
 def _chain_rule(derivation: Derivation) -> dict[str, sp.Expr]:
@@ -256,24 +249,41 @@ def _direct(derivation: Derivation) -> dict[str, sp.Expr]:
 
 
 def _closed(derivation: Derivation) -> tuple[dict[str, sp.Expr], dict[str, sp.Expr]]:
-    """The chain rule folded: x written through x̂, roots named, vanishing sums dropped, common factors in front."""
+    """The chain rule folded: x written through x̂, roots named, vanishing sums dropped, common factors in front.
+
+    What stands under a root is not written through x̂, but as the deviation from its mean.
+    """
     folded: dict[str, sp.Expr] = {}
-    saved: dict[str, sp.Expr] = {}
+    centred = centrings(derivation.inputs, derivation.steps)
+    deviating: dict[str, list[Centring]] = {}
     for name in (*derivation.outputs, *(["y"] if X_TANGENT in derivation.inputs else [])):
         gradient = _unfolded(derivation, name)
         rewritten = _normalised_steps(derivation, ["x"] if name == "y" else derivation.inputs)
+        roots = [p.base for p in gradient.atoms(sp.Pow) if not p.exp.is_Integer]
+        rooted = {large for large in rewritten if any(root.has(large.base) for root in roots)}
+        deviating[name] = [c for c in centred if c.symbol in rooted]
+        for centring in deviating[name]:
+            gradient = centring.changed(gradient)
         for large, normalised in rewritten.items():
+            if large in rooted:
+                continue
             slope = derivative(normalised.expression, large)
             offset = normalised.expression.xreplace({large: sp.S.Zero})
-            gradient = replace_indexed(gradient, large, (normalised.symbol - offset) / slope)
+            gradient = replace_indexed(gradient, large, normalised.symbol / slope - offset / slope)
         folded[name] = gradient
-        saved |= _roots(derivation, gradient)
+    saved = _roots(derivation, folded.values())
     known = replace(derivation, saved=MappingProxyType(saved))
     closed = {}
     for name, gradient in folded.items():
         expression = normal(known.named_roots(gradient))
-        primal = [s for s in expression.atoms(sp.Sum) if not any(base.startswith("d") for base in _bases(s))]
-        closed[name] = factored(expression.xreplace({s: sp.S.Zero for s in primal if is_zero(known.in_inputs(s))}))
+        primal = [s for s in expression.atoms(sp.Sum) if not has_gradient(s)]
+        gone = [s for s in primal if known.vanishes(known.in_inputs(s)) is Outcome.PROVED]
+        expression = expression.xreplace(dict.fromkeys(gone, sp.S.Zero))
+        for centring in deviating[name]:
+            expression = centring.without_sums_of_deviations(expression)
+        closed[name] = factored(expression)
+        for centring in deviating[name]:
+            closed[name] = centring.written_back(closed[name])
     return closed, saved
 
 
@@ -290,10 +300,6 @@ def _unfolded(derivation: Derivation, name: str) -> sp.Expr:
     for symbol, definition in written.items():
         expression = replace_indexed(expression, symbol, definition)
     return expression
-
-
-def _bases(expression: sp.Expr) -> set[str]:
-    return {str(occurrence.base.label) for occurrence in expression.atoms(sp.Indexed)}
 
 
 def _normalised_steps(derivation: Derivation, names: Iterable[str]) -> dict[sp.Indexed, Step]:
@@ -313,17 +319,26 @@ def _normalised_steps(derivation: Derivation, names: Iterable[str]) -> dict[sp.I
 _ROOT_NAMES = {"var": "inv_std", "running_var": "inv_std", "mean_square": "inv_rms"}
 
 
-def _roots(derivation: Derivation, expression: sp.Expr) -> dict[str, sp.Expr]:
-    """The roots of statistics that an expression divides by: (σ² + ε)^(-1/2) as inv_std."""
-    steps = derivation.steps
-    statistics = {symbol: n for n, symbol in derivation.constants.items()} | {s.symbol: n for n, s in steps.items()}
-    roots = {}
-    for power in sorted(expression.atoms(sp.Pow), key=sp.default_sort_key):
-        owners = [statistics[s] for s in power.base.atoms(sp.Indexed) if s in statistics]
-        if len(owners) == 1 and power.exp.is_Rational and not power.exp.is_Integer:
-            name = _ROOT_NAMES.get(owners[0], f"inv_root_{owners[0]}")
-            name += "_of_the_backward_pass" * (name in steps)
-            roots[name] = power.base ** sp.Rational(-1, power.exp.q)
+def _roots(derivation: Derivation, expressions: Iterable[sp.Expr]) -> dict[str, sp.Expr]:
+    """The roots of statistics that expressions divide by: (σ² + ε)^(-1/2) as inv_std.
+
+    Beside the statistic, a root may hold what varies along the same axes, and plain numbers, but no sizes: it is
+    computed before anything that has the shape of x is at hand.
+    """
+    statistics = {symbol: name for name, symbol in derivation.constants.items()}
+    statistics |= {step.symbol: name for name, step in derivation.steps.items()}
+    powers = {p for e in expressions for p in e.atoms(sp.Pow) if p.exp.is_Rational and not p.exp.is_Integer}
+    units: dict[sp.Expr, int] = {}
+    for power in sorted(powers, key=sp.default_sort_key):
+        units[power.base] = max(power.exp.q, units.get(power.base, 1))
+    roots: dict[str, sp.Expr] = {}
+    for base, unit in units.items():
+        symbols = base.atoms(sp.Indexed)
+        owners = [statistics[s] for s in symbols if s in statistics]
+        alike = len({s.indices for s in symbols}) == 1 and not base.free_symbols & set(SIZES.values())
+        if len(owners) == 1 and alike and not base.has(sp.Sum):
+            name = derivation.fresh(_ROOT_NAMES.get(owners[0], f"inv_root_{owners[0]}"), roots)
+            roots[name] = base ** sp.Rational(-1, unit)
     return roots
 
 

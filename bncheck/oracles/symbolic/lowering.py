@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import linecache
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,18 +20,10 @@ from sympy.printing.str import StrPrinter
 from bncheck.case import X_TANGENT, Layout
 from bncheck.errors import InvalidDefinition
 from bncheck.layers import Layer
-from bncheck.oracles.symbolic.derivation import (
-    SIZES,
-    Derivation,
-    Step,
-    derive,
-    factored,
-    gradient_symbol,
-    ordered_terms,
-    replace_indexed,
-    upstream_symbol,
-)
+from bncheck.oracles.symbolic.derivation import Derivation, derive, factored, ordered_terms
 from bncheck.oracles.symbolic.sums import normal
+from bncheck.oracles.symbolic.symbols import SIZES, gradient_symbol, replace_indexed, upstream_symbol
+from bncheck.oracles.symbolic.vanishing import Step, centrings
 
 
 @dataclass(frozen=True)
@@ -136,41 +128,68 @@ class _Writer:
         self.large = {symbol for symbol in derivation.inputs.values() if symbol.indices == whole}
         self.large.add(gradient_symbol(derivation.steps["y"].symbol))
         self.locals: dict[str, sp.Expr] = {}
+        self.taken: set[str] = set()
         self.formulas = dict(formulas)
+        self._name_deviations()
         for step in derivation.steps.values():
             if step.symbol.indices == whole and any(e.has(step.symbol.base) for e in self.formulas.values()):
                 self._put_in(step)
         for formula in (*self.formulas.values(), *self.locals.values()):
-            if any(power.base.has(sp.Sum) for power in formula.atoms(sp.Pow)):
+            if any(power.base.has(sp.Sum) for power in formula.atoms(sp.Pow) if not isinstance(power.base, sp.Sum)):
                 raise InvalidDefinition(
                     f"definition={derivation.layer.name} takes the root of a mean that it does not return, expected"
                     " every statistic among the named results. Return it as well, {'mean_square': ..., 'y': ...}."
                 )
-        used = {s for e in [*self.formulas.values(), *self.locals.values()] for s in e.atoms(sp.Indexed)}
-        bases = {s.base.label.name for s in used}
+        written = [*self.formulas.values(), *self.locals.values()]
+        bases = {s.base.label.name for e in written for s in e.atoms(sp.Indexed)}
         upstream = [upstream_symbol(derivation.symbol(name)).base.label.name for name in derivation.layer.outputs[:-1]]
         first = [X_TANGENT, "x"] if "y" in formulas else ["dy", *upstream, "x"]
         self.small = [*derivation.steps, *derivation.constants, *derivation.saved, *derivation.inputs]
         self.small = [name for name in self.small if name in bases and name not in first]
         self.arguments = [*(name for name in first if name in bases or name in ("dy", "x")), *self.small]
-        roots = {s for root in derivation.saved.values() for s in root.atoms(sp.Indexed)}
-        owners = {**derivation.constants, **{name: step.symbol for name, step in derivation.steps.items()}}
-        self.saved_arguments = [name for name, symbol in owners.items() if symbol in roots]
+        self.arguments += [number for number in ("eps", *derivation.layer.settings) if _mentioned(number, written)]
+        roots = derivation.saved.values()
+        owners = [*derivation.inputs, *derivation.constants, *derivation.steps]
+        self.saved_arguments = [n for n in owners if any(root.has(derivation.symbol(n)) for root in roots)]
+        self.saved_arguments += [number for number in derivation.layer.settings if _mentioned(number, roots)]
+
+    def _name_deviations(self) -> None:
+        """Makes a local array of what an input differs by from its mean, where the formulas have that difference."""
+        for centring in centrings(self.derivation.inputs, self.derivation.steps):
+            base = centring.symbol.base
+            elements = {s for e in self.formulas.values() for s in e.atoms(sp.Indexed) if s.base == base}
+            differences = {centring.difference(s.indices): s.indices for s in elements}
+            if any(e.has(difference) for e in self.formulas.values() for difference in differences):
+                name = self.local("centred", centring.difference(centring.symbol.indices))
+                array = sp.IndexedBase(name)
+                self.large.add(array[centring.symbol.indices])
+                written = {difference: array[indices] for difference, indices in differences.items()}
+                self.formulas = {n: e.xreplace(written) for n, e in self.formulas.items()}
+
+    def local(self, name: str, array: sp.Expr) -> str:
+        """The local variable that holds an array, under this name if there is none yet."""
+        known = {value: local for local, value in self.locals.items()}
+        if array not in known:
+            name = self.fresh(name)
+            self.locals[name] = array
+        return known.get(array, name)
 
     def _put_in(self, step: Step) -> None:
         """Replaces a step as large as x by its factors; what varies most becomes a local array of its own."""
         small, array = self.derivation.named_roots(step.expression).as_independent(*self.large, as_Add=False)
         if not isinstance(array, sp.Indexed):
             centring = isinstance(array, sp.Add) and "centred" not in self.locals
-            name = "centred" if centring else f"scaled_{step.symbol.base}"
-            derivation = self.derivation
-            taken = {*derivation.inputs, *derivation.constants, *derivation.steps, *derivation.saved, *self.locals}
-            centred = sp.IndexedBase(f"{name}_x" if name in taken else name)
-            self.locals[centred.label.name] = array
-            array = centred[step.symbol.indices]
+            name = self.local("centred" if centring else f"scaled_{step.symbol.base}", array)
+            array = sp.IndexedBase(name)[step.symbol.indices]
             self.large.add(array)
         for name, formula in self.formulas.items():
             self.formulas[name] = factored(normal(replace_indexed(formula, step.symbol, small * array)))
+
+    def fresh(self, name: str) -> str:
+        """A name for a variable of the function, which no argument and no other variable has."""
+        name = self.derivation.fresh(name, self.taken)
+        self.taken.add(name)
+        return name
 
     def saved_source(self) -> str:
         """The function that computes what backward keeps from forward."""
@@ -227,12 +246,14 @@ class _Writer:
         if name not in self.whole and len(sums) == 1 and not (formula / sums[0]).has(sp.Sum):
             (total,) = sums
             small = formula / total
-            self.known[total] = sp.Symbol(name) / small
-            return [f"{name} = {'' if small == 1 else self.text(small) + ' * '}{self.sum_text(total)}"]
+            if self.never_zero(small):  # or what is divided by it to be used again could be lost
+                self.known[total] = sp.Symbol(name) / small
+                return [f"{name} = {'' if small == 1 else self.text(small) + ' * '}{self.sum_text(total)}"]
         lines = []
         for total in sums:
             factors = sp.Mul.make_args(total.function.xreplace(self.known))
-            label = "sum_" + re.sub(r"\W+", "_", "_".join(map(self.text, factors)))
+            words = "_".join(map(self.text, factors)).replace("np.", "")
+            label = self.fresh("sum_" + re.sub(r"[\W_]+", "_", words).strip("_"))
             lines.append(f"{label} = {self.sum_text(total)}")
             self.known[total] = sp.Symbol(label)
         formula = formula.xreplace(self.known)
@@ -244,6 +265,11 @@ class _Writer:
         wanted = [self.formulas[other] for other in later]
         lines += self.in_place(name, terms, wanted)
         return [*lines, *([f"{name} *= {self.text(front)}"] if front != 1 else [])]
+
+    def never_zero(self, small: sp.Expr) -> bool:
+        """Whether a factor is made of numbers, sizes and the roots that are saved."""
+        roots = {self.derivation.symbol(name) for name in self.derivation.saved}
+        return not small.has(sp.Add) and small.atoms(sp.Indexed) <= roots
 
     def sum_text(self, total: sp.Sum) -> str:
         """A sum over axes that keeps them with size 1; a product of two arrays needs no temporary."""
@@ -287,6 +313,17 @@ class _Writer:
             amount = self.text(sp.Mul(-small if negative else small, array))
             lines.append(f"{name} {'-' if negative else '+'}= {amount}")
         return lines
+
+
+def _mentioned(number: str, expressions: Iterable[sp.Expr]) -> bool:
+    """Whether a plain number, eps or a setting, occurs in expressions."""
+    return any(sp.Symbol(number) in _plain(expression) for expression in expressions)
+
+
+def _plain(expression: sp.Expr) -> set[sp.Symbol]:
+    """The symbols of an expression, labels of indexed bases aside."""
+    symbols: set[sp.Symbol] = expression.atoms(sp.Symbol)
+    return symbols - {s.base.label for s in expression.atoms(sp.Indexed)}
 
 
 def _split(closed: sp.Expr) -> tuple[sp.Expr, list[sp.Expr]]:

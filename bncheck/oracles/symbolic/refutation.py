@@ -1,7 +1,10 @@
-"""Refutes an identity at one point, in Arb balls: to prove one can take long, and to try where it fails, forever."""
+"""Puts numbers into an identity, in Arb balls: to prove one can take long, and to try where it fails, forever."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache, reduce
 from operator import add, mul
 from random import Random
@@ -9,29 +12,96 @@ from random import Random
 import sympy as sp
 from flint import arb, ctx
 
-_SIZE, _BITS = 3, 200
+from bncheck.oracles.symbolic import budgets
+from bncheck.oracles.symbolic.symbols import EPS, SIZES, GradientBase
+
+BITS = 200
 
 
-def refuted(expression: sp.Expr) -> bool:
-    """Whether an expression is certainly not identically zero, seen where every size is 3, at numbers drawn by name.
+class Outcome(StrEnum):
+    """What became of a claim that holds or does not."""
 
-    False tells nothing: the point may be a special one.
+    PROVED = "proved"
+    REFUTED = "refuted"
+    UNDECIDED = "not decided"
+
+    @classmethod
+    def of_all(cls, outcomes: Iterable[Outcome]) -> Outcome:
+        """What became of several claims together."""
+        present = set(outcomes)
+        return next((outcome for outcome in (cls.REFUTED, cls.UNDECIDED) if outcome in present), cls.PROVED)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where numbers are put in: sizes, and numbers drawn by name, as large as `scale`, positive or of both signs."""
+
+    sizes: tuple[int, int, int, int]
+    scale: float = 1.0
+    signs: tuple[int, ...] = (1,)
+
+    def size(self, letter: str) -> int:
+        """How many values an index takes."""
+        return dict(zip(SIZES, self.sizes, strict=True))[letter]
+
+    def drawn(self, name: str, *, positive: bool = False) -> arb:
+        """The number of that name."""
+        random = Random(f"{name} at {self}")
+        number = random.choice(self.signs) * self.scale * 4 ** random.uniform(-0.5, 0.5)
+        return arb(abs(number) if positive else number)
+
+
+POINTS = (
+    Point((2, 3, 4, 5)),
+    Point((3, 5, 2, 4), signs=(-1, 1)),
+    Point((4, 6, 5, 3), scale=8.0, signs=(-1, 1, 1)),
+)
+"""Where every identity is tried: no two sizes of a point are equal, and no size is the same at two points."""
+
+FURTHER = (
+    Point((2, 3, 4, 5), scale=1 / 64, signs=(-1, 1)),
+    Point((3, 5, 2, 4), scale=64.0),
+    Point((2, 3, 4, 5), signs=(-1,)),
+)
+"""Where it is tried if it has no value at any of `POINTS`: roots and quotients may exist for small x only, or large."""
+
+
+def tried(expression: sp.Expr) -> Outcome:
+    """What numbers tell of the claim that an expression is identically zero: it is refuted, or not decided.
+
+    Raises
+        NowhereDefined: it has no value at any point, so that nothing can be claimed of it.
 
     >>> i, m = sp.symbols("i m")
     >>> x = sp.IndexedBase("x")
     >>> mean = sp.Sum(x[i], (i, 1, m)) / m
-    >>> refuted(sp.Sum(x[i] - mean, (i, 1, m))), refuted(sp.Sum(x[i] - mean / 2, (i, 1, m)))
-    (False, True)
+    >>> print(tried(sp.Sum(x[i] - mean, (i, 1, m))), tried(sp.Sum(x[i] - mean / 2, (i, 1, m))), sep=", ")
+    not decided, refuted
     """
-    with ctx.workprec(_BITS):
-        return not _Point(expression).value(expression).contains(0)
+    values = [value for value in _values(expression, POINTS) if value.is_finite()]
+    if not values:
+        values = [value for value in _values(expression, FURTHER) if value.is_finite()]
+    if not values:
+        raise NowhereDefined
+    return Outcome.UNDECIDED if all(value.contains(0) for value in values) else Outcome.REFUTED
 
 
-class _Point:
-    """A number for each symbol, and what parts of the expression come to, for each place of the indices they hold."""
+class NowhereDefined(Exception):
+    """An expression has no value at any of the points: it divides by zero, or takes roots of what is negative."""
 
-    def __init__(self, expression: sp.Expr) -> None:
-        self._sizes = {last for each in expression.atoms(sp.Sum) for _, _, last in each.limits}
+
+def _values(expression: sp.Expr, points: tuple[Point, ...]) -> Iterator[arb]:
+    with ctx.workprec(BITS):
+        for point in points:
+            yield _Values(expression, point).value(expression)
+
+
+class _Values:
+    """What the parts of an expression come to at a point, for each place of the indices they hold."""
+
+    def __init__(self, expression: sp.Expr, point: Point) -> None:
+        self._point = point
+        self._sizes = {size: point.size(letter) for letter, size in SIZES.items()}
         self._known: dict[object, arb] = {}
 
     def value(self, expression: sp.Expr, **places: int) -> arb:
@@ -39,6 +109,7 @@ class _Point:
         held = {name: place for name, place in places.items() if name in _names(expression)}
         key = expression, *held.items()
         if key not in self._known:
+            budgets.check()
             self._known[key] = self._computed(expression, held)
         return self._known[key]
 
@@ -46,23 +117,28 @@ class _Point:
         if expression.is_Rational:
             return arb(expression.p) / expression.q
         if isinstance(expression, sp.Symbol):
-            return arb(_SIZE) if expression in self._sizes else _drawn(expression.name)
+            if expression in self._sizes:
+                return arb(self._sizes[expression])
+            return self._point.drawn(expression.name, positive=expression == EPS or bool(expression.is_positive))
         if isinstance(expression, sp.Indexed):
-            return _drawn(f"{expression.base.label}{[places.get(str(index), 0) for index in expression.indices]}")
+            kind = "gradient" if isinstance(expression.base, GradientBase) else "value"
+            at = [places.get(str(index), 0) for index in expression.indices]
+            return self._point.drawn(f"{kind} {expression.base.label}{at}")
         if isinstance(expression, sp.Sum):
-            *inner, (index, _, _) = expression.limits
+            *inner, (index, _, size) = expression.limits
             body = sp.Sum(expression.function, *inner) if inner else expression.function
-            return reduce(add, (self.value(body, **{**places, index.name: k}) for k in range(_SIZE)))
+            return reduce(add, (self.value(body, **{**places, index.name: k}) for k in range(self._sizes[size])))
+        if isinstance(expression, sp.KroneckerDelta):
+            left, right = (places.get(str(index), 0) for index in expression.args)
+            return arb(int(left == right))
         values = [self.value(argument, **places) for argument in expression.args]
         if isinstance(expression, sp.Pow):
             return values[0] ** (int(expression.exp) if expression.exp.is_Integer else values[1])
-        return reduce(add if isinstance(expression, sp.Add) else mul, values)
+        if isinstance(expression, sp.Add):
+            return reduce(add, values)
+        return reduce(mul, values) if isinstance(expression, sp.Mul) else arb("nan")
 
 
 @lru_cache(maxsize=8192)
 def _names(expression: sp.Expr) -> frozenset[str]:
     return frozenset(symbol.name for symbol in expression.free_symbols if isinstance(symbol, sp.Symbol))
-
-
-def _drawn(name: str) -> arb:
-    return arb(Random(name).uniform(0.5, 2))

@@ -12,6 +12,8 @@ from functools import lru_cache
 
 import sympy as sp
 
+from bncheck.oracles.symbolic import budgets
+
 
 def contract(expression: sp.Expr) -> sp.Expr:
     """Contracts the deltas and pulls constants out of sums; products that hold no delta stay as they were written.
@@ -105,40 +107,49 @@ def _free(expression: sp.Basic) -> frozenset[sp.Symbol]:
 
 
 def is_zero(expression: sp.Expr) -> bool:
-    """Whether the expression vanishes for every size and every value.
+    """Whether the algebra finds that the expression vanishes for every size and every value; False tells nothing.
 
     Powers of a sum V, as in V^(-1/2), are told apart by the fractional part of their exponent; within each class the
-    lowest power is divided out and what is left, a polynomial, has to vanish in its normal form.
+    lowest power is divided out and what is left, a polynomial, has to vanish in its normal form. So it vanishes where
+    every V has a value other than zero: whether there is such a place, `bncheck.oracles.symbolic.refutation` tells.
     """
     pending = [normal(expression)]
     while pending:
+        budgets.check()
         expression = pending.pop()
-        bases = {p.base for p in expression.atoms(sp.Pow) if isinstance(p.base, sp.Add)}
+        bases = {factor.base for term in sp.Add.make_args(expression) for factor in _powers(term)}
         if bases:
-            outermost = [b for b in bases if not any(b in other.atoms(sp.Add) for other in bases - {b})]
+            outermost = [b for b in bases if not any(other.has(b) for other in bases - {b})]
             pending.extend(_without_powers_of(min(outermost, key=sp.default_sort_key), expression))
         elif expression != 0:
             return False
     return True
 
 
+def _powers(term: sp.Expr) -> list[sp.Pow]:
+    """Those factors of a term that are powers of something other than a single symbol or sum over an index."""
+    powers = [factor for factor in sp.Mul.make_args(term) if isinstance(factor, sp.Pow)]
+    return [power for power in powers if isinstance(power.base, (sp.Add, sp.Mul, sp.Pow))]
+
+
 def _without_powers_of(base: sp.Expr, expression: sp.Expr) -> list[sp.Expr]:
-    """Expressions without roots or denominators of `base` that vanish together exactly when `expression` does."""
+    """Expressions without roots or denominators of `base` that, where they all vanish, let `expression` vanish."""
     by_exponent: dict[sp.Rational, list[sp.Expr]] = {}
     for term in sp.Add.make_args(expression):
-        factors = sp.Mul.make_args(term)
-        powers = [f for f in factors if isinstance(f, sp.Pow) and f.base == base]
-        rest = sp.Mul(*(f for f in factors if f not in powers))
+        powers = [power for power in _powers(term) if power.base == base]
+        rest = sp.Mul(*(factor for factor in sp.Mul.make_args(term) if factor not in powers))
         by_exponent.setdefault(sum((p.exp for p in powers), start=sp.S.Zero), []).append(rest)
     lowest = min(by_exponent)
     classes: dict[sp.Rational, list[sp.Expr]] = {}
     for exponent, rests in by_exponent.items():
         whole, fraction = divmod(exponent - lowest, 1)
-        classes.setdefault(fraction, []).append(sp.Add(*rests) * base**whole)
+        classes.setdefault(fraction, []).append(sp.Mul(sp.Add(*rests), base**whole))
     return [normal(sp.Add(*terms)) for terms in classes.values()]
 
 
+@lru_cache(maxsize=16384)
 def _rewrite(expression: sp.Expr, *, everywhere: bool) -> sp.Expr:
+    budgets.check()
     if isinstance(expression, sp.Sum):
         body = _rewrite(expression.function, everywhere=everywhere)
         for limit in expression.limits:
@@ -151,28 +162,48 @@ def _rewrite(expression: sp.Expr, *, everywhere: bool) -> sp.Expr:
 
 
 def _distribute(expression: sp.Expr, *, everywhere: bool) -> sp.Expr:
-    """Products over sums of terms: all of them, or only those that hold a delta."""
-    if everywhere:
-        if isinstance(expression, sp.Pow):
-            whole = expression.exp.is_Integer and expression.exp > 1
-            return sp.expand_multinomial(expression, deep=False) if whole else expression
-        return sp.expand_mul(expression, deep=False)
+    """Products over sums of terms: all of them, or only those that hold a delta.
+
+    Denominators are left alone, which SymPy's own expansion would multiply out.
+    """
+    if isinstance(expression, sp.Pow):
+        whole = isinstance(expression.base, sp.Add) and expression.exp.is_Integer and expression.exp > 1
+        return _product([expression.base] * int(expression.exp)) if whole and everywhere else expression
     if isinstance(expression, sp.Mul):
-        parts = [a for a in expression.args if isinstance(a, sp.Add) and a.has(sp.KroneckerDelta)]
+        parts = [a for a in expression.args if isinstance(a, sp.Add) and (everywhere or a.has(sp.KroneckerDelta))]
         if parts:
-            rest = sp.Mul(*(a for a in expression.args if a not in parts))
-            terms = [sp.S.One]
-            for part in parts:
-                terms = [left * right for left in terms for right in part.args]
-            return sp.Add(*(rest * term for term in terms))
+            return _product([sp.Mul(*(a for a in expression.args if a not in parts)), *parts])
     return expression
+
+
+def _product(factors: list[sp.Expr]) -> sp.Expr:
+    """The product of sums, term by term."""
+    total = factors[0]
+    for factor in factors[1:]:
+        terms = []
+        for left in sp.Add.make_args(total):
+            budgets.check()
+            terms += [left * right for right in sp.Add.make_args(factor)]
+        total = sp.Add(*terms)
+    return total
 
 
 def _sum(body: sp.Expr, index: sp.Symbol, first: sp.Expr, last: sp.Expr, *, everywhere: bool) -> sp.Expr:
     body = _distribute(body, everywhere=everywhere)
     whole = not everywhere and not body.has(sp.KroneckerDelta)
     terms = (sp.factor_terms(body),) if whole else sp.Add.make_args(body)
+    terms = tuple(map(_absorbed, terms)) if everywhere else terms
     return sp.Add(*(_sum_of_product(term, index, first, last, everywhere=everywhere) for term in terms))
+
+
+def _absorbed(term: sp.Expr) -> sp.Expr:
+    """A product in which roots of powers take up what they can: x²·(x²)^(-1/2) is (x²)^(1/2)."""
+    for root in [factor for factor in _powers(term) if isinstance(factor.base, sp.Pow)]:
+        base, exponent = root.base.args
+        if exponent.is_Integer:
+            whole = term.as_powers_dict()[base] // exponent
+            term = term / root / base ** (whole * exponent) * sp.Pow(root.base, root.exp + whole)
+    return term
 
 
 def _sum_of_product(term: sp.Expr, index: sp.Symbol, first: sp.Expr, last: sp.Expr, *, everywhere: bool) -> sp.Expr:

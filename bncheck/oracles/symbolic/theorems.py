@@ -8,27 +8,28 @@ is centred, is left out; one that does not hold says so.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import sympy as sp
 
 from bncheck.case import X_TANGENT
 from bncheck.layers import LAYERS, Layer
-from bncheck.oracles.symbolic.derivation import (
+from bncheck.oracles.symbolic import budgets
+from bncheck.oracles.symbolic.derivation import Derivation, abstract, derive, total_over
+from bncheck.oracles.symbolic.refutation import Outcome
+from bncheck.oracles.symbolic.sums import derivative, normal
+from bncheck.oracles.symbolic.symbols import (
     ALONE,
     EPS,
     SIZES,
-    Derivation,
-    abstract,
-    derive,
+    GradientBase,
+    arbitrary,
     gradient_symbol,
     replace_indexed,
-    total_over,
 )
-from bncheck.oracles.symbolic.proof import vanishes
-from bncheck.oracles.symbolic.sums import normal
 from bncheck.tangents import SUFFIX, tangent_of
 
 PRIME, TWICE = "′", "″"
@@ -41,17 +42,42 @@ FEATURE = sp.Symbol("f")
 
 
 @dataclass(frozen=True, eq=False)
-class Theorem:
-    """A statement about a layer, its meaning in words, and both of its sides.
-
-    A name with a prime is a value of the layer at the `changed` inputs, each given by its name and what stands there,
-    one with two primes at those `changed_otherwise`; one with a ring is a gradient of the layer whose jvp this one is.
-    """
+class Claim:
+    """What a theorem says about a layer, its meaning in words, and the time that its proof may take."""
 
     derivation: Derivation
     name: str
     statement: str
     words: str
+    budget: budgets.Budget = field(default_factory=lambda: budgets.Budget(budgets.THEOREMS), kw_only=True, repr=False)
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """Whether it holds for every size and every value; not decided where the budget is spent before."""
+        with self.budget.running():
+            try:
+                return self._decided()
+            except budgets.Spent:
+                return Outcome.UNDECIDED
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is proved."""
+        return self.outcome is Outcome.PROVED
+
+    @abstractmethod
+    def _decided(self) -> Outcome:
+        """Whether it holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Theorem(Claim):
+    """A statement that two expressions are equal.
+
+    A name with a prime is a value of the layer at the `changed` inputs, each given by its name and what stands there,
+    one with two primes at those `changed_otherwise`; one with a ring is a gradient of the layer whose jvp this one is.
+    """
+
     left: sp.Expr
     right: sp.Expr
     changed: Mapping[str, sp.Expr] = field(default_factory=dict)
@@ -62,36 +88,41 @@ class Theorem:
         """What stands in place of which input, by the mark that a name bears."""
         return {PRIME: self.changed, TWICE: self.changed_otherwise}
 
-    @cached_property
-    def holds(self) -> bool:
+    def _decided(self) -> Outcome:
         """Whether both sides are equal for every size and every value."""
-        return vanishes(self.derivation, _without_scale(self._written_out(self.left - self.right)))
+        return self.derivation.vanishes(_without_scale(self._written_out(self.left - self.right)))
 
     @cached_property
     def own(self) -> Derivation | None:
         """The derivation of the layer of which this one is the jvp, with the same parameters."""
-        layer, inputs = self.derivation.layer.primal, self.derivation.inputs
-        if layer is None:
-            return None
-        present = tuple(name for name in layer.parameters if name in inputs or tangent_of(name) in inputs)
-        return derive(layer, abstract(self.derivation.roles), present)
+        return own_of(self.derivation)
 
     def _written_out(self, expression: sp.Expr) -> sp.Expr:
         """The expression with every gradient and every step written in the inputs."""
-        for label in sorted({str(symbol.base.label) for symbol in expression.atoms(sp.Indexed)}):
+        for base in sorted({symbol.base for symbol in expression.atoms(sp.Indexed)}, key=sp.default_sort_key):
+            label = str(base.label)
             derivation = self.own if label.endswith(OWN) and self.own else self.derivation
             name = label.rstrip(PRIME + TWICE + OWN)
-            if name in derivation.direct:
+            if isinstance(base, GradientBase) and name in derivation.direct:
                 at, definition = derivation.symbol(name.removeprefix("d")), derivation.direct[name]
-            elif name in derivation.steps:
+            elif not isinstance(base, GradientBase) and name in derivation.steps:
                 at = derivation.symbol(name)
                 definition = derivation.in_inputs(at)
             else:
                 continue
             for changed, stands in self.changes.get(label[-1], {}).items():
                 definition = _changed(derivation, definition, changed, derivation.in_inputs(stands))
-            expression = replace_indexed(expression, sp.IndexedBase(label)[at.indices], definition)
+            expression = replace_indexed(expression, base[at.indices], definition)
         return expression
+
+
+def own_of(derivation: Derivation) -> Derivation | None:
+    """The derivation of the layer of which this one is the jvp, with the same parameters."""
+    layer, inputs = derivation.layer.primal, derivation.inputs
+    if layer is None:
+        return None
+    present = tuple(name for name in layer.parameters if name in inputs or tangent_of(name) in inputs)
+    return derive(layer, abstract(derivation.roles), present)
 
 
 def _changed(derivation: Derivation, expression: sp.Expr, name: str, stands: sp.Expr) -> sp.Expr:
@@ -115,24 +146,19 @@ def _without_scale(expression: sp.Expr) -> sp.Expr:
 
 
 @dataclass(frozen=True, eq=False)
-class Coincidence:
+class Coincidence(Claim):
     """The statement that a layer is another one where the axes that one index runs over have a single value."""
 
-    derivation: Derivation
-    name: str
-    statement: str
-    words: str
     other: Layer
     letter: str
 
-    @cached_property
-    def holds(self) -> bool:
+    def _decided(self) -> Outcome:
         """Whether y and dx are the same for every size and every value."""
         derivation = self.derivation
         remaining = {letter: axes for letter, axes in derivation.roles.items() if letter != self.letter}
         other = derive(self.other, abstract(remaining), tuple(name for name in derivation.inputs if name != "x"))
         pairs = [(d.in_inputs(d.steps["y"].symbol), d.direct["dx"]) for d in (derivation, other)]
-        return all(vanishes(other, self._collapsed(a) - b) for a, b in zip(*pairs, strict=True))
+        return Outcome.of_all(other.vanishes(self._collapsed(a) - b) for a, b in zip(*pairs, strict=True))
 
     def _collapsed(self, expression: sp.Expr) -> sp.Expr:
         """The expression where the index takes one value: it falls away."""
@@ -160,25 +186,29 @@ _COINCIDENCES = {
 
 
 def theorems(derivation: Derivation) -> tuple[Theorem | Coincidence, ...]:
-    """The theorems that can be stated about a layer.
+    """The theorems that can be stated about a layer; they share the time that their proofs may take.
 
     >>> from bncheck.layers import LAYERS
     >>> [theorem.name for theorem in theorems(derive(LAYERS["batch_norm_jvp"])) if theorem.holds]
     ['adjoint', 'transpose', 'null-shift', 'null-scale', 'hessian']
     """
+    budget = budgets.Budget(budgets.THEOREMS)
+    return tuple(replace(theorem, budget=budget) for theorem in _stated(derivation))
+
+
+def _stated(derivation: Derivation) -> Iterator[Theorem | Coincidence]:
     layer = derivation.layer
     if len(layer.outputs) > 1 or layer.settings:
-        return ()  # the same layer with more to return: nothing new follows
+        return  # the same layer with more to return: nothing new follows
     if X_TANGENT in derivation.inputs:
-        return tuple(_of_a_jvp(derivation))
-    known = _COINCIDENCES.get(layer.name, []) if LAYERS.get(layer.name) == layer else []
-    words = "both reduce the same groups"
-    coincidences = [
-        Coincidence(derivation, name, text, words, LAYERS[other], letter)
-        for name, letter, other, text in known
-        if letter in derivation.roles and set(derivation.roles) & set("ik") - {letter}
-    ]
-    return (*_of_a_layer(derivation), *coincidences)
+        yield from _of_a_jvp(derivation)
+        return
+    yield from _of_a_layer(derivation)
+    coincidences = _COINCIDENCES.get(layer.name, []) if LAYERS.get(layer.name) == layer else []
+    for name, letter, other, text in coincidences:
+        if letter in derivation.roles and set(derivation.roles) & set("ik") - {letter}:
+            words = "both reduce the same groups"
+            yield Coincidence(derivation, name, text, words, LAYERS[other], letter)
 
 
 def _of_a_layer(derivation: Derivation) -> Iterator[Theorem]:
@@ -186,20 +216,19 @@ def _of_a_layer(derivation: Derivation) -> Iterator[Theorem]:
     x, y = inputs["x"], steps["y"].symbol
     dx, dy = gradient_symbol(x), gradient_symbol(y)
     total, _ = total_over(derivation, "ik")
-    gamma = inputs.get("gamma", sp.S.One)
     if "mean" in steps:
         words = "the gradients of a group cancel"
         yield Theorem(derivation, "gradient-sum", "Σ ∂ℓ/∂x = 0", words, total(dx), sp.S.Zero)
     spread = next((n for n in _SIGNS if n in steps), None)
     if spread is not None and "xhat" in steps:
         square, xhat = steps[spread].symbol + EPS, steps["xhat"].symbol
-        sign = _SIGNS[spread]
+        sign, gamma = _SIGNS[spread], _slope(derivation)
         words = "along x̂ only ε's share is left: as ε → 0, scaling changes nothing"
         left, right = total(xhat * dx), EPS * square ** sp.Rational(-3, 2) * total(xhat * dy * gamma)
         statement = f"Σ x̂·∂ℓ/∂x = ε/({sign} + ε)^(3/2) · Σ x̂·γ·∂ℓ/∂y"
         yield Theorem(derivation, "gradient-projection", statement, words, left, right)
     if "mean" in steps:
-        shifted = {"x": x + sp.IndexedBase("b")[steps["mean"].symbol.indices]}
+        shifted = {"x": x + arbitrary("b", steps["mean"].symbol.indices)}
         words = "a bias b before the layer is redundant; its gradient, Σ ∂ℓ/∂x, is 0"
         yield Theorem(derivation, "shift", "y(Wu + b) = y(Wu)", words, _primed(y), y, shifted)
     if spread is not None and "xhat" in steps:
@@ -212,17 +241,24 @@ def _of_a_layer(derivation: Derivation) -> Iterator[Theorem]:
         yield Theorem(derivation, "identity", statement, words, _primed(y), x, undone)
 
 
+def _slope(derivation: Derivation) -> sp.Expr:
+    """What y multiplies x̂ by: γ, whatever a definition calls it."""
+    y, xhat = derivation.steps["y"].expression, derivation.steps["xhat"].symbol
+    slope = derivative(y, xhat)
+    return derivation.inputs.get("gamma", sp.S.One) if slope.has(xhat.base) else slope
+
+
 def _scaled(derivation: Derivation, square: sp.Indexed, sign: str) -> Iterator[Theorem]:
     """What weights a times as large do, x = Wu being a times as large: with ε so as well, and with ε as it is."""
     x, y, xhat = derivation.inputs["x"], derivation.steps["y"].symbol, derivation.steps["xhat"].symbol
     dx, dy = gradient_symbol(x), gradient_symbol(y)
-    gamma = derivation.inputs.get("gamma", sp.S.One)
+    gamma = _slope(derivation)
     total, count = total_over(derivation, "ik")
     over_units, _ = total_over(derivation, "ck")
     over_samples, _ = total_over(derivation, "ni")
     units = tuple(index for index in x.indices if index.name in "ck")
     samples = tuple(index for index in x.indices if index.name in "ni")
-    weights, before = sp.IndexedBase("W")[(*units, FEATURE)], sp.IndexedBase("u")[(*samples, FEATURE)]
+    weights, before = arbitrary("W", (*units, FEATURE)), arbitrary("u", (*samples, FEATURE))
     both = {"x": SCALE * x, "eps": SCALE**2 * EPS}
     at = "(aWu; a²ε)"
     words = "a times the weights give the same output, as ε → 0 with the same ε"
@@ -258,7 +294,7 @@ def _of_a_jvp(derivation: Derivation) -> Iterator[Theorem]:
     statement = "∂⟨∂ℓ/∂y, J·v⟩/∂v = ∂ℓ/∂x"
     yield Theorem(derivation, "transpose", statement, words, gradient_symbol(v), _primed(dx, OWN))
     if "mean" in steps:
-        level = {**only_x, X_TANGENT: sp.IndexedBase("b")[steps["mean"].symbol.indices]}
+        level = {**only_x, X_TANGENT: arbitrary("b", steps["mean"].symbol.indices)}
         words = "a shift of a whole group is a null direction of the Jacobian"
         yield Theorem(
             derivation, "null-shift", "J·b = 0 for b constant in a group", words, _primed(y), sp.S.Zero, level
@@ -266,11 +302,11 @@ def _of_a_jvp(derivation: Derivation) -> Iterator[Theorem]:
     spread = next((n for n in _SIGNS if n in steps), None)
     if spread is not None and "xhat" in steps:
         xhat, square = steps["xhat"].symbol, steps[spread].symbol + EPS
-        share = inputs.get("gamma", sp.S.One) * EPS * square ** sp.Rational(-3, 2) * xhat
+        share = _slope(own_of(derivation) or derivation) * EPS * square ** sp.Rational(-3, 2) * xhat
         words = "x̂ becomes a null direction as ε → 0"
         statement = f"J·x̂ = γ·ε/({_SIGNS[spread]} + ε)^(3/2) · x̂"
         yield Theorem(derivation, "null-scale", statement, words, _primed(y), share, {**only_x, X_TANGENT: xhat})
-    other = sp.IndexedBase("w")[v.indices]
+    other = arbitrary("w", v.indices)
     words = "second derivatives commute: the Hessian H of ℓ in x is symmetric"
     left, right = total(other * _primed(dx)), total(v * _primed(dx, TWICE))
     otherwise = {**only_x, X_TANGENT: other}
@@ -278,4 +314,4 @@ def _of_a_jvp(derivation: Derivation) -> Iterator[Theorem]:
 
 
 def _primed(symbol: sp.Indexed, prime: str = PRIME) -> sp.Indexed:
-    return sp.IndexedBase(f"{symbol.base.label}{prime}")[symbol.indices]
+    return symbol.base.func(f"{symbol.base.label}{prime}")[symbol.indices]
