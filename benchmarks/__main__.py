@@ -16,7 +16,7 @@ from benchmarks import tables
 from benchmarks.result import Effort, Result
 from bncheck.errors import BncheckError, InvalidInput, MissingPackage
 
-NAMES = ("check", "score", "backward", "startup", "verify")
+NAMES = ("mutations", "check", "score", "backward", "startup", "verify")
 
 
 def main(arguments: list[str] | None = None) -> int:
