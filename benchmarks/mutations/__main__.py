@@ -40,7 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"SOURCE={unknown[0]}, expected one of {', '.join(sources(options.folder))}")
     names = options.names or ([options.id.partition("/")[0]] if options.id else [])
-    outcomes = list(mutations.scores(options.folder, options.most, names, options.seed, options.id))
+    outcomes = []
+    for outcome in mutations.scores(options.folder, options.most, names, options.seed, options.id):
+        outcomes.append(outcome)
+        print(f"\r{len(outcomes)} {outcome.work.source:12}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
     print(tables.markdown(mutations.result(outcomes, options.most)))
     for name in options.lists or []:
         listed = [outcome for outcome in outcomes if LISTS[name](outcome)]

@@ -28,7 +28,7 @@ class Source:
 
     path: Path
     layer: Layer
-    layout: Layout
+    layouts: tuple[Layout, ...]
     calls: Mapping[str, str]
     eps: float = 0.0
     arrays: str = "numpy"
@@ -74,7 +74,7 @@ def _sources(folder: Path) -> Mapping[str, Source]:
         name: Source(
             folder / f"{name}.py",
             LAYERS[row.pop("layer")],
-            Layout.parse(row.pop("layout")),
+            tuple(map(Layout.parse, row.pop("layouts"))),
             eps=row.pop("eps", 0.0),
             arrays=row.pop("arrays", "numpy"),
             calls=row,
@@ -86,13 +86,21 @@ def _sources(folder: Path) -> Mapping[str, Source]:
 class Session:
     """One instance at work on the arrays of one case. Whatever the code raises passes through."""
 
-    def __init__(self, source: Source, namespace: dict[str, Any], case: Case, by_default: bool, new_weight: float) -> None:
+    def __init__(
+        self, source: Source, namespace: dict[str, Any], case: Case, by_default: bool, new_weight: float
+    ) -> None:
         self.source, self.by_default = source, by_default
         self.handed = {"x": case.x.copy(), "dy": case.dy.copy()}
         self.handed |= {name: value.copy() for name, value in case.parameters.items()}
         self.before = {name: value.tobytes() for name, value in self.handed.items()}
         sizes = dict(zip(case.layout.axes, case.x.shape, strict=True))
-        self.names = {**namespace, **sizes, "eps": case.eps, "new_weight": new_weight, **{k: self._given(v) for k, v in self.handed.items()}}
+        self.names = {
+            **namespace,
+            **sizes,
+            "eps": case.eps,
+            "new_weight": new_weight,
+            **{k: self._given(v) for k, v in self.handed.items()},
+        }
         self._run("begin")
 
     def answers(self) -> dict[str, Array]:

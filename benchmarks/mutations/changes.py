@@ -142,7 +142,10 @@ def _changes(
     elif isinstance(node, ast.BinOp):
         yield from _of_operation(node)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        yield "sign", node.operand
+        if isinstance(node.operand, ast.Constant) and isinstance(node.operand.value, int | float):
+            yield from _of_number(-node.operand.value, place)
+        else:
+            yield "sign", node.operand
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         yield "condition", node.operand
     elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
@@ -191,7 +194,8 @@ def _of_operation(node: ast.BinOp) -> Iterator[tuple[str, ast.AST]]:
         yield "factor dropped", node.right
     elif isinstance(node.op, ast.Div | ast.FloorDiv):
         yield "factor dropped", node.left
-        yield "factor dropped", ast.BinOp(ast.Constant(1), node.op, node.right)
+        if not (isinstance(node.left, ast.Constant) and node.left.value == 1):
+            yield "factor dropped", ast.BinOp(ast.Constant(1), node.op, node.right)
     elif isinstance(node.op, ast.Pow):
         yield "exponent dropped", node.left
 
@@ -202,16 +206,26 @@ def _of_constant(node: ast.Constant, place: _Place) -> Iterator[tuple[str, ast.A
     if isinstance(value, bool):
         yield "flag", ast.Constant(not value)
     elif isinstance(value, int | float):
-        half = value // 2 if isinstance(value, int) and value % 2 == 0 else value / 2
-        whole = isinstance(value, int) and _counts_places(place)
-        near = (value + 1, value - 1, 0, 1, 2 * value, *(() if whole else (half,)), -value)
-        for other in dict.fromkeys(n for n in near if n != value):
-            yield "constant", _number(other)
-        if isinstance(place.parent, ast.keyword) and place.parent.arg in _AXIS_WORDS:
-            yield "axis", ast.Constant(None)
+        if not _is_negated(place):
+            yield from _of_number(value, place)
     elif isinstance(value, str) and "->" in value:
         for other in _other_letters(value):
             yield "letter", ast.Constant(other)
+
+
+def _is_negated(place: _Place) -> bool:
+    """Whether a number stands behind a minus, with which it is changed as one."""
+    return isinstance(place.parent, ast.UnaryOp) and isinstance(place.parent.op, ast.USub)
+
+
+def _of_number(value: float, place: _Place) -> Iterator[tuple[str, ast.AST]]:
+    half = value // 2 if isinstance(value, int) and value % 2 == 0 else value / 2
+    whole = isinstance(value, int) and _counts_places(place)
+    near = (value + 1, value - 1, 0, 1, 2 * value, *(() if whole else (half,)), -value)
+    for other in dict.fromkeys(n for n in near if n != value):
+        yield "constant", _number(other)
+    if isinstance(place.parent, ast.keyword) and place.parent.arg in _AXIS_WORDS:
+        yield "axis", ast.Constant(None)
 
 
 def _counts_places(place: _Place) -> bool:

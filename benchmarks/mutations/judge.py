@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
+from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -120,7 +122,7 @@ class Trial:
         shaped = {name: answer.reshape(self.case.shape_of(name)) for name, answer in answers.items()}
         for name, comparison in compare(shaped, self.truth, self.allowed).items():
             if comparison.verdict.failed:
-                where = f"{self.case.origin}, {self.case.dtype}"
+                where = f"{self.case.origin}, {self.case.dtype}, {self.case.layout}"
                 raise Wrong(f"{name} is off by {comparison.relative_error:.1e} ({where})")
 
     def with_eps(self, eps: float) -> Trial:
@@ -132,9 +134,8 @@ class Trial:
         case, axes = self.case, self.case.layout.reduced_axes
         given = case.given()
         centred = case.x - case.x.mean(axes, keepdims=True) if "beta" in given else case.x
-        with np.errstate(all="ignore"):
-            xhat = (y.reshape(case.x.shape) - given.get("beta", 0)) / given["gamma"]
-            eps = (centred / xhat) ** 2 - np.mean(centred**2, axes, keepdims=True)
+        xhat = (y.reshape(case.x.shape) - given.get("beta", 0)) / given["gamma"]
+        eps = (centred / xhat) ** 2 - np.mean(centred**2, axes, keepdims=True)
         return _rounded(np.median(eps))
 
 
@@ -150,17 +151,17 @@ def trials(source: Source, *, by_default: bool) -> tuple[Trial, ...]:
 
 def _cases(source: Source, by_default: bool) -> Iterator[Case]:
     takes_eps = source.hands_over("eps", by_default=by_default)
-    for seed in _ASKED_BY_DEFAULT if by_default else range(len(_ASKED)):
+    for layout, seed in product(source.layouts, _ASKED_BY_DEFAULT if by_default else range(len(_ASKED))):
         sizes, dtype, eps, regime = _ASKED[seed]
-        shape = tuple(_SIZES[sizes][axis] for axis in source.layout.axes)
-        recipe = Recipe(source.layout, shape, dtype, eps if takes_eps else source.eps, regime, seed=seed)
+        shape = tuple(_SIZES[sizes][axis] for axis in layout.axes)
+        recipe = Recipe(layout, shape, dtype, eps if takes_eps else source.eps, regime, seed=seed)
         yield replace(recipe.build(source.layer), origin=regime)
 
 
 def judge(source: Source, code: str) -> Judgement:
     """Asks some code all that a source can be asked."""
     try:
-        with limited(SECONDS):
+        with limited(SECONDS), np.errstate(all="ignore"):
             conventions = [told for by_default in source.modes for told in _conventions(source, code, by_default)]
     except Wrong as wrong:
         return Judgement(Kind.WRONG, str(wrong))
@@ -194,14 +195,10 @@ def _conventions(source: Source, code: str, by_default: bool) -> Iterator[str]:
     for trial, answers in answered:
         yield from (f"shape of {name}" for name, shape in trial.shapes.items() if answers[name].shape != shape)
     if source.step("running", by_default=by_default):
-        weight, divisor = _running(source, code, by_default, eps)
-        own_weight, own_divisor = _own_running(source, by_default)
-        if weight != own_weight:
-            if source.hands_over("new_weight", by_default=by_default):
-                raise Wrong(f"a new batch weighs {weight:g} in the running statistics, expected {own_weight:g}")
-            yield f"weight of a new batch {weight:g}"
-        if divisor != own_divisor:
-            yield f"running variance {divisor}"
+        running, own = _running(source, code, by_default, eps), _own_running(source, by_default)
+        if running["new_weight"] != own["new_weight"] and source.hands_over("new_weight", by_default=by_default):
+            raise Wrong(f"a new batch weighs {running['new_weight']}, expected {own['new_weight']}")
+        yield from (f"{name} {value}" for name, value in running.items() if value != own[name])
 
 
 def _told(error: Exception) -> str:
@@ -221,7 +218,11 @@ def _eps(answered: Sequence[tuple[Trial, Mapping[str, Array]]]) -> float:
     except Wrong:
         narrow, shown = next((trial, answers) for trial, answers in answered if trial.case.origin == "tiny-variance")
         eps = narrow.own_eps(shown["y"])
-        if first.source.hands_over("eps", by_default=first.by_default) or not _LEAST_EPS < eps < np.inf or eps == first.case.eps:
+        if (
+            first.source.hands_over("eps", by_default=first.by_default)
+            or not _LEAST_EPS < eps < np.inf
+            or eps == first.case.eps
+        ):
             raise
         for trial, answers in answered:
             trial.with_eps(eps).judge(answers)
@@ -230,22 +231,21 @@ def _eps(answered: Sequence[tuple[Trial, Mapping[str, Array]]]) -> float:
 
 
 @lru_cache(maxsize=64)
-def _own_running(source: Source, by_default: bool) -> tuple[float, str]:
+def _own_running(source: Source, by_default: bool) -> Mapping[str, Any]:
     """How the source itself keeps its running statistics."""
     eps = trials(source, by_default=by_default)[0].case.eps
     return _running(source, source.text, by_default, eps)
 
 
-def _running(source: Source, code: str, by_default: bool, eps: float) -> tuple[float, str]:
-    """The weight of a new batch and the divisor of its variance, from two batches one after the other and evaluation.
+def _running(source: Source, code: str, by_default: bool, eps: float) -> Mapping[str, Any]:
+    """How running statistics are kept, from two batches one after the other and evaluation.
 
     Raises
-        Wrong: the new statistics do not follow from the old and the batch, nor y in evaluation from them.
+        Wrong: the new statistics do not follow from the old and the batch, or y in evaluation from them.
     """
     case = trials(source, by_default=by_default)[0].case
     first, second = case.x, case.x[..., ::-1] * 1.5 + 0.5
-    axes, count = source.layout.reduced_axes, case.count
-    given = {name: source.layout.broadcastable(value) for name, value in case.parameters.items()}
+    axes, count, given = case.layout.reduced_axes, case.count, case.given()
 
     def normalized(x: Array, mean: Array, variance: Array) -> Array:
         shape = [1 if k in axes else n for k, n in enumerate(x.shape)]
@@ -264,11 +264,10 @@ def _running(source: Source, code: str, by_default: bool, eps: float) -> tuple[f
         raise
     except Exception as error:
         raise Wrong(f"{_told(error)}, in a second batch or in evaluation") from None
-    batch = second.mean(axes).ravel(), second.var(axes).ravel()
+    batch, before = ([x.mean(axes).ravel(), x.var(axes).ravel()] for x in (second, first))
     if any(one.size != batch[0].size for one in (*old, *new, *after)):
         raise Wrong("the running statistics have another shape")
-    with np.errstate(all="ignore"):
-        weight = _rounded(np.median((new[0] - old[0]) / (batch[0] - old[0])))
+    weight = _rounded(np.median((new[0] - old[0]) / (batch[0] - old[0])))
     if not 0 < weight <= 1 or not _close(new[0], old[0] + weight * (batch[0] - old[0])):
         raise Wrong("the running mean")
     divisors = {"biased": 1.0, "unbiased": count / (count - 1)}
@@ -281,7 +280,15 @@ def _running(source: Source, code: str, by_default: bool, eps: float) -> tuple[f
         raise Wrong("y in evaluation")
     if not all(np.array_equal(a, b) for a, b in zip(new, after, strict=True)):
         raise Wrong("evaluation changes the running statistics")
-    return weight, fitting[0]
+    running: dict[str, Any] = {"new_weight": weight, "running_variance": fitting[0]}
+    if weight == 1:
+        return running
+    factors = {"start_mean": 1.0, "start_variance": divisors[fitting[0]]}
+    for (name, factor), value, own in zip(factors.items(), old, before, strict=True):
+        running[name] = sorted({round(float(one), 6) for one in (value - weight * factor * own) / (1 - weight)})
+    if min(running["start_variance"]) < 0:
+        raise Wrong("the running variance starts below zero")
+    return running
 
 
 def _close(got: Array, expected: Array) -> bool:

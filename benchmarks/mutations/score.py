@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 
@@ -56,7 +56,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one mutant; `detail` is why there was no verdict on it, `rightly` is None where nobody can tell."""
+    """What became of one mutant.
+
+    `detail` is what else check says of it; `rightly` is None where there is no name that could be right.
+    """
 
     work: Work
     judgement: Judgement
@@ -87,7 +90,9 @@ class Outcome:
 
     @property
     def accused(self) -> bool:
-        """Whether right code was called wrong."""
+        """Whether right code was called wrong; a source as it is has to be called correct."""
+        if self.work.mutant is None:
+            return self.verdict is not Verdict.CORRECT
         return self.caught and self.judgement.kind in (Kind.EQUIVALENT, Kind.CONVENTION)
 
     def __str__(self) -> str:
@@ -144,9 +149,9 @@ def fresh(source: Source) -> tuple[Case, ...]:
     takes_eps = source.hands_over("eps", by_default=False)
 
     def cases() -> Iterator[Case]:
-        for seed, (sizes, eps, regime) in enumerate(_FRESH, start=1000):
-            shape = tuple(sizes[axis] for axis in source.layout.axes)
-            recipe = Recipe(source.layout, shape, eps=eps if takes_eps else source.eps, regime=regime, seed=seed)
+        for layout, (seed, (sizes, eps, regime)) in product(source.layouts, enumerate(_FRESH, start=1000)):
+            shape = tuple(sizes[axis] for axis in layout.axes)
+            recipe = Recipe(layout, shape, eps=eps if takes_eps else source.eps, regime=regime, seed=seed)
             yield recipe.build(source.layer)
 
     return tuple(cases())

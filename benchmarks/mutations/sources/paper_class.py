@@ -4,7 +4,7 @@ import numpy as np
 
 
 class BatchNorm:
-    def __init__(self, dim, eps=1e-5, momentum=0.9):
+    def __init__(self, dim, eps=1e-5):
         self.gamma = np.ones(dim)
         self.beta = np.zeros(dim)
         self.eps = eps
