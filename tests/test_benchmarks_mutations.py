@@ -14,15 +14,17 @@ sys.path.append(str(ROOT))  # the benchmarks are not part of the package, so the
 
 from benchmarks import mutations  # noqa: E402
 from benchmarks.mutations import __main__ as listing  # noqa: E402
-from benchmarks.mutations import score  # noqa: E402
+from benchmarks.mutations import reproduced  # noqa: E402
 from benchmarks.mutations.calls import FOLDER, Source, sources  # noqa: E402
 from benchmarks.mutations.changes import mutants  # noqa: E402
-from benchmarks.mutations.judge import Judgement, Kind, judge  # noqa: E402
+from benchmarks.mutations.judge import Judgement, Kind, judge, trials  # noqa: E402
 from benchmarks.mutations.score import BROKE, Outcome, Work, scored  # noqa: E402
-from benchmarks.result import Effort, Requirement  # noqa: E402
-from bncheck.case import Case  # noqa: E402
+from benchmarks.result import Effort  # noqa: E402
+from bncheck.case import Vjp  # noqa: E402
+from bncheck.layers import Layer  # noqa: E402
 from bncheck.oracles import symbolic  # noqa: E402
-from bncheck.tolerance.verdicts import Verdict  # noqa: E402
+from bncheck.results import TargetReport  # noqa: E402
+from bncheck.tolerances.verdicts import Verdict  # noqa: E402
 
 SOURCES = sources()
 IN_NUMPY = [name for name, source in SOURCES.items() if source.arrays == "numpy"]
@@ -123,7 +125,7 @@ def test_a_source_as_it_is_is_right_for_judge_and_checker(name: str) -> None:
         ("book_class", "std = np.sqrt(var + 10e-7)", "std = np.sqrt(var + 9e-7)", Kind.WRONG, "y in evaluation"),
         ("running_pair", " * m / (m - 1)", "", Kind.CONVENTION, "running_variance biased"),
         ("running_pair", " * m / (m - 1)", " * m / (m + 1)", Kind.WRONG, "running variance"),
-        ("university", "running_mean = np.zeros(", "running_mean = np.ones(", Kind.CONVENTION, "start_mean [1.0]"),
+        ("university", "running_mean = np.zeros(", "running_mean = np.ones(", Kind.CONVENTION, "start of mean [1.0]"),
         ("university", "running_var = np.ones(", "running_var = -np.ones(", Kind.WRONG, "starts below zero"),
         ("running_pair", 'if mode != "train"', 'if mode == "train"', Kind.CRASHED, "raises"),
     ],
@@ -152,30 +154,31 @@ def test_a_mutant_is_judged_checked_and_told_about() -> None:
 
 
 def test_a_diagnosis_is_right_if_it_reproduces_the_answers_on_new_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = SOURCES["closed_pair"]
+    report = TargetReport("", "", "", Verdict.WRONG, observations={"new_weight": 0.1})
 
-    def reproduction(layer: object, diagnosis: object) -> object:
-        return lambda case: symbolic.vjp(source.layer, case)
+    def is_right(source: Source, code: str) -> bool | None:
+        return reproduced.reproduced(source, code, report)
 
-    monkeypatch.setattr(score, "reproduction", reproduction)
-    assert score._rightly(source, source.text, ()) is True
-    assert score._rightly(*changed(source.name, "m * dx_hat -", "1.001 * m * dx_hat -"), ()) is False
-    assert score._rightly(*changed(source.name, "m = dout.shape[0]", "m = dout.shape[2]"), ()) is False
-    monkeypatch.setattr(score, "reproduction", lambda *_: None)
-    assert score._rightly(source, source.text, ()) is False
-    monkeypatch.setattr(score, "reproduction", None)
-    assert score._rightly(source, source.text, ()) is None
+    def reproduction(layer: Layer, diagnosis: object) -> Vjp:
+        return lambda case: symbolic.vjp(layer, case)
+
+    monkeypatch.setattr(reproduced, "reproduction", reproduction)  # of any diagnosis: the layer without a bug
+    for name in ("closed_pair", "book_class"):
+        assert is_right(SOURCES[name], SOURCES[name].text) is True
+    assert is_right(*changed("closed_pair", "(m * dx_hat -", "(1.001 * m * dx_hat -")) is False
+    assert is_right(*changed("closed_pair", "m = dout.shape[0]", "m = dout.shape[2]")) is False
+    assert is_right(*changed("book_class", "(1 - self.momentum) * mu", "(2 - self.momentum) * mu")) is False
+    assert is_right(*changed("book_class", "xc = x - self.running_mean", "xc = x")) is False
+    monkeypatch.setattr(reproduced, "reproduction", lambda *_: None)
+    assert is_right(SOURCES["closed_pair"], SOURCES["closed_pair"].text) is False
+    monkeypatch.setattr(reproduced, "reproduction", None)
+    assert is_right(SOURCES["closed_pair"], SOURCES["closed_pair"].text) is None
 
 
-def test_cases_of_a_reproduction_are_new() -> None:
-    def shape(case: Case) -> tuple[int, ...]:
-        return case.x.shape
-
-    from benchmarks.mutations.judge import trials
-
-    for source in (SOURCES[name] for name in IN_NUMPY):
-        judged = {shape(trial.case) for trial in trials(source, by_default=False)}
-        assert judged.isdisjoint(map(shape, score.fresh(source)))
+@pytest.mark.parametrize("name", IN_NUMPY)
+def test_cases_of_a_reproduction_are_new(name: str) -> None:
+    judged = {trial.case.x.shape for trial in trials(SOURCES[name], by_default=False)}
+    assert judged.isdisjoint(case.x.shape for case in reproduced.fresh(SOURCES[name]))
 
 
 WORK = Work(FOLDER, "rms_class", mutants("rms_class", SOURCES["rms_class"].text)[0])
@@ -212,7 +215,6 @@ def test_a_row_counts_kinds_and_shares_of_the_wrong() -> None:
     assert table.rows[0] == ("rms class", "3", "1", "0", "0", "2", "100", "50.0", "50.0")
     assert table.rows[-1][1:] == table.rows[0][1:]
     assert "3 drawn" in table.notes
-    assert all(isinstance(requirement, Requirement) for requirement in mutations.required([RIGHT, CAUGHT]))
 
 
 def test_another_folder_is_scored_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmarks.mutations.calls import FOLDER, sources
 from benchmarks.mutations.changes import NAMES_AT_A_PLACE, mutants
 from benchmarks.mutations.judge import Kind
-from benchmarks.mutations.score import NEAR, Outcome, Work, scored
+from benchmarks.mutations.reproduced import NEAR
+from benchmarks.mutations.score import Outcome, Work, scored
 from benchmarks.result import Effort, Requirement, Result, Table
 from bncheck.processes import mapped
 

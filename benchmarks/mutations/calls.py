@@ -170,6 +170,15 @@ def _namespace(code: str) -> dict[str, Any]:
     return namespace
 
 
+class Wrong(Exception):
+    """Some code's answer; the text says which, and what is wrong with it."""
+
+
+def told(error: Exception) -> str:
+    """What some code raised, in one line."""
+    return f"raises {type(error).__name__}: {' '.join(str(error).split())}"
+
+
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
     """Ends what takes longer with a TimeoutError; in the main thread of a process only."""

@@ -8,23 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
-from typing import Any
 
 import numpy as np
 
-from benchmarks.mutations.calls import Source, limited
+from benchmarks.mutations.calls import Source, Wrong, limited, told
+from benchmarks.mutations.running import Steps
 from bncheck.case import Array, Case, Enclosure
 from bncheck.inputs.recipes import Recipe
 from bncheck.oracles import ball
-from bncheck.tolerance.verdicts import compare, tolerance
+from bncheck.tolerances.bounds import tolerance
+from bncheck.tolerances.verdicts import compare
 
 SECONDS = 20.0
 """How long one mutant may take over all that it is asked."""
-
-CLOSE = 1e-9
-"""How near running statistics and evaluation, in float64, come to their formulas: a part of the largest value."""
 
 _SIZES = (
     {"N": 7, "C": 4, "D": 5, "L": 3, "H": 2, "W": 3, "G": 2, "K": 3},
@@ -71,10 +69,6 @@ class Judgement:
 
     kind: Kind
     why: str = ""
-
-
-class Wrong(Exception):
-    """An answer is; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +130,7 @@ class Trial:
         centred = case.x - case.x.mean(axes, keepdims=True) if "beta" in given else case.x
         xhat = (y.reshape(case.x.shape) - given.get("beta", 0)) / given["gamma"]
         eps = (centred / xhat) ** 2 - np.mean(centred**2, axes, keepdims=True)
-        return _rounded(np.median(eps))
+        return float(f"{np.median(eps):.8g}")  # as it is written in code
 
 
 def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
@@ -184,25 +178,23 @@ def _conventions(source: Source, code: str, by_default: bool) -> Iterator[str]:
         except (Wrong, TimeoutError):
             raise
         except Exception as error:  # a mutant may raise anything
-            raised.append(_told(error))
+            raised.append(told(error))
     if raised and not answered and not by_default:
         raise _Crashed(raised[0])
     if raised:
         raise Wrong(raised[0])
+    first = answered[0][0].case
     eps = _eps(answered)
-    if eps != answered[0][0].case.eps:
+    if eps != first.eps:
         yield f"eps {eps:g}"
     for trial, answers in answered:
         yield from (f"shape of {name}" for name, shape in trial.shapes.items() if answers[name].shape != shape)
     if source.step("running", by_default=by_default):
-        running, own = _running(source, code, by_default, eps), _own_running(source, by_default)
-        if running["new_weight"] != own["new_weight"] and source.hands_over("new_weight", by_default=by_default):
-            raise Wrong(f"a new batch weighs {running['new_weight']}, expected {own['new_weight']}")
-        yield from (f"{name} {value}" for name, value in running.items() if value != own[name])
-
-
-def _told(error: Exception) -> str:
-    return f"raises {type(error).__name__}: {error}"
+        steps = partial(Steps.of, source, case=first, by_default=by_default, new_weight=_WEIGHT)
+        rule, own = steps(code=code).rule(eps), steps(code=source.text).rule(first.eps)
+        if rule["new_weight"] != own["new_weight"] and source.hands_over("new_weight", by_default=by_default):
+            raise Wrong(f"a new batch weighs {rule['new_weight']}, expected {own['new_weight']}")
+        yield from (f"{name} {value}" for name, value in rule.items() if value != own[name])
 
 
 def _eps(answered: Sequence[tuple[Trial, Mapping[str, Array]]]) -> float:
@@ -228,76 +220,3 @@ def _eps(answered: Sequence[tuple[Trial, Mapping[str, Array]]]) -> float:
             trial.with_eps(eps).judge(answers)
         return eps
     return first.case.eps
-
-
-@lru_cache(maxsize=64)
-def _own_running(source: Source, by_default: bool) -> Mapping[str, Any]:
-    """How the source itself keeps its running statistics."""
-    eps = trials(source, by_default=by_default)[0].case.eps
-    return _running(source, source.text, by_default, eps)
-
-
-def _running(source: Source, code: str, by_default: bool, eps: float) -> Mapping[str, Any]:
-    """How running statistics are kept, from two batches one after the other and evaluation.
-
-    Raises
-        Wrong: the new statistics do not follow from the old and the batch, or y in evaluation from them.
-    """
-    case = trials(source, by_default=by_default)[0].case
-    first, second = case.x, case.x[..., ::-1] * 1.5 + 0.5
-    axes, count, given = case.layout.reduced_axes, case.count, case.given()
-
-    def normalized(x: Array, mean: Array, variance: Array) -> Array:
-        shape = [1 if k in axes else n for k, n in enumerate(x.shape)]
-        xhat = (x - mean.reshape(shape)) / np.sqrt(variance.reshape(shape) + eps)
-        return np.asarray(given["gamma"] * xhat + given["beta"])
-
-    try:
-        session = source.begin(code, case, by_default=by_default, new_weight=_WEIGHT)
-        session.forward(first)
-        old = session.running()
-        y = session.forward(second)
-        new = session.running()
-        evaluated = session.evaluate(first)
-        after = session.running()
-    except TimeoutError:
-        raise
-    except Exception as error:
-        raise Wrong(f"{_told(error)}, in a second batch or in evaluation") from None
-    batch, before = ([x.mean(axes).ravel(), x.var(axes).ravel()] for x in (second, first))
-    if any(one.size != batch[0].size for one in (*old, *new, *after)):
-        raise Wrong("the running statistics have another shape")
-    weight = _rounded(np.median((new[0] - old[0]) / (batch[0] - old[0])))
-    if not 0 < weight <= 1 or not _close(new[0], old[0] + weight * (batch[0] - old[0])):
-        raise Wrong("the running mean")
-    divisors = {"biased": 1.0, "unbiased": count / (count - 1)}
-    fitting = [n for n, factor in divisors.items() if _close(new[1], old[1] + weight * (factor * batch[1] - old[1]))]
-    if not fitting:
-        raise Wrong("the running variance")
-    if not _close(y, normalized(second, *batch)):
-        raise Wrong("y of a second batch")
-    if not _close(evaluated, normalized(first, *new)):
-        raise Wrong("y in evaluation")
-    if not all(np.array_equal(a, b) for a, b in zip(new, after, strict=True)):
-        raise Wrong("evaluation changes the running statistics")
-    running: dict[str, Any] = {"new_weight": weight, "running_variance": fitting[0]}
-    if weight == 1:
-        return running
-    factors = {"start_mean": 1.0, "start_variance": divisors[fitting[0]]}
-    for (name, factor), value, own in zip(factors.items(), old, before, strict=True):
-        running[name] = sorted({round(float(one), 6) for one in (value - weight * factor * own) / (1 - weight)})
-    if min(running["start_variance"]) < 0:
-        raise Wrong("the running variance starts below zero")
-    return running
-
-
-def _close(got: Array, expected: Array) -> bool:
-    """Whether two arrays are the same but for rounding."""
-    return got.size == expected.size and bool(
-        np.abs(got.reshape(expected.shape) - expected).max() <= CLOSE * np.abs(expected).max()
-    )
-
-
-def _rounded(value: float) -> float:
-    """A constant of the code, as it is written there, from what rounding left of it."""
-    return float(f"{value:.8g}")

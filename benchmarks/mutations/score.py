@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
-from benchmarks.mutations.calls import Source, limited, sources
+from benchmarks.mutations.calls import sources
 from benchmarks.mutations.changes import Mutant
-from benchmarks.mutations.judge import SECONDS, Judgement, Kind, judge
-from bncheck.bugs.diagnose import UNKNOWN, Diagnosis
-from bncheck.case import Array, Case
+from benchmarks.mutations.judge import Judgement, Kind, judge
+from benchmarks.mutations.reproduced import reproduced
+from bncheck.bugs.diagnose import UNKNOWN
 from bncheck.errors import InvalidInput
-from bncheck.examination.examine import TargetReport, check_target
-from bncheck.inputs.recipes import Recipe
-from bncheck.tolerance.verdicts import Verdict
-
-try:
-    from bncheck.bugs.diagnose import reproduction  # type: ignore[attr-defined]  # not there yet
-except ImportError:
-    reproduction = None
-
-NEAR = 1e-6
-"""How near a reproduced answer comes to the mutant's own, as a part of the answer's largest value."""
-
-_FRESH = (
-    ({"N": 9, "C": 5, "D": 7, "L": 4, "H": 3, "W": 2, "G": 2, "K": 2}, 0.2, "ordinary"),
-    ({"N": 5, "C": 7, "D": 4, "L": 5, "H": 2, "W": 4, "G": 3, "K": 3}, 0.02, "outliers"),
-    ({"N": 11, "C": 2, "D": 9, "L": 2, "H": 4, "W": 3, "G": 1, "K": 5}, 2.0, "ordinary"),
-)
-"""Sizes, eps and regime of cases that no diagnosis was made on; all in float64."""
-
+from bncheck.examination.files import check_target
+from bncheck.results import TargetReport
+from bncheck.tolerances.verdicts import Verdict
 
 BROKE = "check itself raised"
 
@@ -115,7 +95,7 @@ def scored(work: Work) -> Outcome:
     if worst is None:
         return Outcome(work, judgement, Verdict.INCONCLUSIVE, (), "nothing is recognised")
     outcome = Outcome(work, judgement, worst.verdict, tuple(bug.id for bug in worst.diagnosis), worst.detail)
-    return replace(outcome, rightly=_rightly(source, work.text, worst.diagnosis)) if outcome.named else outcome
+    return replace(outcome, rightly=reproduced(source, work.text, worst)) if outcome.named else outcome
 
 
 def _checked(name: str, text: str) -> Sequence[TargetReport]:
@@ -127,44 +107,3 @@ def _checked(name: str, text: str) -> Sequence[TargetReport]:
             return check_target(str(file))
         except InvalidInput:
             return ()
-
-
-def _rightly(source: Source, code: str, diagnosis: Sequence[Diagnosis]) -> bool | None:
-    """Whether the layer with just these bugs answers what the code does, on cases that are new to both."""
-    if reproduction is None:
-        return None
-    reproduced: Callable[[Case], Mapping[str, Array]] | None = reproduction(source.layer, diagnosis)
-    if reproduced is None:
-        return False
-    try:
-        with limited(SECONDS), np.errstate(all="ignore"):
-            return all(_alike(source.begin(code, case).answers(), reproduced(case)) for case in fresh(source))
-    except Exception:  # what raises where the other answers is not the same
-        return False
-
-
-@lru_cache(maxsize=64)
-def fresh(source: Source) -> tuple[Case, ...]:
-    """Cases that no diagnosis was made on."""
-    takes_eps = source.hands_over("eps", by_default=False)
-
-    def cases() -> Iterator[Case]:
-        for layout, (seed, (sizes, eps, regime)) in product(source.layouts, enumerate(_FRESH, start=1000)):
-            shape = tuple(sizes[axis] for axis in layout.axes)
-            recipe = Recipe(layout, shape, eps=eps if takes_eps else source.eps, regime=regime, seed=seed)
-            yield recipe.build(source.layer)
-
-    return tuple(cases())
-
-
-def _alike(answers: Mapping[str, Array], reproduced: Mapping[str, Array]) -> bool:
-    """Whether all answers are the same but for rounding, and NaN in the same places."""
-
-    def same(name: str) -> bool:
-        got, expected = np.asarray(answers[name]), np.asarray(reproduced[name])
-        if got.size != expected.size:
-            return False
-        scale = float(np.nanmax(np.abs(expected), initial=0.0))
-        return bool(np.allclose(got.reshape(expected.shape), expected, rtol=0, atol=NEAR * scale, equal_nan=True))
-
-    return all(same(name) for name in answers)
