@@ -110,6 +110,13 @@ def test_a_source_as_it_is_is_right_for_judge_and_checker(name: str) -> None:
         ("paper_class", "eps=1e-5", "eps=0", Kind.WRONG, "y is off by"),
         ("paper_class", "self.x = x\n", "x -= 1; self.x = x\n", Kind.WRONG, "writes to x"),
         ("paper_class", "m = self.x.shape[0]", "m = self.x.shape[2]", Kind.CRASHED, "raises IndexError"),
+        (
+            "paper_class",
+            "return self.gamma * self.x_norm",
+            "return self.gamma",
+            Kind.CRASHED,
+            "raises ValueError: y of",
+        ),
         ("paper_class", "grad * self.x_norm, axis=0)", "grad * self.x_norm)", Kind.WRONG, "dgamma of shape ()"),
         (
             "paper_class",

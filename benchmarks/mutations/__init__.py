@@ -71,12 +71,12 @@ _NOTES = (
     "another of its function or object (at most {names} at a place, drawn by a fixed seed), a factor, a term, a minus, "
     "a sum or a root dropped, a sum for a mean, keepdims, the order of what is returned. Each mutant is called "
     "directly, without check, and held against Arb's truth within the computed tolerance. same: still right; conv: "
-    "right but for a convention that is held against nobody, its own eps or momentum, the divisor of its running "
-    "variance, lengths of one in a gradient's shape; crash: it raises on every call; wrong: all others. Of the wrong, "
-    "in percent: caught, check of the file fails; named, its diagnosis is not unknown; rightly, the layer with just "
-    "the diagnosed bugs gives the mutant's own answers, within {near:.0e} of the largest, on cases in other sizes and "
-    "with another eps than any that the diagnosis was made on. What may not be accused are the sources themselves, "
-    "and all mutants under same and conv."
+    "right but for a convention that is held against nobody, its own eps or momentum, where its running statistics "
+    "start and the divisor of their variance, lengths of one in a gradient's shape; crash: it raises on every call, or "
+    "returns no y of x's shape; wrong: all others. Of the wrong, in percent: caught, check of the file fails; named, "
+    "its diagnosis is not unknown; rightly, the layer with just the diagnosed bugs gives the mutant's own answers, "
+    "within {near:.0e} of the largest, on cases in other sizes and with another eps than any that the diagnosis was "
+    "made on. What may not be accused are the sources themselves, and all mutants under same and conv."
 )
 
 

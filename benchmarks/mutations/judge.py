@@ -95,9 +95,12 @@ class Trial:
 
         Raises
             Wrong: in other shapes, but for lengths of one, or in another dtype; or it writes to what it was handed.
+            ValueError: with a y that is none, as its shape shows. What the code raises passes through.
         """
         session = self.source.begin(code, self.case, by_default=self.by_default)
         answers = session.answers()
+        if answers["y"].size != self.case.x.size:
+            raise ValueError(f"y of shape {answers['y'].shape}")
         if changed := session.changed():
             raise Wrong(f"writes to {changed[0]}")
         for name, shape in self.shapes.items():
