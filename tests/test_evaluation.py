@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
-from bncheck.tolerance import verdicts as compare
 
 from bncheck.campaign import theorems as evaluation
 from bncheck.campaign.theorems import shares
@@ -14,6 +13,7 @@ from bncheck.inputs.recipes import REGIMES, Recipe
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.theorems import Coincidence, Theorem, theorems
+from bncheck.tolerances import bounds
 
 STATED = [layer for layer in LAYERS.values() if theorems(derive(layer))]
 
@@ -43,7 +43,7 @@ def test_a_wrong_gradient_breaks_the_theorems_about_it(name: str, monkeypatch: p
     """One element of dx off by a millionth, wherever the layer itself is asked: the theorems about dx notice."""
     layer = LAYERS[name]
     case = Recipe(layer.layouts[0], (6, 3), eps=0.1, seed=4).build(layer)
-    right = compare.enclosed
+    right = bounds.enclosed
 
     def wrong(layer: Layer, case: Any, *rest: Any, **instead: Any) -> Any:
         known = right(layer, case, *rest, **instead)

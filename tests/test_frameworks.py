@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from conftest import IMAGES, random_case
 
+from bncheck.campaign.one_case import Bench
 from bncheck.campaign.run import verify
 from bncheck.case import Case, Layout
 from bncheck.cli import run
@@ -339,13 +340,13 @@ def test_all_four_take_part_in_one_campaign(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_counterexample_names_its_framework() -> None:
-    report = verify([LAYERS["rms_norm"]], cases=1, real_data=False)
-    wrong = Comparison(Verdict.WRONG, (0, 0), 1.0, 2.0, 1.0, 0.1, 0.5, 1e15, 10.0)
-    from bncheck.results import Counterexample
-
-    found = Counterexample("rms_norm", "torch.nn.RMSNorm", "dx", "ND:D:D/2x2/float64/1e-05/huge/random/affine/0", wrong)
-    assert text.reproduce(found).startswith("python -m bncheck verify --layer rms_norm --against torch --case ND:D:D")
-    assert report.layers[0].suspects == ()
+    layer = LAYERS["layer_norm"]
+    case = Recipe.parse("ND:D:D/2x4/float32/1e-05/ordinary/random/affine/0").build(layer)
+    theirs = Suspect("torch.nn.LayerNorm", lambda case: {"dx": np.zeros_like(case.x)}, layer, "torch")
+    (failure,) = Bench(layer, (theirs,)).examine(case).failures
+    assert failure.framework == "torch"
+    command = text.reproduce(failure)
+    assert command == f"python -m bncheck verify --layer layer_norm --against torch --case {case.origin}"
 
 
 @pytest.mark.slow

@@ -100,7 +100,7 @@ OTHERS = ("matplotlib", "Axes", "torch", "nn", "jax", "linen", "numpy", "np", "c
 
 
 def exists(cited: str, module: str = "bncheck") -> bool:
-    """Whether a dotted name leads somewhere: `bncheck.x.y` by itself, `Class.attribute` from the module it stands in."""
+    """Whether a dotted name leads somewhere: `bncheck.x.y` by itself, `Class.attribute` from where it stands."""
     for k in range(cited.count(".") + 1, 0, -1):
         parts = cited.split(".")
         try:

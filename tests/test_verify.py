@@ -1,5 +1,8 @@
 """The campaign: what it reports of right and wrong code, and that nothing but the seed decides it."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -143,6 +146,25 @@ def test_gamma_one_is_vacuous_for_a_missing_gamma() -> None:
 def test_only_the_seed_decides() -> None:
     assert campaign(seed=3) == campaign(seed=3)
     assert campaign(seed=3) != campaign(seed=4)
+
+
+def test_neither_what_is_imported_nor_where_it_lies_decides(tmp_path: Path) -> None:
+    """Hypothesis reads the numbers in the source of what is imported, and mixes them into what it draws."""
+    (tmp_path / "laden.py").write_text(f"NUMBERS = {list(range(40, 400))}\nTEXTS = {[str(k) for k in range(99)]}\n")
+    code = """
+import sys
+{}
+from bncheck import LAYERS, verify
+from bncheck.report import json
+print(json.verification(verify("rms_norm", cases=40, seed=5, dtypes=["float64"], real_data=False)))
+"""
+    plain, laden = (
+        subprocess.run(
+            [sys.executable, "-c", code.format(extra)], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+        for extra in ("", "import laden")
+    )
+    assert plain == laden
 
 
 @pytest.mark.slow

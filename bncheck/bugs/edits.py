@@ -34,7 +34,7 @@ from bncheck.bugs.expressions import (
     signed,
     times,
 )
-from bncheck.bugs.programs import COUNT, Program, Steps
+from bncheck.bugs.programs import COUNT, HOLE, Program, Steps
 
 FORWARD, SAVED, BACKWARD = "forward", "saved", "backward"
 
@@ -108,6 +108,30 @@ def of_forward(program: Program) -> Iterator[Edit]:
             forward = _with(program.forward, label, new)
             yield Edit(kind, replace(program, forward=forward, saved=forward), FORWARD, label, was, now)
         known.append(label)
+
+
+def holes(program: Program) -> Iterator[Edit]:
+    """The backward pass with a factor that is not known yet before one of its terms or steps: linear in that."""
+    hole = Name(HOLE)
+    for label, expression in program.backward.items():
+        for way, node in places(expression):
+            terms = node.terms if isinstance(node, Sum) else (node,) if not way else ()
+            for k, term in enumerate(terms):
+                now = times(hole, term)
+                changed = plus(*terms[:k], now, *terms[k + 1 :]) if isinstance(node, Sum) else now
+                backward = _with(program.backward, label, put(expression, way, changed))
+                yield Edit("constant", replace(program, backward=backward), BACKWARD, label, term, now)
+
+
+def forward_holes(program: Program) -> Iterator[Edit]:
+    """The forward pass with such a factor before a name, a term or a step."""
+    hole = Name(HOLE)
+    for label, expression in program.forward.items():
+        for way, node in places(expression):
+            if isinstance(node, Name | Number) or not way:
+                now = times(hole, node)
+                forward = _with(program.forward, label, put(expression, way, now))
+                yield Edit("constant", replace(program, forward=forward, saved=forward), FORWARD, label, node, now)
 
 
 def scopes(edit: Edit, right: Program) -> Iterator[Edit]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bncheck.tangents import Tangent
-from bncheck.tolerance.intervals import Radius
+from bncheck.tolerances.intervals import Radius
 
 MINUS = Fraction(-1)
 

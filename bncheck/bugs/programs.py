@@ -52,6 +52,8 @@ COUNT = Name("m")
 """The size of a group."""
 
 DY = "dy"
+HOLE = "?"
+"""The name of what is not known yet."""
 _ONES = "ones"
 
 Steps = Mapping[str, Expression]
@@ -190,7 +192,8 @@ def _inputs(program: Program, case: Case, lifted: Lifted) -> dict[str, Any]:
     values |= {arriving(name): lifted(a) for name, a in case.broadcast_upstream().items() if name != "y"}
     values |= {name: given.get(name, own.default(name)) for name in program.parameters}
     if program.layer.primal is not None:
-        values = {name: Tangent(value, given.get(tangent_of(name))) for name, value in values.items()}
+        wide = {name: np.float64(value) if isinstance(value, int | float) else value for name, value in values.items()}
+        values = {name: Tangent(value, given.get(tangent_of(name))) for name, value in wide.items()}
     sizes = dict(zip((f"#{axis}" for axis in layout.axes), case.x.shape, strict=True))
     return {**values, **own.settings, **case.settings, "eps": case.eps, COUNT.label: case.count, **sizes}
 

@@ -7,7 +7,7 @@ variable and no style of code enters: only what comes out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, partial
@@ -15,14 +15,13 @@ from functools import cached_property, partial
 import numpy as np
 
 from bncheck.bugs.edits import Edit
-from bncheck.bugs.expressions import Expression, Name, Number, exchanged, number, over, plus, times
+from bncheck.bugs.expressions import Expression, Number, Room, exchanged, number, over, plus, times
 from bncheck.bugs.programs import COUNT, HOLE, Bench, Program, size
-from bncheck.bugs.roles import derived
 from bncheck.case import Array, Case, Gradients
 from bncheck.formats import Format, is_float
 from bncheck.layers import Layer
-from bncheck.tolerance.bounds import radii
-from bncheck.tolerance.intervals import Radius
+from bncheck.tolerances.bounds import radii
+from bncheck.tolerances.intervals import Radius
 
 SLACK = 4.0
 """How many tolerances an answer may be from a program: the same formula is added up in other orders."""
@@ -238,15 +237,4 @@ def _recognised(values: Sequence[tuple[float, Case]]) -> Expression | None:
 
 def _measured(scale: Expression, case: Case) -> float:
     sizes = dict(zip((f"#{axis}" for axis in case.layout.axes), case.x.shape, strict=True))
-    value = scale.value(_room({**sizes, COUNT.label: case.count}, case.layout.axes))
-    return float(value) or math.nan
-
-
-def _room(values: Mapping[str, float], axes: str) -> object:
-    from bncheck.bugs.expressions import Room
-
-    return Room(values, axes)
-
-
-Edits = Callable[[Program], Iterator[Edit]]
-__all__ = ["Reading", "Trial", "derived", "filled", "fitted", "match", "times"]
+    return float(scale.value(Room({**sizes, COUNT.label: case.count}, case.layout.axes))) or math.nan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from types import MappingProxyType
 
@@ -223,3 +223,85 @@ def told(edit: Edit, right: Program) -> tuple[str, str]:
     steps = right.backward if edit.side == BACKWARD else right.forward
     where = " in the backward pass" if edit.side == SAVED else ""
     return tuple(wording.equation(edit.step, e) + where for e in (edit.equation, steps[edit.step]))  # type: ignore[return-value]
+
+
+_SIMPLICITY = (
+    "eps-ignored", "eps-mismatch", "count-wrong", "sign", "factor-lost", "term-lost", "averaged", "not-summed", "zero",
+    "axes", "constant", "exponent", "exchanged", "factor-doubled", "factor-added", "term-doubled", "operator",
+    "misplaced",
+)
+"""The sorts of edit, those that people think of first before the others."""
+
+_STYLES = ("equations", "stages", "closed in dx̂", "closed", "multiplied by m", "through dγ", "reciprocal", "written out")
+
+
+def simplicity(edits: Sequence[tuple[str, Edit]]) -> tuple[int, ...]:
+    """How plainly edits can be told, to choose among those that come to the same."""
+    _, edit = edits[-1]
+    sort = _SIMPLICITY.index(edit.kind) if edit.kind in _SIMPLICITY else 0
+    style = _STYLES.index(edit.program.style) if edit.program.style in _STYLES else len(_STYLES)
+    return (-len(edits), edit.side != SAVED, not edit.throughout, -sort, -_length(edit.now), -style)
+
+
+def _length(expression: Expression) -> int:
+    return 1 + sum(map(_length, expression.parts))
+
+
+_TEMPLATES: Mapping[str, str] = MappingProxyType(
+    {
+        "sign": "{where} the sign of {was} is turned",
+        "factor-lost": "{where} the factor {was} is missing",
+        "factor-added": "{where} there is a factor {now} too many",
+        "factor-doubled": "{where} the factor {was} occurs twice",
+        "term-lost": "{where} the term {was} is missing",
+        "term-doubled": "{where} the term {was} occurs twice",
+        "constant": "{where} {now} stands where {was} should",
+        "exponent": "{where} the power is another: {now} for {was}",
+        "exchanged": "{where} {now} stands where {was} should",
+        "operator": "{where} an operator at {was} is another",
+        "misplaced": "{where} a bracket or a sum ends in another place",
+        "axes": "{where} it is {now} where it should be {was}",
+        "not-summed": "{where} {was} is not summed",
+        "averaged": "{where} a mean stands where a sum should, or a sum where a mean should",
+        "zero": "{step} is zero",
+    }
+)
+"""Each sort of edit in words; `where` is the equation, `was` what should stand there, `now` what does."""
+
+
+def said(kind: str, edit: Edit, right: Program) -> str:
+    """What an edit changes, in words; nothing where the catalogue's own words say it all."""
+    if edit.kind not in _TEMPLATES:
+        return ""
+    wording = Wording(right)
+    step, was, now = wording.sign(edit.step), wording.text(edit.was), wording.text(edit.now)
+    where = f"in {step}"
+    if edit.side == SAVED:
+        where = f"in the {step} that the backward pass computes"
+    elif edit.throughout:
+        where = "throughout the backward pass"
+    return _TEMPLATES[edit.kind].format(where=where, was=was, now=now, step=step)
+
+
+def glossary(right: Program, formulas: str) -> str:
+    """What the signs in some formulas of a layer stand for.
+
+    >>> from bncheck.bugs.programs import programs
+    >>> from bncheck.layers import LAYERS
+    >>> layer = LAYERS["rms_norm"]
+    >>> print(glossary(programs(layer, layer.layouts[0], ("gamma",))["stages"], "dx = dx̂/s"))
+    dx̂ = γ·dy, s = √(ρ + ε), ρ = mean x²; dx is ∂loss/∂x; m values per mean
+    """
+    wording = Wording(right)
+    steps = {wording.sign(n): wording.equation(n, e) for n, e in (*right.backward.items(), *right.forward.items())}
+    told: dict[str, str] = {}
+    seen = formulas
+    for sign, equation in reversed(steps.items()):
+        if sign not in _PLAIN and sign in seen and f"{sign} = " not in formulas:
+            told[sign] = equation
+            seen += equation
+    return f"{', '.join([*told.values()])}{'; ' if told else ''}dx is ∂loss/∂x; m values per mean"
+
+
+_PLAIN = ("y", "μ", "σ²", "dx", "dγ", "dβ", "R′", "V′")
+"""What needs no explanation."""

@@ -7,8 +7,8 @@ again and Hypothesis shrinks the failure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -177,32 +177,9 @@ def _drawn(bench: Bench, unit: _Unit, fail_on: str | None) -> list[Result]:
             outcomes[:] = [outcome]
             raise _Found
 
-    with suppress(_Found), _without_found_constants():
+    with suppress(_Found):
         each()
     return outcomes
-
-
-@contextmanager
-def _without_found_constants() -> Iterator[None]:
-    """Keeps Hypothesis from drawing numbers that it finds in the source of loaded modules, and files on disk.
-
-    A campaign would depend on what else is imported: on the number of processes, on where bncheck is installed.
-    """
-    from hypothesis.internal.conjecture import providers
-
-    if not hasattr(providers, "_get_local_constants"):  # an older Hypothesis
-        yield
-        return
-    from hypothesis.internal.constants_ast import Constants
-
-    finds = providers._get_local_constants
-    providers._get_local_constants = Constants
-    providers.CONSTANTS_CACHE.cache.clear()
-    try:
-        yield
-    finally:
-        providers._get_local_constants = finds
-        providers.CONSTANTS_CACHE.cache.clear()
 
 
 def _shrunk(bench: Bench, unit: _Unit, failure: Counterexample) -> Counterexample:

@@ -1,7 +1,7 @@
 """Hypothesis strategies that draw cases, for bncheck's own campaign and for other people's test suites.
 
     from hypothesis import given
-    from bncheck.inputs.strategies import cases
+    from bncheck import cases
 
     @given(cases(dtypes=("float32",)))
     def test_my_backward(case): ...
@@ -55,21 +55,39 @@ def recipes(
         for value in given:
             if value not in known:
                 raise InvalidInput(name, value, f"names among {', '.join(known)}", "Leave out the others.")
-    layout = draw(st.sampled_from(layer.layouts))
+    layout = layer.layouts[_below(draw, len(layer.layouts))]
     return Recipe(
         layout,
-        draw(_shapes(layout, max_count, max_size)),
-        draw(st.sampled_from(dtypes)),
-        draw(st.sampled_from(EPS)),
-        draw(st.sampled_from(regimes)),
-        "constant" if draw(st.integers(0, 19)) == 19 else "random",
-        draw(st.integers(0, 9)) < 9,
-        draw(st.integers(0, 2**32 - 1)),
+        _shape(draw, layout, max_count, max_size),
+        dtypes[_below(draw, len(dtypes))],
+        EPS[_below(draw, len(EPS))],
+        regimes[_below(draw, len(regimes))],
+        "constant" if _below(draw, 20) == 19 else "random",
+        _below(draw, 10) < 9,
+        _below(draw, 2**32),
     )
 
 
-@st.composite
-def _shapes(draw: st.DrawFn, layout: Layout, max_count: int, max_size: int) -> tuple[int, ...]:
+def _below(draw: st.DrawFn, count: int) -> int:
+    """A whole number below `count`, the smallest the simplest, each about as likely; drawn as booleans.
+
+    Into every other draw Hypothesis mixes numbers that it finds in the source of whatever is imported: a case would
+    depend on where bncheck is installed, and on what else a process has loaded.
+    """
+    bits = (count - 1).bit_length()
+    bits += _SPARE if count & (count - 1) else 0
+    number = 0
+    for _ in range(bits):
+        number = 2 * number + draw(_COIN)
+    return number * count >> bits
+
+
+_COIN = st.booleans()
+_SPARE = 5
+"""How many bits more, so that no number is much likelier than another."""
+
+
+def _shape(draw: st.DrawFn, layout: Layout, max_count: int, max_size: int) -> tuple[int, ...]:
     """Sizes axis by axis, each within what the axes before it have left; groups of one element stay rare."""
     sizes: dict[str, int] = {}
     for axis in layout.axes:
@@ -77,8 +95,8 @@ def _shapes(draw: st.DrawFn, layout: Layout, max_count: int, max_size: int) -> t
         if axis in layout.reduced:
             room = min(room, max_count // math.prod(sizes.get(a, 1) for a in layout.reduced))
         if axis == layout.reduced[0]:
-            sizes[axis] = draw(st.integers(2, max(2, min(room, 16)))) if draw(st.integers(0, 19)) < 19 else 1
+            sizes[axis] = 2 + _below(draw, max(2, min(room, 16)) - 1) if _below(draw, 20) < 19 else 1
         else:
             later = any(a in layout.reduced for a in layout.axes[len(sizes) + 1 :]) and layout.reduced[0] not in sizes
-            sizes[axis] = draw(st.integers(1, max(1, min(room // 2 if later else room, 6))))
+            sizes[axis] = 1 + _below(draw, max(1, min(room // 2 if later else room, 6)))
     return tuple(sizes[axis] for axis in layout.axes)

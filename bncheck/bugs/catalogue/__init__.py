@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from bncheck.bugs.catalogue.bug import Bug
 
-_ORDER = ("paths", "gamma", "eps", "statistics", "modes", "parameters", "second_order", "effects")
+_ORDER = ("paths", "gamma", "eps", "statistics", "modes", "parameters", "second_order", "effects", "one_place")
 
 
 def _families() -> list[str]:

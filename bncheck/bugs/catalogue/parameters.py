@@ -53,7 +53,8 @@ def _multiplied(derived: Derived, label: str) -> Iterator[Edit]:
 
 
 def _values(derived: Derived) -> Iterator[Edit]:
-    yield from backward(derived.closed, {DY: Name("y")}, steps=map(gradient, derived.shift)) if derived.shift else ()
+    if derived.shift and derived.closed.layer.primal is None:
+        yield from backward(derived.closed, {DY: Name("y")}, steps=map(gradient, derived.shift))
 
 
 BUGS = (
