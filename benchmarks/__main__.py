@@ -17,7 +17,7 @@ from benchmarks.result import Effort, Result
 from bncheck import files
 from bncheck.errors import BncheckError, InvalidInput, MissingPackage
 
-NAMES = ("check", "score", "backward", "startup", "verify")
+NAMES = ("mutations", "check", "score", "backward", "startup", "verify")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,120 @@
+"""Whether a diagnosis is right: the layer with just its bugs answers what the code does, on cases new to both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain, product
+
+import numpy as np
+
+from benchmarks.mutations.calls import Source, limited
+from benchmarks.mutations.judge import SECONDS
+from benchmarks.mutations.running import Steps
+from bncheck.bugs.diagnose import Diagnosis
+from bncheck.case import Array, Case
+from bncheck.examination.running_statistics import EVALUATED
+from bncheck.inputs.recipes import Recipe
+from bncheck.layers import LAYERS, Layer
+from bncheck.results import TargetReport
+
+try:
+    from bncheck.bugs.diagnose import reproduction  # type: ignore[attr-defined]  # not there yet
+except ImportError:
+    reproduction = None
+
+NEAR = 1e-6
+"""How near a reproduced answer comes to the code's own, as a part of the answer's largest value."""
+
+_FRESH = (
+    ({"N": 9, "C": 5, "D": 7, "L": 4, "H": 3, "W": 2, "G": 2, "K": 2}, 0.2, "ordinary"),
+    ({"N": 5, "C": 7, "D": 4, "L": 5, "H": 2, "W": 4, "G": 3, "K": 3}, 0.02, "outliers"),
+    ({"N": 11, "C": 2, "D": 9, "L": 2, "H": 4, "W": 3, "G": 1, "K": 5}, 2.0, "ordinary"),
+)
+"""Sizes, eps and regime of cases that no diagnosis is made on; all in float64."""
+
+Pair = tuple[Mapping[str, Array], Mapping[str, Array]]
+"""What the code answers, and what is to reproduce it."""
+
+
+def reproduced(source: Source, code: str, report: TargetReport) -> bool | None:
+    """Whether it is so in training, in the step of the running statistics and in evaluation, each with its own bugs."""
+    if reproduction is None:
+        return None
+    stepping = [bug for bug in report.diagnosis if bug.gradient.startswith("new_")]
+    evaluating = [bug for bug in report.diagnosis if bug.gradient.endswith(EVALUATED)]
+    training = [bug for bug in report.diagnosis if bug not in stepping and bug not in evaluating]
+    try:
+        with limited(SECONDS), np.errstate(all="ignore"):
+            pairs = chain(
+                _in_training(source, code, training), _in_other_modes(source, code, report, stepping, evaluating)
+            )
+            return all(_alike(*pair) for pair in pairs)
+    except Exception:  # what raises, or has no formula, reproduces nothing
+        return False
+
+
+def _in_training(source: Source, code: str, bugs: Sequence[Diagnosis]) -> Iterator[Pair]:
+    for case in fresh(source):
+        yield source.begin(code, case).answers(), _answer(source.layer, bugs, case)
+
+
+def _in_other_modes(
+    source: Source, code: str, report: TargetReport, stepping: Sequence[Diagnosis], evaluating: Sequence[Diagnosis]
+) -> Iterator[Pair]:
+    if not source.step("running", by_default=False):
+        return
+    case = fresh(source)[0]
+    steps = Steps.of(source, code, case)
+
+    def state(statistics: Sequence[Array]) -> dict[str, Array]:
+        shape = case.layout.parameter_shape(case.x.shape)
+        return {f"running_{n}": one.reshape(shape) for n, one in zip(("mean", "var"), statistics, strict=True)}
+
+    noticed = report.observations
+    weight = 0.1 if noticed.get("new_weight") is None else noticed["new_weight"]
+    settings = {"new_weight": weight, "ddof": int(noticed.get("running_variance") == "unbiased")}
+    step = Case(case.layout, steps.second, case.dy, case.parameters, case.eps, "", state(steps.old), settings)
+    answer = _answer(LAYERS["batch_norm_running"], stepping, step)
+    yield {f"new_{name}": value for name, value in state(steps.new).items()}, answer
+    evaluation = Case(case.layout, case.x, case.dy, case.parameters, case.eps, "", state(steps.new))
+    yield {"y": steps.evaluated}, _answer(LAYERS["batch_norm_eval"], evaluating, evaluation)
+
+
+def _answer(layer: Layer, bugs: Sequence[Diagnosis], case: Case) -> Mapping[str, Array]:
+    """What the layer with these bugs answers.
+
+    Raises
+        LookupError: one of them has no formula.
+    """
+    vjp = reproduction(layer, bugs)
+    if vjp is None:
+        raise LookupError
+    answer: Mapping[str, Array] = vjp(case)
+    return answer
+
+
+@lru_cache(maxsize=64)
+def fresh(source: Source) -> tuple[Case, ...]:
+    """Cases that no diagnosis was made on, in every layout."""
+    takes_eps = source.hands_over("eps", by_default=False)
+
+    def cases() -> Iterator[Case]:
+        for layout, (seed, (sizes, eps, regime)) in product(source.layouts, enumerate(_FRESH, start=1000)):
+            shape = tuple(sizes[axis] for axis in layout.axes)
+            recipe = Recipe(layout, shape, eps=eps if takes_eps else source.eps, regime=regime, seed=seed)
+            yield recipe.build(source.layer)
+
+    return tuple(cases())
+
+
+def _alike(answers: Mapping[str, Array], expected: Mapping[str, Array]) -> bool:
+    """Whether all answers are the same but for rounding, and NaN in the same places."""
+
+    def same(got: Array, value: Array) -> bool:
+        if got.size != value.size:
+            return False
+        scale = float(np.nanmax(np.abs(value), initial=0.0))
+        return bool(np.allclose(got.reshape(value.shape), value, rtol=0, atol=NEAR * scale, equal_nan=True))
+
+    return all(same(got, np.asarray(expected[name])) for name, got in answers.items())
