@@ -18,10 +18,10 @@ import numpy as np
 from bncheck.bugs import words
 from bncheck.bugs.catalogue import BUGS
 from bncheck.bugs.edits import BACKWARD, FORWARD, SAVED, Edit, forward_holes, holes, of_backward, of_forward, recomputed
-from bncheck.bugs.expressions import ZERO, Name, Reduced, exchanged, minus, plus, times
+from bncheck.bugs.expressions import ZERO, Expression, Name, Reduced, exchanged, number, times
 from bncheck.bugs.planting import bugs_of
 from bncheck.bugs.programs import HOLE, Bench, Program, gradient
-from bncheck.bugs.readings import Reading, Trial, conclusive, fitted, match, residual
+from bncheck.bugs.readings import Reading, Trial, fitted, match, measured
 from bncheck.bugs.roles import Derived, derived
 from bncheck.case import Array, Case, Gradients, Vjp
 from bncheck.inputs.probes import FAR, probes
@@ -440,9 +440,29 @@ class _Search:
         told = []
         for trial in self.trials:
             given = trial.case.count if label == "m" else trial.case.eps
-            told.append(f"{_measured(edit.now, trial.case):.6g} where {'m is ' if label == 'm' else ''}{given:g}")
+            value = self._filling(edit, label, trial)
+            told.append(f"{value:.6g} where {'m is ' if label == 'm' else ''}{given:g}")
         tail = "" if label == "m" else " was given"
         return " and ".join(dict.fromkeys(told)) + tail
+
+    def _filling(self, edit: Edit, label: str, trial: Trial) -> float:
+        """What stands in the place of a name in the equation that an edit changed: as much as makes it what it is."""
+        steps = edit.program.backward if edit.side == BACKWARD else edit.program.saved
+        right = self.derived.styles[edit.program.style]
+        before = right.backward if edit.side == BACKWARD else right.forward
+        factor = next(iter(_difference(before[edit.step], steps[edit.step], label)), None)
+        given = trial.case.count if label == "m" else trial.case.eps
+        return given if factor is None else measured(exchanged(factor, {label: number(given)}), trial.case)
+
+
+def _difference(before: Expression, after: Expression, label: str) -> Iterator[Expression]:
+    """What stands after an edit where a name stood before it."""
+    if before == Name(label):
+        yield after
+    elif type(before) is type(after) and len(before.parts) == len(after.parts):
+        for left, right in zip(before.parts, after.parts, strict=True):
+            if left != right:
+                yield from _difference(left, right, label)
 
 
 _NUMBERED = ("eps-ignored", "eps-mismatch", "count-wrong")
@@ -601,6 +621,3 @@ def _is_one_pass(trial: Trial) -> bool:
     lost = np.isnan(answer).any(axis=axes, keepdims=True) | cancelled
     spoils = not (np.abs(factor - 1) <= 100 * trial.format.roundoff).all()  # by more than two passes would
     return bool(spoils and ((rest <= 4 * allowed) | np.isnan(rest)).all() and lost.all())
-
-
-__all__ = ["COMPARE", "UNKNOWN", "Diagnosis", "conclusive", "diagnose", "minus", "plus", "reproduction", "residual"]

@@ -224,7 +224,7 @@ def _recognised(values: Sequence[tuple[float, Case]]) -> Expression | None:
     sizes = [group, kept, *(size(axis) for axis in axes), plus(group, number(-1)), plus(group, number(1))]
     sizes += [over(group, plus(group, number(-1))), over(plus(group, number(-1)), group)]
     for scale in (number(1), *sizes, *(over(number(1), s) for s in sizes)):
-        ratios = [value / _measured(scale, case) for value, case in values]
+        ratios = [value / measured(scale, case) for value, case in values]
         first = ratios[0]
         if all(math.isclose(ratio, first, rel_tol=1e-5, abs_tol=1e-9) for ratio in ratios):
             simple = Fraction(first).limit_denominator(_FRACTIONS)
@@ -235,6 +235,7 @@ def _recognised(values: Sequence[tuple[float, Case]]) -> Expression | None:
     return None
 
 
-def _measured(scale: Expression, case: Case) -> float:
+def measured(scale: Expression, case: Case) -> float:
+    """What a number or a size comes to on a case."""
     sizes = dict(zip((f"#{axis}" for axis in case.layout.axes), case.x.shape, strict=True))
     return float(scale.value(Room({**sizes, COUNT.label: case.count}, case.layout.axes))) or math.nan
