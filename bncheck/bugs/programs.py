@@ -11,10 +11,11 @@ A Jacobian-vector product runs the programs of its layer on tangents, so that a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Any
 
@@ -240,7 +241,7 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
     >>> from bncheck.layers import LAYERS
     >>> layer = LAYERS["batch_norm"]
     >>> list(programs(layer, layer.layouts[0], ("gamma", "beta"))["stages"].backward)
-    ['∂xhat', '∂std', '∂centred', '∂var', '∂mean', '∂x', '∂gamma', '∂beta']
+    ['∂gamma', '∂beta', '∂xhat', '∂std', '∂var', '∂centred', '∂mean', '∂x']
     """
     own = layer.primal or layer
     present = tuple(n for n in own.parameters if n in parameters or tangent_of(n) in parameters)
@@ -285,17 +286,16 @@ class _Spelling:
                     self._inverses[expression] = Name(inverse)
             self._known[node] = expression
         if style == "apart":
-            small = [
-                n
-                for n, node in graph.named.items()
-                if "x" in self.steps[n].names and not set(node.axes) >= set(layout.axes)
-            ]
-            for label in small:
-                written = {other: self.steps[other] for other in small if other != label}
-                written |= {n: exchanged(e, written) for n, e in self.steps.items() if n.startswith("centred")}
-                self.steps[label] = exchanged(self.steps[label], written)
+            self._set_apart([n for n, node in graph.named.items() if not set(node.axes) >= set(layout.axes)])
         if "new_weight" in graph.inputs and style == "totals":
             self.steps |= {n: _weighted(e) for n, e in self.steps.items() if n.startswith("new_")}
+
+    def _set_apart(self, statistics: Sequence[str]) -> None:
+        """Writes out, in each statistic, the others and what is made of them."""
+        for label in (name for name in statistics if not name.startswith("new_")):
+            before = list(takewhile(lambda name, end=label: name != end, self.steps))  # type: ignore[misc]
+            for name in reversed(before):
+                self.steps[label] = exchanged(self.steps[label], {name: self.steps[name]})
 
     def _fresh(self, label: str) -> str:
         taken = {*self._taken, *self.steps}
@@ -382,7 +382,9 @@ def sweep(layer: Layer, layout: Layout, parameters: tuple[str, ...], forward: St
             others = "".join(axis for axis in layout.axes if axis not in axes[name])
             total = times(total, Reduced(Name(_ONES), others, mean=True) if others else Name(_ONES))
         backward[gradient(name)] = total
-    return backward
+    labels = {gradient(name) for name in parameters}
+    early = {n: e for n, e in backward.items() if n in labels and not e.names & backward.keys()}
+    return {**early, **backward}  # those of the parameters come first where they can, as people compute them
 
 
 def _pulled(
