@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,20 @@ def reproduction(layer: Layer, diagnoses: Sequence[Diagnosis]) -> Vjp | None:
     return vjp
 
 
+def forward_edit(layer: Layer, case: Case, y: Array) -> str:
+    """The id of the first edit of a layer's forward pass that gives some y, nothing where none does.
+
+    >>> from bncheck.layers import LAYERS
+    >>> layer = LAYERS["batch_norm"]
+    >>> case = probes(layer)[0]
+    >>> forward_edit(layer, case, BUGS["eps-outside-sqrt"].vjp(case)["y"])
+    'eps-outside-sqrt'
+    """
+    search = _Search(layer, (Trial(layer, case, {"y": y}),), lambda case: {})
+    reading = next(chain(search.of_catalogue(), search.of_one_place()), None)
+    return reading.edits[0][0] if reading else ""
+
+
 def named_effect(name: str, gradient: str) -> Diagnosis:
     """A bug that is in no formula, by its name."""
     bug = BUGS[name]
@@ -195,8 +210,8 @@ class _Search:
 
     def forwards(self, wrong: Sequence[str]) -> Iterator[Reading]:
         """Edits of the forward pass that give what is returned beside gradients, the simplest first."""
-        yield from self._of_catalogue()
-        several = list(self._of_one_place())
+        yield from self.of_catalogue()
+        several = list(self.of_one_place())
         yield from sorted(several, key=lambda reading: words.simplicity(reading.edits), reverse=True)
         if not several:
             yield from self._of_numbers(wrong)
@@ -212,13 +227,13 @@ class _Search:
     def _told(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if any(name in trial.telling for trial in self.trials)]
 
-    def _of_catalogue(self) -> Iterator[Reading]:
+    def of_catalogue(self) -> Iterator[Reading]:
         for name, edit in self.planted(self.derived, FORWARD):
             reading = self._value(self.derived.styles[edit.program.style], ((name, edit),))
             if reading:
                 yield reading
 
-    def _of_one_place(self) -> Iterator[Reading]:
+    def of_one_place(self) -> Iterator[Reading]:
         if self.coarse:
             return
         for base in self._spellings():
