@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from conftest import SHAPES, random_case
 
-from bncheck.bugs.mutants import BATCH_NORM, MUTANTS, correct, mutants_for
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.catalogue.bug import correct
 from bncheck.case import Array, Case, Layout
 from bncheck.errors import InvalidInput
 from bncheck.examination.one_case import check
@@ -87,7 +88,7 @@ def test_the_gradients_that_arrive_at_other_outputs_are_held_against_the_forward
     layer = LAYERS["batch_norm_statistics"]
     case = Recipe(layer.layouts[0], (8, 4)).build(layer)
     for name, verdict in (("", Verdict.CORRECT), ("mean-gradient-ignored", Verdict.WRONG)):
-        vjp = partial(MUTANTS[name].vjp if name else correct, layer=layer)
+        vjp = partial(BUGS[name].vjp if name else correct, layer=layer)
         found = check(vjp, case, forward=finite_difference.definition(layer, case), layer=layer)
         assert found.gradients["dx"].consistent is verdict
 
@@ -105,5 +106,5 @@ def test_another_forward_may_have_smaller_groups_and_is_consistent_all_the_same(
     found = check(lambda _: correct(small), case, forward=forward)
     assert found.gradients["y"].conforms is Verdict.WRONG
     assert {finding.consistent for finding in found.gradients.values()} == {Verdict.CORRECT, None}
-    wrong = check(lambda _: MUTANTS["mean-path-missing"].vjp(small), case, forward=forward)
+    wrong = check(lambda _: BUGS["mean-path-missing"].vjp(small), case, forward=forward)
     assert wrong.gradients["dx"].consistent is Verdict.WRONG

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import bncheck
-from bncheck.bugs.mutants import correct
+from bncheck.bugs.catalogue.bug import correct
 from bncheck.case import Case, Layout
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic.derivation import Derivation, derive
