@@ -79,7 +79,7 @@ def test_torch_batch_norm_is_correct_on_images_of_the_usual_size(tmp_path: Path)
     assert f"--case {recipe}" in large.reproduce
 
 
-BUGS: dict[str, tuple[tuple[str, str], set[str]]] = {
+EDITS: dict[str, tuple[tuple[str, str], set[str]]] = {
     "mean-path-missing": (("(g - g.mean(0) - xhat", "(g - xhat"), {"dx"}),
     "variance-path-missing": ((" - xhat * (g * xhat).mean(0)", ""), {"dx"}),
     "statistics-constant": (("(g - g.mean(0) - xhat * (g * xhat).mean(0))", "g"), {"dx"}),
@@ -96,9 +96,9 @@ UNNAMED = {
 }
 
 
-@pytest.mark.parametrize("bug", BUGS)
+@pytest.mark.parametrize("bug", EDITS)
 def test_a_bug_is_found_where_it_is_and_called_by_its_name(bug: str, tmp_path: Path) -> None:
-    change, failing = BUGS[bug]
+    change, failing = EDITS[bug]
     report = changed(tmp_path, "honest.py", change)
     assert report.verdict is Verdict.WRONG
     assert {name for name, finding in report.gradients.items() if finding.verdict.failed} == failing
