@@ -32,11 +32,13 @@ Pair = tuple[Mapping[str, Array], Mapping[str, Array]]
 """What the code answers, and what is to reproduce it."""
 
 
-def reproduced(source: Source, code: str, report: TargetReport) -> bool | None:
+def reproduced(source: Source, code: str, report: TargetReport) -> bool:
     """Whether it is so in training, in the step of the running statistics and in evaluation, each with its own bugs."""
     stepping = [bug for bug in report.diagnosis if bug.gradient.startswith("new_")]
     evaluating = [bug for bug in report.diagnosis if bug.gradient.endswith(EVALUATED)]
     training = [bug for bug in report.diagnosis if bug not in stepping and bug not in evaluating]
+    if any(finding.verdict.failed for name, finding in report.gradients.items() if name.startswith("new_")):
+        stepping = [*(bug for bug in training if "y" in bug.explains), *stepping]  # the same statistics are stored
     try:
         with limited(SECONDS), np.errstate(all="ignore"):
             pairs = chain(

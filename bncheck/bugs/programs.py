@@ -456,7 +456,9 @@ def _closed_forms(stages: Program) -> dict[str, Program]:
         inner = {normalised: stages.backward[normalised], gradient("x"): alone, **parameters}
         forms["closed in dx̂"] = written("closed in dx̂", inner)
         forms["multiplied by m"] = written("multiplied by m", {**inner, gradient("x"): _multiplied(alone)})
-    totals = {expression: Name(name) for name, expression in parameters.items() if isinstance(expression, Reduced)}
+    totals: dict[Expression, Expression] = {
+        expression: Name(name) for name, expression in parameters.items() if isinstance(expression, Reduced)
+    }
     shared = throughout(whole[gradient("x")], lambda node: totals.get(node))
     if shared != whole[gradient("x")]:
         through = {**parameters, gradient("x"): _multiplied(shared)}
