@@ -61,7 +61,7 @@ class Diagnosis:
     formula_got: str
     formula_expected: str
     fix: str
-    where: str = ""
+    where: tuple[str, ...] = ()
     explains: tuple[str, ...] = field(default=(), repr=False)
     program: Program | None = field(default=None, compare=False, repr=False)
 

@@ -313,14 +313,14 @@ def said(kind: str, edit: Edit, right: Program) -> str:
     return _TEMPLATES[edit.kind].format(where=where, was=was, now=now, step=step)
 
 
-def glossary(right: Program, formulas: str) -> str:
-    """What the signs in some formulas of a layer stand for.
+def glossary(right: Program, formulas: str) -> tuple[str, ...]:
+    """What the signs in some formulas of a layer stand for, a formula each.
 
     >>> from bncheck.bugs.programs import programs
     >>> from bncheck.layers import LAYERS
     >>> layer = LAYERS["rms_norm"]
-    >>> print(glossary(programs(layer, layer.layouts[0], ("gamma",))["stages"], "dx = dx̂/s"))
-    dx̂ = γ·dy, s = √(ρ + ε), ρ = mean x²; dx is ∂loss/∂x; m values per mean
+    >>> glossary(programs(layer, layer.layouts[0], ("gamma",))["stages"], "dx = dx̂/s")
+    ('dx̂ = γ·dy', 's = √(ρ + ε)', 'ρ = mean x²')
     """
     wording = Wording(right)
     steps = {wording.sign(n): wording.equation(n, e) for n, e in (*right.forward.items(), *right.backward.items())}
@@ -334,7 +334,7 @@ def glossary(right: Program, formulas: str) -> str:
                 more += steps[sign].partition("=")[2]
             pending = pending.replace(sign, " ")
         pending = more
-    return f"{', '.join(told.values())}{'; ' if told else ''}dx is ∂loss/∂x; m values per mean"
+    return tuple(told.values())
 
 
 _PLAIN = ("y", "μ", "σ²", "dx", "dγ", "dβ", "R′", "V′")
