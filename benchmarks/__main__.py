@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks import tables
 from benchmarks.result import Effort, Result
+from bncheck import files
 from bncheck.errors import BncheckError, InvalidInput, MissingPackage
 
 NAMES = ("check", "score", "backward", "startup", "verify")
@@ -76,7 +77,7 @@ def _run(names: list[str], effort: Effort, target: Path | None) -> int:
         print(sections[-1], flush=True)
     if target:
         text = tables.between_markers(tables.document(target), "\n".join(sections))
-        target.write_text(text, encoding="utf-8")
+        files.write(target, text)
     return 1 if failed else 0
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers import arriving, posed
-from bncheck.case import Array, Case
+from bncheck.case import Array, Case, Vjp
 from bncheck.errors import MissingPackage
-from bncheck.tolerance.verdicts import Vjp
 
 try:
     import jax

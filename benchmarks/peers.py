@@ -12,9 +12,8 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.plants import EPS
-from bncheck.case import Array, Case, Gradients, Layout
+from bncheck.case import Array, Case, Gradients, Layout, Vjp
 from bncheck.errors import MissingPackage
-from bncheck.tolerance.verdicts import Vjp
 
 try:
     import torch

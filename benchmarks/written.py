@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.plants import SHAPES, Plant
-from bncheck.examination.examine import TargetReport, check_target
+from bncheck.examination.files import check_target
+from bncheck.results import TargetReport
 
 HEAD = """
 from functools import partial

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Real
@@ -230,6 +230,9 @@ class Case:
                 for name, value in results.items()
             }
 
+
+Vjp = Callable[[Case], Gradients]
+"""The contract of every oracle and suspect: a case to y and its gradients, by name."""
 
 X_TANGENT = "x_tangent"
 """The one parameter that is as large as x: the direction in which a jvp goes."""

@@ -99,6 +99,10 @@ class Layer:
         """The names of the learnable parameters, in the definition's order."""
         return self._positional[1 : self._positional.index("eps")]
 
+    def default(self, parameter: str) -> Any:
+        """The value that leaves a parameter out."""
+        return self._arguments[parameter].default
+
     @cached_property
     def state(self) -> tuple[str, ...]:
         """The names of what is given and not learned, such as running statistics."""

@@ -13,7 +13,8 @@ from bncheck.case import Array, Case, Enclosure, Gradients
 from bncheck.inputs.strategies import cases
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import ball, finite_difference, graph, symbolic
-from bncheck.tolerance.verdicts import Verdict, compare, tolerance
+from bncheck.tolerances.bounds import tolerance
+from bncheck.tolerances.verdicts import Verdict, compare
 
 SEEDS = 50
 LAYER = LAYERS["batch_norm"]

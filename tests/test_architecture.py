@@ -1,6 +1,7 @@
 """The tree keeps its promises: imports run one way, oracles are independent, heavy packages wait for their use."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,69 +9,31 @@ from pathlib import Path
 import pytest
 
 import bncheck
-from bncheck.figures import names
 
 ROOT = Path(bncheck.__file__).parent
 
-FIGURES = [f"figures.{name.replace('-', '_')}" for name in names()]
-
-FLOORS = [
-    ["inputs", "tolerance", "bugs", "targets", "targets.child", "campaign", "examination"],
-    ["errors", "formats", "bugs.pages"],
-    ["case"],
-    ["definitions"],
-    ["tangents"],
-    ["layers"],
-    ["trace", "tolerance.intervals"],
-    ["bugs.staged"],
-    ["oracles.symbolic.sums", "oracles.symbolic.refutation"],
-    ["oracles.symbolic.derivation"],
-    ["oracles.symbolic.published"],
-    ["oracles.symbolic.proof", "oracles.symbolic.lowering"],
-    ["oracles.symbolic.theorems"],
-    ["oracles", "oracles.symbolic", "oracles.graph", "oracles.finite_difference", "oracles.ball"],
-    ["inputs.recipes"],
-    ["inputs.minibatches", "inputs.strategies"],
-    ["frameworks.conventions"],
-    ["frameworks.torch", "frameworks.jax", "frameworks.onnxruntime"],
-    ["frameworks.keras"],
-    ["frameworks"],
-    ["targets.wire", "targets.child.roles", "targets.child.families", "targets.conventions"],
-    ["targets.child.styles"],
-    ["targets.child.modules"],
-    ["targets.child.recognition"],
-    ["targets.child.__main__"],
-    ["targets.sandbox"],
-    ["targets.calls"],
-    ["targets.observations"],
-    ["targets.opening"],
-    ["tolerance.verdicts", "bugs.mutants"],
-    ["campaign.theorems", "bugs.symmetry"],
-    ["examination.one_case", "campaign.one_case", "bugs.diagnose"],
-    ["processes"],
-    ["examination.running_statistics"],
-    ["campaign.run", "examination.examine"],
-    ["report", "report.writer", "report.text"],
-    ["report.notations"],
-    ["report.coverage", "report.targets", "report.explanations"],
-    ["report.formulas", "report.json", "report.junit", "report.csv", "report.github"],
-    ["figures.studio", "figures.studio.fonts"],
-    ["figures.studio.look"],
-    ["figures.studio.page"],
-    ["figures.studio.structure", "figures.studio.diagram"],
-    ["figures.studio.computation"],
-    ["figures.studio.group", "figures.studio.saturation"],
-    FIGURES,
-    ["figures"],
-    ["figures.studio.listing", "figures.studio.rendering"],
-    ["figures.studio.gallery"],
-    ["cli", "pytest_plugin"],
-    ["__main__"],
+ROOMS = [
+    *("errors", "outcomes", "formats", "processes", "files", "case", "definitions", "tangents", "layers", "trace"),
+    "inputs",
+    "oracles",
+    "tolerances",
+    "bugs",
+    "frameworks",
+    "targets",
+    "results",
+    "campaign",
+    "examination",
+    "training",
+    "report",
+    "figures",
+    "api",
+    *("cli", "pytest_plugin"),
+    "__main__",
 ]
-"""Each module imports only from the floors above it."""
+"""The house, from the ground up: a room, a file or a folder, imports only from rooms above it in this list."""
 
-BACK = {"examination.examine": {"report.targets"}}
-"""The one step back: a report that is printed at a prompt, or that a test fails with, has itself formatted."""
+KINDS = ("figures", "frameworks")
+"""Folders in which each file is one of its kind, and imports no other; what they share lies in a folder of its own."""
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -92,16 +55,50 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def test_every_module_has_its_floor() -> None:
-    assert sorted(MODULES) == sorted(name for floor in FLOORS for name in floor)
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def circle(modules: set[str]) -> list[str]:
+    """The modules, as far as they are left when those that import none of the others are taken away one by one."""
+    left = {module: imported(MODULES[module]) & modules - {module} for module in modules}
+    for module in modules:  # a package may hand on what it holds, and what it holds may name the package
+        left[module] -= {name for name in left[module] if name.startswith(f"{module}.")}
+    while done := [module for module, names in left.items() if not names & left.keys()]:
+        for module in done:
+            del left[module]
+    return sorted(left)
+
+
+def test_every_room_is_in_its_place_and_exists() -> None:
+    assert {room(module) for module in MODULES} <= set(ROOMS)
+    assert len(ROOMS) == len(set(ROOMS))
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_run_one_way(module: str) -> None:
-    floor = {name: k for k, names in enumerate(FLOORS) for name in names}
-    upward = {name for name in imported(MODULES[module]) if floor[name] >= floor[module]}
-    inside = {name for name in upward if name.startswith(f"{module}.")}  # a package may hand on what it holds
-    assert upward - inside == BACK.get(module, set())
+    above = ROOMS[: ROOMS.index(room(module))]
+    assert {name for name in imported(MODULES[module]) if room(name) not in (*above, room(module))} == set()
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_no_circle_within_a_room(name: str) -> None:
+    assert circle({module for module in MODULES if room(module) == name}) == []
+
+
+@pytest.mark.parametrize("folder", KINDS)
+def test_a_file_among_its_kind_imports_no_other(folder: str) -> None:
+    files = {module for module in MODULES if re.fullmatch(rf"{folder}\.\w+", module)}
+    files = {module for module in files if MODULES[module].name != "__init__.py"}
+    assert len(files) > 3
+    for module in files:
+        assert imported(MODULES[module]) & files == set(), module
+
+
+def test_only_the_process_of_a_target_holds_what_runs_there() -> None:
+    """Somebody's code is loaded by the child alone: nothing outside imports from it."""
+    outside = {m for m, path in MODULES.items() if any(n.startswith("targets.child") for n in imported(path))}
+    assert {module for module in outside if not module.startswith("targets.child")} == set()
 
 
 def test_no_oracle_imports_another() -> None:
@@ -112,13 +109,18 @@ def test_no_oracle_imports_another() -> None:
         if family is not None:
             others = {name for name in imported(path) for f in families if name.startswith(f) and f != family}
             assert others == set(), module
-            assert not imported(path) & {"tolerance.verdicts", "bugs.mutants", "campaign.run"}
+            assert not imported(path) & {"tolerances.verdicts", "bugs.mutants", "campaign.run"}
 
 
-def test_the_import_check_itself_can_fail(tmp_path: Path) -> None:
-    file = tmp_path / "wrong.py"
+def test_the_import_check_itself_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, other = tmp_path / "wrong.py", tmp_path / "other.py"
     file.write_text("from bncheck.oracles import graph\ndef f():\n    from bncheck.campaign.run import verify\n")
     assert imported(file) == {"oracles.graph", "campaign.run"}
+    monkeypatch.setitem(MODULES, "inputs.first", file)
+    monkeypatch.setitem(MODULES, "inputs.second", other)
+    file.write_text("import bncheck.inputs.second\n")
+    other.write_text("def f():\n    from bncheck.inputs import first\n")
+    assert circle({module for module in MODULES if room(module) == "inputs"}) == ["inputs.first", "inputs.second"]
 
 
 @pytest.mark.parametrize(
@@ -134,10 +136,3 @@ def test_heavy_packages_wait_until_they_are_used(statement: str, absent: list[st
     code = f"import sys\n{statement}\nprint([name for name in {absent} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_everything_public_can_be_reached() -> None:
-    for name in bncheck.__all__:
-        assert getattr(bncheck, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = bncheck.nothing

@@ -18,7 +18,7 @@ from benchmarks import backward, startup, tables, timing  # noqa: E402
 from benchmarks.plants import GROUPS, HOMES, SHAPES, STYLES, Plant, planted  # noqa: E402
 from benchmarks.result import Effort, Requirement, Result, Table  # noqa: E402
 from bncheck.bugs.mutants import MUTANTS  # noqa: E402
-from bncheck.examination.one_case import Check  # noqa: E402
+from bncheck.results import Check  # noqa: E402
 
 TABLE = Table(("what", "ms"), (("one", "1.00"), ("another", "20.0")), "Best of two.")
 README = f"# Title\n\nbefore\n\n{tables.BEGIN}\nold numbers\n{tables.END}\n\nafter\n"

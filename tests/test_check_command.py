@@ -14,7 +14,7 @@ import pytest
 from test_targets import ZOO
 
 from bncheck.cli import run
-from bncheck.examination.examine import examine_all
+from bncheck.examination.files import examine_all
 from bncheck.report.targets import SCREEN, text
 from bncheck.report.text import WIDTH
 

@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 
 import bncheck
-from bncheck import cli
 from bncheck.bugs.mutants import MUTANTS, correct
 from bncheck.campaign.run import verify as campaign_of
 from bncheck.case import Case
-from bncheck.cli import run
+from bncheck.cli import run, running
 from bncheck.errors import InvalidDefinition
 from bncheck.report.formulas import FORMS, STYLES
 
@@ -155,7 +154,7 @@ def test_derive_in_every_form_and_format(form: str, style: str, capsys: pytest.C
 
 def test_derive_without_proof_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from bncheck.oracles.symbolic.proof import Proof, ProofStep
-    from bncheck.oracles.symbolic.refutation import Outcome
+    from bncheck.outcomes import Outcome
 
     failed = Proof("batch_norm", (ProofStep("dvar", "chain rule = derivative", Outcome.REFUTED),))
     monkeypatch.setattr("bncheck.oracles.symbolic.proof.prove", lambda derivation: failed)
@@ -222,11 +221,11 @@ def test_failure_while_writing_keeps_the_older_file(tmp_path: Path, monkeypatch:
     target = tmp_path / "report"
     target.write_text("older")
 
-    def full(path: Path, text: str) -> None:
-        path.write_bytes(b"half")
+    def full(path: Path, target: Path) -> None:
+        assert path.stat().st_size
         raise OSError("no space left")
 
-    monkeypatch.setattr(cli, "_write", full)
+    monkeypatch.setattr(Path, "replace", full)
     assert run(["derive", "batch_norm", "--output", str(target)]) == 3
     assert target.read_text() == "older"
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
@@ -340,7 +339,7 @@ def test_interruption_ends_everything_at_once(jobs: str, wait: float, tmp_path: 
 
 
 def test_interruption_within_a_garbage_collection_comes_again() -> None:
-    cli._interrupt_again(SimpleNamespace(exc_type=KeyboardInterrupt))
+    running._interrupt_again(SimpleNamespace(exc_type=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         time.sleep(5)
 
@@ -349,5 +348,5 @@ def test_other_dropped_exceptions_are_told_as_ever(monkeypatch: pytest.MonkeyPat
     told: list[Any] = []
     monkeypatch.setattr(sys, "__unraisablehook__", told.append)
     dropped = SimpleNamespace(exc_type=ValueError)
-    cli._interrupt_again(dropped)
+    running._interrupt_again(dropped)
     assert told == [dropped]

@@ -14,10 +14,9 @@ from bncheck.bugs import staged
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose, probes
 from bncheck.bugs.mutants import BATCH_NORM, MUTANTS, Mutant, correct, mutants_for
 from bncheck.bugs.staged import Backward, Forward
-from bncheck.case import Case, Gradients
+from bncheck.case import Case, Gradients, Vjp
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import graph, symbolic
-from bncheck.tolerance.verdicts import Vjp
 
 FLAT, IMAGES = BATCH_NORM.layouts[0], BATCH_NORM.layouts[2]
 SHAPES = ((8, 4), (32, 16), (64, 64), (4, 3, 8, 8))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
+from bncheck.tolerance import verdicts as compare
 
 from bncheck.campaign import theorems as evaluation
 from bncheck.campaign.theorems import shares
@@ -13,7 +14,6 @@ from bncheck.inputs.recipes import REGIMES, Recipe
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.theorems import Coincidence, Theorem, theorems
-from bncheck.tolerance import verdicts as compare
 
 STATED = [layer for layer in LAYERS.values() if theorems(derive(layer))]
 

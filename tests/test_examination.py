@@ -11,26 +11,18 @@ import pytest
 from conftest import random_case
 from test_targets import KNOWN, needs
 
-import bncheck
+from bncheck import Check, Examination, TargetReport, assert_gradients, check
 from bncheck.bugs.mutants import MUTANTS, correct
 from bncheck.case import Case, Gradients, Layout
 from bncheck.errors import InvalidInput
-from bncheck.examination.examine import (
-    Examination,
-    Given,
-    TargetReport,
-    assert_gradients,
-    check,
-    check_target,
-    examine,
-    examine_all,
-)
-from bncheck.examination.one_case import Check
+from bncheck.examination.examine import examine
+from bncheck.examination.files import check_target, examine_all
 from bncheck.examination.running_statistics import EVALUATED
+from bncheck.examination.subjects import Given
 from bncheck.inputs.recipes import Recipe
 from bncheck.inputs.strategies import cases
 from bncheck.layers import LAYERS
-from bncheck.tolerance.verdicts import Verdict
+from bncheck.tolerances.verdicts import Verdict
 
 ZOO = Path(__file__).parent / "targets"
 BATCH_NORM = LAYERS["batch_norm"]
@@ -352,7 +344,6 @@ def test_check_takes_a_function_and_a_case_a_function_or_a_text() -> None:
     text = check(str(ZOO / "honest.py"))
     assert isinstance(text, Examination)
     assert text.verdict is Verdict.CORRECT
-    assert bncheck.check is check
 
 
 @pytest.mark.parametrize("layer", ["batch_norm", "layer_norm", "rms_norm"])
@@ -414,7 +405,7 @@ def test_the_strategies_and_the_assertion_work_together() -> None:
 
 
 def test_notebooks_show_the_report_as_it_is() -> None:
-    report = check(correct)
+    report: Any = check(correct)
     assert report._repr_html_().startswith("<pre>correct: ")
     assert "&lt;" not in report._repr_html_()
     assert "<b>" not in replace(report, target="<b>")._repr_html_()

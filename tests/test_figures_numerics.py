@@ -31,7 +31,8 @@ from bncheck.figures.studio.page import Page
 from bncheck.figures.studio.saturation import batch_norm_case
 from bncheck.figures.studio.structure import flaws
 from bncheck.oracles import ball, symbolic
-from bncheck.tolerance.verdicts import Verdict, compare, tolerance
+from bncheck.tolerances.bounds import tolerance
+from bncheck.tolerances.verdicts import Verdict, compare
 
 BN = LAYERS["batch_norm"]
 

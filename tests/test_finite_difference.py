@@ -11,7 +11,7 @@ from bncheck.case import Array, Case
 from bncheck.inputs.strategies import cases
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import ball, finite_difference
-from bncheck.tolerance.verdicts import tolerance
+from bncheck.tolerances.bounds import tolerance
 
 LAYER = LAYERS["batch_norm"]
 

@@ -11,7 +11,7 @@ from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import ball, finite_difference, graph, symbolic
 from bncheck.tangents import SUFFIX, forward_mode, tangent_of
-from bncheck.tolerance.verdicts import tolerance
+from bncheck.tolerances.bounds import tolerance
 
 JVPS = [layer for layer in LAYERS.values() if layer.primal is not None]
 

@@ -16,7 +16,7 @@ from bncheck.bugs import mutants
 from bncheck.case import Array, Case
 from bncheck.layers import Layer
 from bncheck.oracles import ball, finite_difference, graph, symbolic
-from bncheck.tolerance.verdicts import tolerance
+from bncheck.tolerances.bounds import tolerance
 
 CASE = Case(
     FLAT,

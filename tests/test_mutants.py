@@ -14,7 +14,8 @@ from bncheck.bugs.staged import Backward, Forward
 from bncheck.case import Array, Case
 from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
-from bncheck.tolerance.verdicts import Verdict, compare, tolerance, truth_of, wrong_or_unstable
+from bncheck.tolerances.bounds import tolerance, truth_of
+from bncheck.tolerances.verdicts import Verdict, compare, wrong_or_unstable
 
 SEEDS = 50
 SIZES = (

@@ -21,7 +21,7 @@ from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.lowering import lower
 from bncheck.oracles.symbolic.proof import prove
 from bncheck.report.formulas import FORMS, STYLES
-from bncheck.tolerance.verdicts import Verdict
+from bncheck.tolerances.verdicts import Verdict
 
 LAYOUTS = LAYERS["batch_norm"].layouts
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bncheck.formats import DTYPES, Format
-from bncheck.tolerance.intervals import Radius
+from bncheck.tolerances.intervals import Radius
 
 HALF = Format.of("float16")
 BRAIN = Format.of("bfloat16")

@@ -5,7 +5,7 @@ import pytest
 from bncheck.campaign.run import verify
 from bncheck.cli import run
 from bncheck.formats import DTYPES
-from bncheck.frameworks.conventions import FRAMEWORKS
+from bncheck.frameworks import FRAMEWORKS
 from bncheck.inputs.recipes import REGIMES
 from bncheck.layers import LAYERS
 

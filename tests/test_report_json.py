@@ -15,13 +15,13 @@ import pytest
 
 import bncheck
 from bncheck.bugs.mutants import MUTANTS, correct
-from bncheck.campaign.one_case import Result, Tally
-from bncheck.campaign.run import LayerReport, Report, verify
-from bncheck.case import Case
+from bncheck.campaign.run import verify
+from bncheck.case import Case, Vjp
 from bncheck.layers import LAYERS
 from bncheck.oracles.symbolic.proof import Proof
 from bncheck.report import json as report_json
-from bncheck.tolerance.verdicts import Verdict, Vjp
+from bncheck.results import LayerReport, Report, Result, Tally
+from bncheck.tolerances.verdicts import Verdict
 
 BATCH_NORM = (LAYERS["batch_norm"],)
 SCHEMA = json.loads((resources.files("bncheck.report") / "verify.schema.json").read_text(encoding="utf-8"))

@@ -6,14 +6,14 @@ from xml.etree import ElementTree
 import pytest
 
 from bncheck.bugs.mutants import MUTANTS
-from bncheck.campaign.one_case import Result, Tally
-from bncheck.campaign.run import LayerReport, Report, verify
+from bncheck.campaign.run import verify
 from bncheck.case import Case
 from bncheck.layers import LAYERS
 from bncheck.oracles.symbolic.proof import Proof, ProofStep
-from bncheck.oracles.symbolic.refutation import Outcome
+from bncheck.outcomes import Outcome
 from bncheck.report import junit
-from bncheck.tolerance.verdicts import Verdict
+from bncheck.results import LayerReport, Report, Result, Tally
+from bncheck.tolerances.verdicts import Verdict
 
 
 def raising(case: Case) -> Any:

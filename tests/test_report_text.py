@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from bncheck.bugs.mutants import MUTANTS, correct
-from bncheck.campaign.one_case import Counterexample, Result, Tally
-from bncheck.campaign.run import LayerReport, Report, verify
+from bncheck.campaign.run import verify
 from bncheck.case import Case
 from bncheck.layers import LAYERS
 from bncheck.oracles.symbolic.proof import Proof, ProofStep
-from bncheck.oracles.symbolic.refutation import Outcome
+from bncheck.outcomes import Outcome
 from bncheck.report import text
-from bncheck.tolerance.verdicts import Comparison, Verdict
+from bncheck.results import Counterexample, LayerReport, Report, Result, Tally
+from bncheck.tolerances.verdicts import Comparison, Verdict
 
 
 def raising(case: Case) -> Any:

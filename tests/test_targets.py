@@ -14,10 +14,11 @@ from bncheck.case import Array, Case, Layout
 from bncheck.errors import InvalidInput, MissingPackage, TargetFailed
 from bncheck.examination.one_case import check
 from bncheck.layers import LAYERS
+from bncheck.targets.address import Address
 from bncheck.targets.calls import Target, fixed_sizes, parameter_shapes
 from bncheck.targets.child.roles import BACKWARD, FORWARD, Unbound, call, gradient_role, gradients_in, role, roles_of
-from bncheck.targets.opening import Address, adapter, open_target
-from bncheck.tolerance.verdicts import Verdict
+from bncheck.targets.opening import adapter, open_target
+from bncheck.tolerances.verdicts import Verdict
 
 ZOO = Path(__file__).parent / "targets"
 
@@ -132,7 +133,7 @@ def test_every_correct_target_is_recognised_and_found_correct(file: str) -> None
             known = KNOWN[target.name]
             assert target.failure is None
             assert target.recognised_as.startswith(known.words)
-            assert target.layer == known.layer
+            assert target.layer.name == known.layer
             assert " ".join(map(str, target.layouts)) == known.layouts
             assert target.eps == known.eps
             assert target.dtypes == ("float64", "float32", "float16")
@@ -144,11 +145,11 @@ def test_every_correct_target_is_recognised_and_found_correct(file: str) -> None
             for layout in target.layouts:
                 case = random_case(target, layout)
                 assert target.takes(case)
-                found = check(target.vjp, case, forward=target.forward_of(case), layer=LAYERS[target.layer])
-                assert set(found.conforms) == {"y", *case.gradient_names}
+                found = check(target.vjp, case, forward=target.forward_of(case), layer=target.layer)
+                assert set(found.gradients) == {"y", *case.gradient_names}
                 assert found.verdict is Verdict.CORRECT
             single = random_case(target, target.layout, "float32")
-            assert check(target.vjp, single, layer=LAYERS[target.layer]).verdict is Verdict.CORRECT
+            assert check(target.vjp, single, layer=target.layer).verdict is Verdict.CORRECT
 
 
 def test_torch_batch_norm_on_images_of_the_usual_size() -> None:
@@ -169,8 +170,8 @@ def test_eps_outside_the_root_is_consistent_and_does_not_conform() -> None:
         assert target.observations["variance"] == "unbiased"
         case = random_case(target, target.layout)
         found = check(target.vjp, case, forward=target.forward_of(case))
-    assert {one.verdict for one in found.consistent.values()} == {Verdict.CORRECT}
-    assert found.conforms["y"].verdict is Verdict.WRONG
+    assert {finding.consistent for finding in found.gradients.values()} == {Verdict.CORRECT, None}
+    assert found.gradients["y"].conforms is Verdict.WRONG
 
 
 MUTANTS = {
@@ -189,7 +190,7 @@ def test_a_wrong_target_is_recognised_all_the_same_and_found_wrong(mutant: str, 
     assert right in text
     (tmp_path / "mine.py").write_text(text.replace(right, wrong))
     with open_target(str(tmp_path / "mine.py")) as (target,):
-        assert (target.layer, str(target.layout)) == ("batch_norm", "NC:N:C")
+        assert (target.layer.name, str(target.layout)) == ("batch_norm", "NC:N:C")
         assert check(target.vjp, random_case(target, target.layout)).verdict is Verdict.WRONG
 
 
@@ -202,7 +203,7 @@ def test_a_name_picks_one_of_several() -> None:
 def test_a_module_is_addressed_by_its_dotted_name() -> None:
     pytest.importorskip("torch")
     with open_target("torch.nn:LayerNorm") as (target,):
-        assert (target.name, target.layer, target.failure) == ("torch.nn:LayerNorm", "layer_norm", None)
+        assert (target.name, target.layer.name, target.failure) == ("torch.nn:LayerNorm", "layer_norm", None)
         assert target.parameters == ("gamma", "beta")
 
 
@@ -210,7 +211,7 @@ def test_flags_override_what_was_recognised() -> None:
     with open_target(str(ZOO / "honest.py"), layer="batch_norm", layout=Layout.parse("NCHW:N:CHW")) as (target,):
         assert [str(layout) for layout in target.layouts] == ["NCHW:N:CHW"]
     with open_target(str(ZOO / "course.py"), layer="layer_norm") as targets:
-        assert {target.layer for target in targets} == {"layer_norm"}
+        assert {target.layer.name for target in targets} == {"layer_norm"}
     with pytest.raises(InvalidInput, match="Did you mean layer_norm"), open_target("x.py", layer="layernorm"):
         pass
     with pytest.raises(InvalidInput), open_target(str(ZOO / "course.py"), style="torch"):
@@ -295,10 +296,10 @@ def test_an_onnx_model_is_a_forward_alone(tmp_path: Path) -> None:
     opset = [onnx.helper.make_opsetid("", 17)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset), str(tmp_path / "ln.onnx"))
     with open_target(str(tmp_path / "ln.onnx")) as (target,):
-        assert (target.layer, target.has_backward, target.eps) == ("layer_norm", False, 1e-4)
+        assert (target.layer.name, target.has_backward, target.eps) == ("layer_norm", False, 1e-4)
         assert target.dtypes == ("float32",)
         case = random_case(target, target.layout, "float32")
-        assert check(target.vjp, case, layer=LAYERS["layer_norm"]).conforms["y"].verdict is Verdict.CORRECT
+        assert check(target.vjp, case, layer=LAYERS["layer_norm"]).gradients["y"].conforms is Verdict.CORRECT
 
 
 FRAMEWORK_FILES = {
@@ -315,7 +316,7 @@ def test_a_layer_of_a_framework_is_recognised(package: str, tmp_path: Path, monk
             pytest.skip(f"{name} is not installed")
     (tmp_path / "mine.py").write_text(FRAMEWORK_FILES[package])
     with open_target(str(tmp_path / "mine.py")) as (target,):
-        assert (target.layer, target.parameters) == ("batch_norm", ("gamma", "beta"))
+        assert (target.layer.name, target.parameters) == ("batch_norm", ("gamma", "beta"))
         assert target.observations["momentum"] == "weight of the old"
         assert target.observations["evaluation"] == "running statistics"
         case = random_case(target, target.layout, "float32")

@@ -15,7 +15,7 @@ from bncheck.formats import DTYPES, Format, working
 from bncheck.inputs.recipes import REGIMES, Recipe
 from bncheck.layers import LAYERS
 from bncheck.oracles import ball, symbolic
-from bncheck.tolerance.verdicts import tolerance
+from bncheck.tolerances.bounds import tolerance
 
 LAYER = LAYERS["batch_norm"]
 CASES = 1000

@@ -8,13 +8,14 @@ from conftest import random_case
 
 from bncheck.bugs.mutants import MUTANTS, correct, mutants_for
 from bncheck.campaign.one_case import Bench
-from bncheck.campaign.run import Report, verify
+from bncheck.campaign.run import verify
 from bncheck.case import Case, Gradients
 from bncheck.formats import DTYPES
 from bncheck.frameworks import Suspect
 from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
-from bncheck.tolerance.verdicts import Verdict, wrong_or_unstable
+from bncheck.results import Report
+from bncheck.tolerances.verdicts import Verdict, wrong_or_unstable
 
 LAYER = LAYERS["batch_norm"]
 BUGS = mutants_for(LAYER, random_case())

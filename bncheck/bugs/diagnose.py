@@ -19,13 +19,14 @@ import numpy as np
 from bncheck.bugs import staged
 from bncheck.bugs.mutants import MUTANTS, RIGHT, Mutant, mutants_for, written
 from bncheck.bugs.staged import Backward, Forward, Mode, Stages
-from bncheck.case import Array, Case, Gradients, Layout
+from bncheck.case import Array, Case, Gradients, Layout, Vjp
 from bncheck.formats import Format, is_float
 from bncheck.inputs.recipes import completed
 from bncheck.layers import Layer
 from bncheck.tangents import tangent_of
-from bncheck.tolerance.intervals import Radius
-from bncheck.tolerance.verdicts import Verdict, Vjp, radii, wrong_or_unstable
+from bncheck.tolerances.bounds import radii
+from bncheck.tolerances.intervals import Radius
+from bncheck.tolerances.verdicts import Verdict, wrong_or_unstable
 
 FITTED = 4.0
 """How many tolerances an answer may be from one whose number was fitted: the fit takes up a few roundings itself."""

@@ -17,7 +17,7 @@ import numpy as np
 from bncheck.case import X_TANGENT, Array, Case, Gradients, Layout
 from bncheck.layers import Layer
 from bncheck.tangents import Tangent, tangent_of
-from bncheck.tolerance.intervals import Radius
+from bncheck.tolerances.intervals import Radius
 from bncheck.trace import is_centred
 
 

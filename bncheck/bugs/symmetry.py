@@ -13,10 +13,10 @@ from functools import partial
 import numpy as np
 
 from bncheck.bugs.mutants import mutants_for
-from bncheck.case import Array, Case
+from bncheck.case import Array, Case, Vjp
 from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
-from bncheck.tolerance.verdicts import Vjp, tolerance
+from bncheck.tolerances.bounds import tolerance
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +17,8 @@ import numpy as np
 from bncheck import __version__
 from bncheck.bugs.staged import knows
 from bncheck.bugs.symmetry import revealed
-from bncheck.campaign.one_case import Bench, Counterexample, Result, Tally
+from bncheck.campaign.one_case import Bench
+from bncheck.case import Vjp
 from bncheck.errors import InvalidInput
 from bncheck.formats import DTYPES
 from bncheck.frameworks import Suspect, of_frameworks
@@ -26,81 +27,13 @@ from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic.derivation import SIZES, Derivation, derive
 from bncheck.oracles.symbolic.proof import Proof, prove
-from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.oracles.symbolic.theorems import theorems
+from bncheck.outcomes import Outcome
 from bncheck.processes import mapped
-from bncheck.tolerance.verdicts import Verdict, Vjp
+from bncheck.results import Counterexample, LayerReport, Report, Result, Statement
 
 UNIT = 20
 """How many cases one unit of a campaign draws."""
-
-
-@dataclass(frozen=True)
-class Statement:
-    """A theorem about a layer, and what became of it for all ways in which the layer's layouts use their axes."""
-
-    name: str
-    statement: str
-    words: str
-    outcome: Outcome
-
-    @property
-    def proved(self) -> bool:
-        """Whether it is proved for every one of these ways."""
-        return self.outcome is Outcome.PROVED
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """One layer of a campaign: its proof, its theorems and the result of its cases.
-
-    `asymmetric` tells, for each planted bug that is in dx alone, whether the Jacobian of dx gives it away.
-    """
-
-    layer: str
-    proof: Proof
-    sizes: Mapping[str, str]
-    result: Result
-    suspects: tuple[str, ...]
-    theorems: tuple[Statement, ...] = ()
-    asymmetric: Mapping[str, bool] = field(default_factory=dict)
-
-    @property
-    def refuted(self) -> tuple[str, ...]:
-        """The theorems that are proved, and that the numbers of some case contradict."""
-        instances = self.result.theorems
-        return tuple(t.name for t in self.theorems if t.proved and instances.get(t.name, Tally()).verdict.failed)
-
-
-@dataclass(frozen=True)
-class Report:
-    """A whole campaign."""
-
-    version: str
-    seed: int
-    layers: tuple[LayerReport, ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict on everything: correct only where the proof holds and every oracle and suspect agrees.
-
-        Where no case of a layer could have told right from wrong, or a proof is not decided, nothing is concluded.
-        """
-        if any(report.refuted or report.proof.outcome is Outcome.REFUTED for report in self.layers):
-            return Verdict.WRONG
-        told = Verdict.worst([tally.verdict for report in self.layers for tally in report.result.tallies.values()])
-        for result in (report.result for report in self.layers):
-            if not told.failed and result.cases == result.vacuous + result.inconclusive:
-                return Verdict.INCONCLUSIVE if result.inconclusive else Verdict.VACUOUS
-        if not told.failed and not all(report.proof.proved for report in self.layers):
-            return Verdict.INCONCLUSIVE
-        return told
-
-    @property
-    def counterexample(self) -> Counterexample | None:
-        """The smallest failing case, if any."""
-        failures = [replace(f, seed=self.seed) for report in self.layers for f in report.result.failures]
-        return min(failures, key=lambda f: sum(np.size(a) for a in f.arrays.values()), default=None)
 
 
 def verify(
@@ -136,7 +69,7 @@ def verify(
         if dtype not in DTYPES:
             raise InvalidInput.unknown("dtype", dtype, DTYPES)
     layers, against = tuple(layers), tuple(against)
-    theirs = [tuple(s.name for s in of_frameworks(layer, against)) for layer in layers]
+    theirs = [of_frameworks(layer, against) for layer in layers]
     plans = [_plan(layer, cases, seed, dtypes, real_data, only) for layer in layers]
     work = [(k, unit) for k, plan in enumerate(plans) for unit in plan]
     results = [Result() for _ in layers]
@@ -146,14 +79,16 @@ def verify(
             results[k] = results[k].and_also(result)
             progress(done, len(work))
     reports = []
-    for layer, result, named in zip(layers, results, theirs, strict=True):
-        names = (*named, *(suspects or ()))
+    for layer, result, compared in zip(layers, results, theirs, strict=True):
+        names = (*(suspect.name for suspect in compared), *(suspects or ()))
+        forward_only = tuple(suspect.name for suspect in compared if suspect.forward_only)
         derivations = list({tuple(d.roles): d for d in (derive(layer, layout) for layout in layer.layouts)}.values())
         proof = Proof(layer.name, tuple(step for derivation in derivations for step in prove(derivation).steps))
         played = {letter: axes for derivation in derivations for letter, axes in derivation.roles.items()}
         sizes = {letter: played[letter] for letter in SIZES if letter in played}
         asymmetric = revealed(layer) if layer.is_plain and knows(layer) else {}
-        reports.append(LayerReport(layer.name, proof, sizes, result, names, _stated(derivations), asymmetric))
+        stated = _stated(derivations)
+        reports.append(LayerReport(layer.name, proof, sizes, result, names, stated, asymmetric, forward_only))
     return Report(__version__, seed, tuple(reports))
 
 

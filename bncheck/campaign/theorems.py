@@ -17,8 +17,8 @@ from bncheck.case import X_TANGENT, Array, Case, Layout
 from bncheck.formats import Format
 from bncheck.oracles.symbolic.derivation import ALONE, SIZES, roles
 from bncheck.oracles.symbolic.theorems import FEATURE, OWN, PRIME, SCALE, TWICE, Coincidence, Theorem
-from bncheck.tolerance.intervals import Radius
-from bncheck.tolerance.verdicts import enclosed
+from bncheck.tolerances.bounds import enclosed
+from bncheck.tolerances.intervals import Radius
 
 _FORMAT = Format.of(np.float64)
 _FEATURES = 3

@@ -3,54 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
 from bncheck.bugs.mutants import ESSENTIAL, shown, unseen
-from bncheck.case import Array, Case, Enclosure
+from bncheck.case import Array, Case, Enclosure, Vjp
 from bncheck.errors import InvalidInput
 from bncheck.formats import is_float
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import finite_difference
 from bncheck.oracles.finite_difference import Forward
-from bncheck.tolerance.verdicts import (
-    Comparison,
-    Verdict,
-    Vjp,
-    compare,
-    computed_truth,
-    tolerance,
-    truth_of,
-    wrong_or_unstable,
-)
+from bncheck.results import Check, Finding
+from bncheck.tolerances.bounds import computed_truth, tolerance, truth_of
+from bncheck.tolerances.verdicts import Comparison, Verdict, compare, fold, wrong_or_unstable
 
 
-@dataclass(frozen=True)
-class Check:
-    """Two questions, two answers, each by gradient.
-
-    `conforms` holds every element against the layer's definition; `consistent` holds every gradient against finite
-    differences of the implementation's own forward, and is empty where no forward was given. `unseen` names the
-    essential bugs of `bncheck.bugs.mutants` that would have passed on this case.
-    """
-
-    conforms: Mapping[str, Comparison]
-    consistent: Mapping[str, Comparison] = field(default_factory=dict)
-    unseen: tuple[str, ...] = ()
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict on the whole; where nothing failed, that of dx, and vacuous if an essential bug went unseen."""
-        told = Verdict.worst([c.verdict for c in (*self.conforms.values(), *self.consistent.values())])
-        if told.failed or "dx" not in self.conforms:
-            return told
-        if self.conforms["dx"].verdict is not Verdict.CORRECT:
-            return self.conforms["dx"].verdict
-        return Verdict.VACUOUS if self.unseen else Verdict.CORRECT
-
-    def __bool__(self) -> bool:
-        return self.verdict is Verdict.CORRECT
+def findings(
+    case: Case, conforms: Mapping[str, Comparison], consistent: Mapping[str, Comparison] = MappingProxyType({})
+) -> dict[str, Finding]:
+    """What one case says of each array; the element shown is that of the comparison that decided."""
+    said = {}
+    for name, comparison in conforms.items():
+        own = consistent.get(name)
+        verdict = fold(c.verdict for c in (comparison, own) if c is not None)
+        worst = comparison if own is None or comparison.verdict is verdict else own
+        answers = comparison.verdict, None if own is None else own.verdict
+        said[name] = Finding(verdict, *answers, worst, case.origin, str(case.dtype), str(case.layout))
+    return said
 
 
 def check(
@@ -93,24 +74,25 @@ def check(
     blind = unseen(shown(layer, case, truth, radii, ESSENTIAL))
     for name, comparison in conforms.items():
         if comparison.verdict is Verdict.WRONG:
-            told = wrong_or_unstable(vjp, layer, case, name)
-            conforms[name] = replace(comparison, verdict=told)
+            conforms[name] = replace(comparison, verdict=wrong_or_unstable(vjp, layer, case, name))
     if forward is None:
-        return Check(conforms, unseen=blind)
+        return Check(findings(case, conforms), blind)
     grouped = "y" not in conforms or conforms["y"].verdict is not Verdict.WRONG
     estimates = finite_difference.vjp(forward, case, finite_difference.joined(case, radii), grouped=grouped)
     own = {name: Enclosure(e.value, np.zeros_like(e.value), e.error) for name, e in estimates.items()}
     gradients = {name: value for name, value in got.items() if name in own}
-    return Check(conforms, compare(gradients, own, radii), blind)
+    return Check(findings(case, conforms, compare(gradients, own, radii)), blind)
 
 
-def _arrays(answer: object, known: tuple[str, ...]) -> dict[str, Array]:
+def _arrays(answer: object, returned: tuple[str, ...]) -> dict[str, Array]:
     """What a suspect returned, if it keeps to the contract."""
-    if not isinstance(answer, Mapping) or not answer or not set(answer) <= set(known):
-        told = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else type(answer).__name__
-        raise InvalidInput("vjp(case)", told or "{}", f"a dict with some of {', '.join(known)}", "Return {'dx': dx}.")
-    found = {str(name): np.asarray(value) for name, value in answer.items()}
-    for name, value in found.items():
+    if not isinstance(answer, Mapping) or not answer or not set(answer) <= set(returned):
+        names = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else type(answer).__name__
+        raise InvalidInput(
+            "vjp(case)", names or "{}", f"a dict with some of {', '.join(returned)}", "Return {'dx': dx}."
+        )
+    arrays = {str(name): np.asarray(value) for name, value in answer.items()}
+    for name, value in arrays.items():
         if not is_float(value.dtype):
             raise InvalidInput(f"vjp(case)[{name!r}].dtype", str(value.dtype), "real floating-point numbers")
-    return found
+    return arrays

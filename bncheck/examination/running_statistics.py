@@ -17,16 +17,20 @@ from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose
 from bncheck.bugs.mutants import MUTANTS
 from bncheck.case import Array, Case, Gradients
 from bncheck.errors import TargetFailed
-from bncheck.examination.one_case import Check
+from bncheck.examination.one_case import findings
 from bncheck.inputs.recipes import completed
+from bncheck.inputs.sizes import BATCHES, shape_of
 from bncheck.layers import LAYERS, Layer
+from bncheck.results import Check
 from bncheck.targets.calls import MOMENTUM, TRIAL_EPS, Target
-from bncheck.tolerance.verdicts import Verdict, compare, computed_truth, tolerance
+from bncheck.tolerances.bounds import computed_truth, tolerance
+from bncheck.tolerances.verdicts import Comparison, Verdict, compare
 
 EVALUATED = " in evaluation"
 """What is added to the names of what a target answers in evaluation mode."""
 
-_SIZES = {"N": 7, "C": 4, "L": 3, "H": 2, "W": 3, "D": 2}
+_TRAINED, _RUNNING = LAYERS["batch_norm"], LAYERS["batch_norm_running"]
+_EVALUATED = LAYERS["batch_norm_eval"]
 _STATE = ("running_mean", "running_var")
 
 
@@ -35,7 +39,7 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> tuple[list[tuple[
 
     A target that keeps no running statistics, or does not show them, gives nothing.
     """
-    if target.layer != "batch_norm" or target.observations.get("evaluation") is None:
+    if target.layer != _TRAINED or target.observations.get("evaluation") is None:
         return [], []
     batches, dy, parameters = _drawn(target, "float32" if "float32" in dtypes else dtypes[0], seed)
     eps = target.eps or TRIAL_EPS
@@ -55,29 +59,29 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> tuple[list[tuple[
         drawn = completed(batches[batch].astype(np.float64), layer, target.layout, rng, eps, f"{layer.name}, {batch}")
         state = {name: answers[f"{before} {name}"].reshape(drawn.state[name].shape) for name in drawn.state}
         wide = {name: value.astype(np.float64) for name, value in state.items()}
-        given = {name: value.astype(np.float64) for name, value in parameters.items()}
+        learned = {name: value.astype(np.float64) for name, value in parameters.items()}
         arriving = dy.astype(np.float64)
-        return replace(drawn, dy=arriving, parameters=given, state=wide, settings={**drawn.settings, **settings})
+        return replace(drawn, dy=arriving, parameters=learned, state=wide, settings={**drawn.settings, **settings})
 
-    outcomes: list[tuple[Case, Check]] = []
+    checks: list[tuple[Case, Check]] = []
     bugs: list[Diagnosis] = []
-    running = LAYERS["batch_norm_running"]
-    step = case("second", "first", running, **_settings(target))
+    step = case("second", "first", _RUNNING, **_settings(target))
     shape = target.layout.statistic_shape(step.x.shape)
     new = {f"new_{name}": answers[f"second {name}"].reshape(shape) for name in _STATE}
-    known = target.observations.get("new_weight") is not None
-    found, named = _held(running, step, new, sure=known)
-    outcomes.append((step, found))
+    observed = target.observations.get("new_weight") is not None
+    comparisons, named = _held(_RUNNING, step, new, sure=observed)
+    checks.append((step, Check(findings(step, comparisons))))
     bugs += named
-    if known and _inverted(target, batches, parameters, eps):
+    if observed and _inverted(target, batches, parameters, eps):
         bugs.append(_momentum_inverted(target))
     if "evaluated y" in answers:
-        evaluation = case("second", "third", LAYERS["batch_norm_eval"])
-        got = _evaluated(answers, evaluation, case("third", "second", LAYERS["batch_norm"]))
-        found, named = _held(LAYERS["batch_norm_eval"], evaluation, got)
-        outcomes.append((evaluation, Check({name + EVALUATED: c for name, c in found.conforms.items()})))
+        evaluation = case("second", "third", _EVALUATED)
+        got = _evaluated(answers, evaluation, case("third", "second", _TRAINED))
+        comparisons, named = _held(_EVALUATED, evaluation, got)
+        of_mode = {name + EVALUATED: comparison for name, comparison in comparisons.items()}
+        checks.append((evaluation, Check(findings(evaluation, of_mode))))
         bugs += [replace(bug, gradient=bug.gradient + EVALUATED) for bug in named]
-    return outcomes, bugs
+    return checks, bugs
 
 
 def _evaluated(answers: Mapping[str, Array], case: Case, latest: Case) -> dict[str, Array]:
@@ -86,22 +90,19 @@ def _evaluated(answers: Mapping[str, Array], case: Case, latest: Case) -> dict[s
     A backward that knows of no evaluation mode answers for the batch that it was trained on last.
     """
     shapes = {name: case.shape_of(name) for name in ("y", *case.gradient_names)}
-    found = {name: answers[f"evaluated {name}"] for name in shapes if f"evaluated {name}" in answers}
-    found = {
-        name: value.reshape(shapes[name]) for name, value in found.items() if value.size == math.prod(shapes[name])
-    }
-    gradients = {name: value for name, value in found.items() if name != "y"}
-    trained = compare(gradients, computed_truth(LAYERS["batch_norm"], latest), _radii(LAYERS["batch_norm"], latest))
+    named = {name: answers[f"evaluated {name}"] for name in shapes if f"evaluated {name}" in answers}
+    got = {name: value.reshape(shapes[name]) for name, value in named.items() if value.size == math.prod(shapes[name])}
+    gradients = {name: value for name, value in got.items() if name != "y"}
+    trained = compare(gradients, computed_truth(_TRAINED, latest), _radii(_TRAINED, latest))
     if all(not comparison.verdict.failed for comparison in trained.values()):
-        return {"y": found["y"]}
-    return found
+        return {"y": got["y"]}
+    return got
 
 
 def _drawn(target: Target, dtype: str, seed: int) -> tuple[dict[str, Array], Array, dict[str, Array]]:
     """Three batches, of which the last is the first again, a dy, and parameters."""
     rng = np.random.default_rng(seed)
-    sizes = {**_SIZES, **target.fixed_sizes()}
-    shape = tuple(sizes[axis] for axis in target.layout.axes)
+    shape = shape_of(target.layout, BATCHES, target.fixed_sizes())
     first, second = (rng.normal(size=shape) + np.indices(shape)[target.layout.affine_axes[0]] for _ in range(2))
     stored = target.layout.parameter_shape(shape)
     drawn = {"gamma": rng.uniform(1, 2, size=stored), "beta": rng.normal(size=stored)}
@@ -120,12 +121,14 @@ def _settings(target: Target) -> dict[str, float]:
     return {"new_weight": 1 - MOMENTUM if weight is None else weight, "ddof": int(unbiased)}
 
 
-def _held(layer: Layer, case: Case, got: Gradients, *, sure: bool = True) -> tuple[Check, tuple[Diagnosis, ...]]:
+def _held(
+    layer: Layer, case: Case, got: Gradients, *, sure: bool = True
+) -> tuple[dict[str, Comparison], tuple[Diagnosis, ...]]:
     """Answers held against a layer in some mode; unless `sure`, only a bug with a name counts against them."""
     narrow = case.astype(np.float32)
-    found = compare(got, computed_truth(layer, case), _radii(layer, case))
-    if not any(comparison.verdict.failed for comparison in found.values()):
-        return Check(found), ()
+    comparisons = compare(got, computed_truth(layer, case), _radii(layer, case))
+    if not any(comparison.verdict.failed for comparison in comparisons.values()):
+        return comparisons, ()
 
     def answered(asked: Case) -> Gradients:
         """What is known of the target: its answers to this one case."""
@@ -136,8 +139,8 @@ def _held(layer: Layer, case: Case, got: Gradients, *, sure: bool = True) -> tup
     bugs = diagnose(layer, answered, [narrow])
     named = tuple(bug for bug in bugs if bug.id != UNKNOWN)
     if named or sure:
-        return Check(found), named or bugs
-    return Check({name: replace(c, verdict=Verdict.INCONCLUSIVE) for name, c in found.items()}), ()
+        return comparisons, named or bugs
+    return {name: replace(c, verdict=Verdict.INCONCLUSIVE) for name, c in comparisons.items()}, ()
 
 
 def _radii(layer: Layer, case: Case) -> dict[str, Array]:
@@ -164,7 +167,6 @@ def _inverted(target: Target, batches: Mapping[str, Array], parameters: Mapping[
 
 def _momentum_inverted(target: Target) -> Diagnosis:
     mutant = MUTANTS["momentum-inverted"]
-    got, right = mutant.formulas(LAYERS["batch_norm_running"])
-    weight = target.observations["new_weight"]
-    told = f"{mutant.words}: the new batch weighs {weight:g}"
-    return Diagnosis(mutant.id, "new_running_mean", 0.0, told, got, right, mutant.fix)
+    got, right = mutant.formulas(_RUNNING)
+    words = f"{mutant.words}: the new batch weighs {target.observations['new_weight']:g}"
+    return Diagnosis(mutant.id, "new_running_mean", 0.0, words, got, right, mutant.fix)

@@ -13,8 +13,8 @@ from bncheck.figures.studio.look import About, Look, Words
 from bncheck.layers import LAYERS
 
 if TYPE_CHECKING:
+    from bncheck.case import Vjp
     from bncheck.figures.studio.page import Page
-    from bncheck.tolerance.verdicts import Vjp
 
 ABOUT = About(
     title=Words("One pass over the data is one too few", "只遍历一次数据是不够的"),
@@ -82,7 +82,7 @@ def cases(seed: int) -> list[Case]:
 
 
 def _measured(case: Case, implementations: Mapping[str, Callable[[Case], Gradients]]) -> tuple[float, dict[str, float]]:
-    from bncheck.tolerance.verdicts import computed_truth, tolerance
+    from bncheck.tolerances.bounds import computed_truth, tolerance
 
     layer = LAYERS["batch_norm"]
     truth = computed_truth(layer, case)["dx"]
@@ -101,7 +101,7 @@ def of_frameworks(against: Iterable[str]) -> dict[str, Vjp]:
     from bncheck.frameworks import FRAMEWORKS, SUSPECTS, named_frameworks
 
     against = tuple(against)
-    able = {s.framework: s.vjp for s in reversed(SUSPECTS) if s.layer == "batch_norm" and not s.forward_only}
+    able = {s.framework: s.vjp for s in reversed(SUSPECTS) if s.layer == LAYERS["batch_norm"] and not s.forward_only}
     for name in against:
         if name in FRAMEWORKS and name not in able:
             names = ", ".join(known for known in FRAMEWORKS if known in able)

@@ -65,7 +65,7 @@ def given(seed: int, dtype: str) -> Case:
 def errors(seed: int, dtype: str) -> Errors:
     """Central differences at steps from 10⁻⁹ to 1, held against the 200-bit truth."""
     from bncheck.oracles import ball
-    from bncheck.tolerance.verdicts import tolerance
+    from bncheck.tolerances.bounds import tolerance
 
     layer, case = LAYERS["batch_norm"], given(seed, dtype)
     truth = ball.vjp(layer, case)["dx"]

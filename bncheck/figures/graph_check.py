@@ -13,7 +13,7 @@ from bncheck.figures.studio.look import About, Look, Words
 from bncheck.formats import Format
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.graph import sweep
-from bncheck.tolerance.intervals import Radius
+from bncheck.tolerances.intervals import Radius
 from bncheck.trace import Graph, Node, trace
 
 if TYPE_CHECKING:

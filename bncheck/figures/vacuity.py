@@ -101,7 +101,7 @@ def _distance(truth: Enclosure, got: Array) -> Array:
 
 
 def _caught(case: Case) -> tuple[float, float]:
-    from bncheck.tolerance.verdicts import computed_truth, tolerance
+    from bncheck.tolerances.bounds import computed_truth, tolerance
 
     layer = LAYERS["batch_norm"]
     truth = computed_truth(layer, case)

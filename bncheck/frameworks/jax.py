@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import jax
 import numpy as np
-from flax import nnx
 
 from bncheck.case import Gradients
-from bncheck.frameworks.conventions import Posed
+from bncheck.frameworks.asking.conventions import Framework, Posed
+from bncheck.frameworks.asking.packages import Package
+from bncheck.frameworks.asking.suspects import CUBE, ONE_PASS, Suspect, jvp_of, suspect
+from bncheck.layers import LAYERS
 from bncheck.tangents import tangent_of
+
+FRAMEWORK = Framework(
+    "jax", "JAX and Flax", "jax", (("jax",), ("flax",)), eps=1e-5, momentum=0.99, weighs="old", ddof=0, channels="last"
+)
+
+jax: Any = Package("jax")
+nnx: Any = Package("flax.nnx")
 
 Call = Callable[..., dict[str, Any]]
 """A posed case, then x, gamma, beta and the running statistics by name; to y and the new statistics."""
 
 
 def _batch_norm(p: Posed, mode: Mapping[str, Any]) -> Any:
-    running = p.layer.startswith("batch_norm_eval")
-    return nnx.BatchNorm(*p.parameter_shape, use_running_average=running, momentum=p.momentum, **mode)
+    return nnx.BatchNorm(*p.parameter_shape, use_running_average=p.evaluates, momentum=p.momentum, **mode)
 
 
 def _layer_norm(p: Posed, mode: Mapping[str, Any]) -> Any:
@@ -47,11 +54,11 @@ _OWN_NAMES = {"gamma": "scale", "beta": "bias", "running_mean": "mean", "running
 
 def _flax(p: Posed, two_pass: bool, x: Any, **given: Any) -> dict[str, Any]:
     mode: dict[str, Any] = {"epsilon": p.eps, "dtype": x.dtype, "rngs": nnx.Rngs(0), "use_scale": "gamma" in given}
-    if not p.layer.startswith("rms_norm"):
+    if "beta" in p.primal.parameters:
         mode["use_bias"] = "beta" in given
     if two_pass:
         mode["use_fast_variance"] = False
-    module = MODULES[p.layer.removesuffix("_jvp")](p, mode)
+    module = MODULES[p.primal.name](p, mode)
     for name, value in given.items():
         if name not in p.state:
             setattr(module, _OWN_NAMES[name], nnx.Param(value))
@@ -122,3 +129,31 @@ def _run(function: Callable[..., dict[str, Any]], *arguments: Any) -> Gradients:
     with jax.enable_x64(double), jax.default_device(jax.devices("cpu")[0]):
         results = jax.jit(function, compiler_options=_QUICKLY)(*arguments)
         return {name: np.asarray(value) for name, value in results.items()}
+
+
+_NAMES = {
+    "batch_norm": "BatchNorm",
+    "batch_norm_running": "BatchNorm",
+    "batch_norm_eval": "BatchNorm",
+    "layer_norm": "LayerNorm",
+    "instance_norm": "InstanceNorm",
+    "group_norm": "GroupNorm",
+    "rms_norm": "RMSNorm",
+}
+"""For each layer Flax's module."""
+
+
+def _suspects() -> Iterator[Suspect]:
+    for name, module in _NAMES.items():
+        layer = LAYERS[name]
+        cubes = () if name == "batch_norm_eval" else (CUBE,)
+        if name in ("batch_norm_eval", "rms_norm"):
+            yield suspect(FRAMEWORK, answer, f"flax.nnx.{module}", layer, "two-pass", known=cubes)
+        else:
+            yield suspect(FRAMEWORK, answer, f"flax.nnx.{module}", layer, "one-pass", known=(ONE_PASS, CUBE))
+            yield suspect(FRAMEWORK, answer, f"flax.nnx.{module}, two-pass", layer, "two-pass", known=cubes)
+        if not layer.settings:  # the step of the running statistics is not differentiated twice
+            yield suspect(FRAMEWORK, answer, f"jax.jvp({module}, two-pass)", jvp_of(layer), "jvp", known=cubes)
+
+
+SUSPECTS = tuple(_suspects())

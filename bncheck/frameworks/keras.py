@@ -9,32 +9,39 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bncheck.case import Gradients
 from bncheck.errors import InvalidInput
-from bncheck.frameworks.conventions import Posed
+from bncheck.frameworks.asking.conventions import Framework, Posed
+from bncheck.frameworks.asking.packages import Package
+from bncheck.frameworks.asking.suspects import CUBE, ONE_PASS, Suspect, narrow, suspect
+from bncheck.layers import LAYERS
 
 BACKENDS = ("torch", "jax")
 
+FRAMEWORK = Framework(
+    "keras", "Keras", "keras", (("keras",), BACKENDS), eps=1e-3, momentum=0.99, weighs="old", ddof=0, channels="last"
+)
 
-def _imported() -> Any:
+
+def _imported(name: str) -> Any:
     if "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ:
         installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
         if not installed:
             raise ImportError(f"Keras without {' or '.join(BACKENDS)}")
         os.environ["KERAS_BACKEND"] = installed[0]
         try:
-            return importlib.import_module("keras")
+            return importlib.import_module(name)
         finally:
             del os.environ["KERAS_BACKEND"]
-    return importlib.import_module("keras")
+    return importlib.import_module(name)
 
 
-keras = _imported()
+keras: Any = Package("keras", _imported)
 
-LAYERS: Mapping[str, Callable[[Posed, dict[str, Any]], Any]] = {
+MODULES: Mapping[str, Callable[[Posed, dict[str, Any]], Any]] = {
     "batch_norm": lambda p, mode: keras.layers.BatchNormalization(**mode),
     "batch_norm_running": lambda p, mode: keras.layers.BatchNormalization(momentum=p.momentum, **mode),
     "batch_norm_eval": lambda p, mode: keras.layers.BatchNormalization(**mode),
@@ -51,21 +58,21 @@ def _last(p: Posed) -> list[int]:
 
 def _call(p: Posed, x: Any, **given: Any) -> dict[str, Any]:
     mode: dict[str, Any] = {"epsilon": p.eps, "dtype": p.case.dtype.name, "name": "suspect"}
-    if p.layer != "rms_norm":
+    if "beta" in p.layer.parameters:
         mode |= {"scale": "gamma" in given, "center": "beta" in given}
-    layer = LAYERS[p.layer](p, mode)
+    layer = MODULES[p.layer.name](p, mode)
     layer.build(p.shape)
     own = {variable.name: variable.value for variable in layer.variables}
-    own |= {_OWN_NAMES[p.layer == "rms_norm"][name]: value for name, value in given.items()}
+    own |= {_OWN_NAMES["beta" in p.layer.parameters][name]: value for name, value in given.items()}
     trainable = [own[variable.name] for variable in layer.trainable_variables]
     rest = [own[variable.name] for variable in layer.non_trainable_variables]
-    training = {} if "batch" not in p.layer else {"training": p.layer != "batch_norm_eval"}
+    training = {"training": not p.evaluates} if isinstance(layer, keras.layers.BatchNormalization) else {}
     y, rest = layer.stateless_call(trainable, rest, x, **training)
     return {"y": y, **{f"new_{name}": value for name, value in zip(p.renewed, rest, strict=False)}}
 
 
 _USUAL = {"gamma": "gamma", "beta": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
-_OWN_NAMES = {False: _USUAL, True: {"gamma": "scale"}}
+_OWN_NAMES = {True: _USUAL, False: {"gamma": "scale"}}
 
 
 def answer(way: str, posed: Posed) -> Gradients:
@@ -76,3 +83,25 @@ def answer(way: str, posed: Posed) -> Gradients:
     module = importlib.import_module(f"bncheck.frameworks.{backend}")
     with keras.device("cpu"):
         return posed.answer(module.vjp(_call, posed))
+
+
+_NAMES = {
+    "batch_norm": "BatchNormalization",
+    "batch_norm_running": "BatchNormalization",
+    "batch_norm_eval": "BatchNormalization",
+    "layer_norm": "LayerNormalization",
+    "instance_norm": "GroupNormalization(groups=-1)",
+    "group_norm": "GroupNormalization",
+    "rms_norm": "RMSNormalization",
+}
+
+
+def _suspects() -> Iterator[Suspect]:
+    """Not in float64, which Keras computes in float32, nor in bfloat16, which it does not take."""
+    for name, module in _NAMES.items():
+        moments = name in ("batch_norm", "batch_norm_running", "instance_norm", "group_norm")
+        known = () if name == "batch_norm_eval" else (ONE_PASS, CUBE) if moments else (CUBE,)
+        yield suspect(FRAMEWORK, answer, f"keras.layers.{module}", LAYERS[name], takes=narrow, known=known)
+
+
+SUSPECTS = tuple(_suspects())

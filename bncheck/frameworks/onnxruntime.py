@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import onnxruntime
-from onnx import helper
 
-from bncheck.case import Array, Gradients
-from bncheck.frameworks.conventions import Posed
+from bncheck.case import Array, Case, Gradients
+from bncheck.frameworks.asking.conventions import Framework, Posed
+from bncheck.frameworks.asking.packages import Package
+from bncheck.frameworks.asking.suspects import ONE_PASS, Suspect, narrow, suspect
+from bncheck.layers import LAYERS
+
+FRAMEWORK = Framework(
+    "onnxruntime",
+    "ONNX Runtime",
+    "onnx",
+    (("onnxruntime",), ("onnx",)),
+    eps=1e-5,
+    momentum=0.9,
+    weighs="old",
+    ddof=0,
+    channels="first",
+)
+
+onnxruntime: Any = Package("onnxruntime")
+helper: Any = Package("onnx.helper")
 
 
 def _wide(p: Posed) -> int:
@@ -40,16 +56,16 @@ OPERATORS: Mapping[str, tuple[str, int, Callable[[Posed], dict[str, Any]]]] = {
 
 def answer(way: str, posed: Posed) -> Gradients:
     """y, and the new running statistics."""
-    operator, opset, attributes = OPERATORS[posed.layer]
+    operator, opset, attributes = OPERATORS[posed.layer.name]
     x, zeros, ones = posed.primals["x"], np.zeros(posed.parameter_shape), np.ones(posed.parameter_shape)
     given = {"x": x, "gamma": ones, "beta": zeros, **posed.primals}
-    if posed.layer == "rms_norm":
+    if "beta" not in posed.layer.parameters:
         del given["beta"]
     if operator == "BatchNormalization":
         given |= {"running_mean": zeros, "running_var": ones, **posed.state}
     names = ["y", *(f"new_{name}" for name in posed.renewed)]
     inputs = {name: value.astype(x.dtype) for name, value in given.items()}
-    if posed.layer == "batch_norm":
+    if operator == "BatchNormalization" and not posed.state:
         names += ["mean", "var"]  # in training mode the operator has three outputs, wanted or not
     node = helper.make_node(operator, list(inputs), names, epsilon=posed.eps, **attributes(posed))
     return posed.answer(dict(zip(names, _run(node, opset, inputs, names), strict=True)))
@@ -67,3 +83,20 @@ def _run(node: Any, opset: int, inputs: Mapping[str, Array], names: list[str]) -
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     return list(session.run(names, dict(inputs)))
+
+
+def _exact_eps(case: Case) -> bool:
+    """An attribute is a float32."""
+    return narrow(case) or (case.dtype == np.float64 and float(np.float32(case.eps)) == case.eps)
+
+
+def _suspects() -> Iterator[Suspect]:
+    for name, (operator, *_) in OPERATORS.items():
+        takes = narrow if name == "instance_norm" else _exact_eps  # there is no instance norm for float64
+        known = (ONE_PASS,) if name == "group_norm" else ()
+        yield suspect(
+            FRAMEWORK, answer, f"onnxruntime {operator}", LAYERS[name], takes=takes, known=known, forward_only=True
+        )
+
+
+SUSPECTS = tuple(_suspects())

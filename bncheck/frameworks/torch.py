@@ -8,15 +8,22 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
-from torch.func import functional_call
-from torch.nn import functional
 
 from bncheck.case import Array, Case, Gradients
 from bncheck.formats import DTYPES
-from bncheck.frameworks.conventions import FRAMEWORKS, Posed
+from bncheck.frameworks.asking.conventions import Framework, Posed
+from bncheck.frameworks.asking.packages import Package
+from bncheck.frameworks.asking.suspects import CUBE, Known, Suspect, every, jvp_of, suspect
+from bncheck.layers import LAYERS, Layer
 from bncheck.tangents import tangent_of
+
+FRAMEWORK = Framework(
+    "torch", "PyTorch", "torch", (("torch",),), eps=1e-5, momentum=0.1, weighs="new", ddof=1, channels="first"
+)
+
+torch: Any = Package("torch")
+nn: Any = Package("torch.nn")
+functional: Any = Package("torch.nn.functional")
 
 Call = Callable[..., dict[str, Any]]
 """A posed case, then x, gamma, beta and the running statistics by name, as tensors; to y and the new statistics."""
@@ -66,14 +73,13 @@ FUNCTIONS: Mapping[str, Call] = {
 }
 
 
-def _of_rank(kind: str, p: Posed, **options: Any) -> nn.Module:
+def _of_rank(kind: str, p: Posed, **options: Any) -> Any:
     """BatchNorm1d for (N, C) and (N, C, L), BatchNorm2d for (N, C, H, W), and so on."""
     make = getattr(nn, f"{kind}{max(len(p.shape) - 2, 1)}d")
-    module: nn.Module = make(*p.parameter_shape, eps=p.eps, affine="gamma" in p.primals, **options)
-    return module
+    return make(*p.parameter_shape, eps=p.eps, affine="gamma" in p.primals, **options)
 
 
-MODULES: Mapping[str, Callable[[Posed], nn.Module]] = {
+MODULES: Mapping[str, Callable[[Posed], Any]] = {
     "batch_norm": lambda p: _of_rank("BatchNorm", p),
     "batch_norm_running": lambda p: _of_rank("BatchNorm", p, momentum=p.momentum),
     "batch_norm_eval": lambda p: _of_rank("BatchNorm", p).eval(),
@@ -84,7 +90,7 @@ MODULES: Mapping[str, Callable[[Posed], nn.Module]] = {
 }
 
 
-def module(given: nn.Module, layer: str = "batch_norm") -> Callable[[Case], Gradients]:
+def module(given: Any, layer: Layer = LAYERS["batch_norm"]) -> Callable[[Case], Gradients]:
     """A module as a suspect, in whichever mode it is: `check(module(bn), case)`.
 
     It runs with the case's parameters and running statistics in place of its own, and with copies of all its buffers:
@@ -92,7 +98,7 @@ def module(given: nn.Module, layer: str = "batch_norm") -> Callable[[Case], Grad
     """
 
     def answered(case: Case) -> Gradients:
-        posed = FRAMEWORKS["torch"].pose(case, layer)
+        posed = FRAMEWORK.pose(case, layer)
         return posed.answer({name: _array(value) for name, value in vjp(_calling(given), posed).items()})
 
     return answered
@@ -101,13 +107,13 @@ def module(given: nn.Module, layer: str = "batch_norm") -> Callable[[Case], Grad
 _OWN_NAMES = {"gamma": "weight", "beta": "bias"}
 
 
-def _calling(given: nn.Module, batches: int = 0) -> Call:
+def _calling(given: Any, batches: int = 0) -> Call:
     def call(p: Posed, x: Any, **tensors: Any) -> dict[str, Any]:
         own = {name: buffer.clone() for name, buffer in given.named_buffers()}
         own |= {_OWN_NAMES.get(name, name): value for name, value in tensors.items()}
         if batches:
             own["num_batches_tracked"] = torch.tensor(batches)
-        y = functional_call(given, own, (x,))
+        y = torch.func.functional_call(given, own, (x,))
         return {"y": y, **{f"new_{name}": own[name] for name in p.renewed}}
 
     return call
@@ -120,11 +126,11 @@ def answer(way: str, posed: Posed) -> Gradients:
 
 
 def _functional(p: Posed) -> dict[str, Any]:
-    return vjp(FUNCTIONS[p.layer], p)
+    return vjp(FUNCTIONS[p.layer.name], p)
 
 
 def _module(p: Posed) -> dict[str, Any]:
-    return vjp(_calling(MODULES[p.layer](p).to(getattr(torch, p.case.dtype.name))), p)
+    return vjp(_calling(MODULES[p.layer.name](p).to(getattr(torch, p.case.dtype.name))), p)
 
 
 def _cumulative(p: Posed) -> dict[str, Any]:
@@ -140,7 +146,7 @@ def _jvp(p: Posed) -> dict[str, Any]:
 
 def _backward_of_jvp(p: Posed) -> dict[str, Any]:
     """`torch.func.jvp`, and reverse mode over it."""
-    function = FUNCTIONS[p.layer.removesuffix("_jvp")]
+    function = FUNCTIONS[p.primal.name]
     primals, tangents = _leaves(p.primals), _leaves(p.tangents)
     state = _tensors(p.state)
 
@@ -157,7 +163,7 @@ def _backward_of_jvp(p: Posed) -> dict[str, Any]:
 
 def _double_backward(p: Posed) -> dict[str, Any]:
     """The gradient of ⟨gradients, tangents⟩: with respect to dy it is ẏ, with respect to x the second order."""
-    function = FUNCTIONS[p.layer.removesuffix("_jvp")]
+    function = FUNCTIONS[p.primal.name]
     primals, tangents = _leaves(p.primals), _tensors(p.tangents)
     dy = _tensor(p.dy).requires_grad_()
     y = function(p, **primals, **_tensors(p.state))["y"]
@@ -224,3 +230,74 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _several_values(case: Case) -> bool:
+    return case.count > 1  # torch refuses to normalize a single value
+
+
+def _several_values_of_a_channel(case: Case) -> bool:
+    return bool(case.x.size > case.x.shape[1] * case.x.shape[2])
+
+
+def _averages(case: Case) -> bool:
+    return _several_values(case) and float(1 / case.settings["new_weight"]).is_integer()
+
+
+_REFUSED = {  # by the training modes
+    "batch_norm": _several_values,
+    "batch_norm_running": _several_values,
+    "instance_norm": _several_values,
+    "group_norm": _several_values_of_a_channel,
+}
+
+_SAVED = Known("its reverse mode takes saved statistics for constants, so the second order is wrong", every)
+_HALF = Known(
+    "in float16 its derivative of the derivative leaves float16's range on the way",
+    lambda case: case.dtype == np.float16,
+)
+_SAVED_TAKEN_FOR_CONSTANT = ("batch_norm", "layer_norm", "instance_norm")
+"""Where reverse mode over forward mode is wrong on every case."""
+
+_ROUNDED_ONCE = {
+    "batch_norm": ("dbeta",),
+    "batch_norm_eval": ("y", "dx", "dgamma", "dbeta"),
+    "layer_norm": ("y",),
+    "group_norm": ("y", "dbeta"),
+    "rms_norm": ("y", "dx", "dgamma"),
+}
+"""What is computed in float32 in half types, and rounded at the end: see tests/test_bfloat16.py."""
+
+_NAMES = {
+    "batch_norm": ("batch_norm", "BatchNorm"),
+    "batch_norm_running": ("batch_norm", "BatchNorm"),
+    "batch_norm_eval": ("batch_norm", "BatchNorm"),
+    "layer_norm": ("layer_norm", "LayerNorm"),
+    "instance_norm": ("instance_norm", "InstanceNorm"),
+    "group_norm": ("group_norm", "GroupNorm"),
+    "rms_norm": ("rms_norm", "RMSNorm"),
+}
+"""For each layer the function and the module; which rank the module is of follows from the case."""
+
+
+def _suspects() -> Iterator[Suspect]:
+    for name, (function, module) in _NAMES.items():
+        layer, takes = LAYERS[name], _REFUSED.get(name, every)
+        cubes = (CUBE,) if name == "rms_norm" else ()
+        once = _ROUNDED_ONCE.get(name, ())
+        for called, way in ((f"torch.nn.functional.{function}", "functional"), (f"torch.nn.{module}", "module")):
+            yield suspect(FRAMEWORK, answer, called, layer, way, takes, cubes, rounds_once=once)
+        if layer.settings:  # the step of the running statistics is not differentiated twice
+            yield suspect(FRAMEWORK, answer, "torch.nn.BatchNorm(momentum=None)", layer, "cumulative", _averages)
+            continue
+        twice = (CUBE, _HALF) if not layer.state else ()
+        over = (_SAVED, *twice) if name in _SAVED_TAKEN_FOR_CONSTANT else twice
+        for called, way, known in (
+            (f"torch.func.jvp({function})", "jvp", twice),
+            (f"backward of torch.func.jvp({function})", "backward of jvp", over),
+            (f"torch double backward({function})", "double backward", twice),
+        ):
+            yield suspect(FRAMEWORK, answer, called, jvp_of(layer), way, takes, known)
+
+
+SUSPECTS = tuple(_suspects())

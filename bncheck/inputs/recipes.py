@@ -70,6 +70,9 @@ REGIMES: Mapping[str, Regime] = MappingProxyType(
     }
 )
 
+TAME = ("ordinary", "large-offset", "tiny-variance", "constant-group", "outliers")
+"""The regimes that leave no dtype's range, whatever is computed."""
+
 UPSTREAM = ("random", "constant")
 """What dy holds: random numbers, or one number throughout, on which the true dx vanishes."""
 

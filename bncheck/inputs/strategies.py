@@ -50,7 +50,7 @@ def recipes(
     max_count: int = 32,
     max_size: int = 256,
 ) -> Recipe:
-    """The recipes of `cases`."""
+    """The recipes of `cases`: what each is made from, in one line of text."""
     for name, given, known in (("dtypes", dtypes, DTYPES), ("regimes", regimes, REGIMES)):
         for value in given:
             if value not in known:

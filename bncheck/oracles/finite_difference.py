@@ -34,7 +34,7 @@ class Estimate:
 def vjp(forward: Forward, case: Case, noise: Array, *, grouped: bool = True) -> dict[str, Estimate]:
     """Every gradient of one case by central differences at h and 2h, extrapolated to h = 0.
 
-    `noise` bounds the rounding error of y; `compare.tolerance` computes it. `grouped` says that y is normalized over
+    `noise` bounds the rounding error of y; `bncheck.tolerance` computes it. `grouped` says that y is normalized over
     the groups of the case's layout, as a layer's is; a forward that is known to be another is looked at more closely.
 
     Error
@@ -61,7 +61,7 @@ def complex_step(forward: Forward, case: Case, rounding: Mapping[str, Array]) ->
 
     It needs a forward that carries complex numbers through by analytic operations; a function that drops the imaginary
     part, or cannot take it, is recognised by its answer. `rounding` bounds what rounding does to each gradient in real
-    arithmetic, as `compare.tolerance` computes it.
+    arithmetic, as `bncheck.tolerance` computes it.
 
     Error
         No truncation; a complex product is off by at most √5 u where a real one is by u (Brent, Percival and

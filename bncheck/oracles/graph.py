@@ -53,7 +53,7 @@ def vjp(layer: Layer, case: Case) -> Gradients:
     Half types are computed in float32, and every result is rounded once.
 
     Error
-        Within `compare.Tolerance` of the truth on the cases of tests/test_agreement.py.
+        Within `bncheck.tolerance` of the truth on the cases of tests/test_agreement.py.
 
     >>> from bncheck.layers import LAYERS
     >>> case = Case(LAYERS["batch_norm"].layouts[0], x=[[0.0], [2.0]], dy=[[1.0], [0.0]], eps=1.0)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from bncheck.bugs.mutants import mutants_for
 from bncheck.case import Case
 from bncheck.formats import DTYPES
-from bncheck.frameworks.conventions import FRAMEWORKS
+from bncheck.frameworks import FRAMEWORKS
 from bncheck.inputs.recipes import REGIMES, Recipe
 from bncheck.layers import Layer
 from bncheck.oracles.symbolic.derivation import derive

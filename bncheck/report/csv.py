@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
-from bncheck.examination.examine import Examination
 from bncheck.report.targets import finding
+from bncheck.results import Examination
 
 _COLUMNS = ("target", "layer", "recognised_as", "verdict", "consistent", "conforms", "wrong", "diagnosis", "reproduce")
 

@@ -11,8 +11,8 @@ from bncheck.case import Layout
 from bncheck.oracles.symbolic.derivation import SIZES, Derivation
 from bncheck.oracles.symbolic.lowering import lower
 from bncheck.oracles.symbolic.proof import Proof
-from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.oracles.symbolic.theorems import theorems as statements
+from bncheck.outcomes import Outcome
 from bncheck.report.notations import FIXED, WIDTH, Latex, MathML, Unicode
 from bncheck.report.text import columns
 from bncheck.report.writer import Writer
@@ -47,6 +47,13 @@ def _sizes(derivation: Derivation) -> str:
     return ", ".join(str(SIZES[letter]) for letter in derivation.roles)
 
 
+def outcome(proof: Proof) -> str:
+    """What a proof came to, step by step."""
+    width = max((len(step.gradient) for step in proof.steps), default=0)
+    steps = [f"  {step.gradient:<{width}}  {'holds' if step.holds else 'fails'}  {step.claim}" for step in proof.steps]
+    return "\n".join([f"{proof.layer}: {'proved' if proof.proved else 'not proved'}", *steps])
+
+
 def proof_line(proof: Proof, derivation: Derivation) -> str:
     """The outcome of a proof in one line."""
     if proof.failure is not None:
@@ -55,7 +62,14 @@ def proof_line(proof: Proof, derivation: Derivation) -> str:
     return f"proved for every {_sizes(derivation)}: {len(proof.steps)} equalities, each difference identically 0"
 
 
-def _unicode(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:
+def unicode(derivation: Derivation, form: str = "closed") -> str:
+    """One form of a derivation as a terminal shows it.
+
+    >>> from bncheck.layers import LAYERS
+    >>> from bncheck.oracles.symbolic.derivation import derive
+    >>> print(unicode(derive(LAYERS["batch_norm"])).splitlines()[-1].strip())
+    ∂ℓ/∂β[c] = Σᵢ ∂ℓ/∂y[i,c]
+    """
     writer = Writer(derivation, Unicode())
     forward, backward = (
         [_wrapped(f"    {left} = ", writer.notation.terms(right)) for left, right in part]
@@ -66,8 +80,11 @@ def _unicode(derivation: Derivation, proof: Proof, form: str, layout: Layout) ->
         names = sorted(writer.names[letter], key=lambda name: (len(name), name))
         sizes.append(f"  {', '.join(names)} = 1…{SIZES[letter]} over {'·'.join(axes)}")
     head = f"{derivation.layer.name}, {form.replace('-', ' ')}"
-    lines = [head, "", *sizes, "", "  forward", *forward, "", "  backward", *backward]
-    return "\n".join([*lines, "", f"  {proof_line(proof, derivation)}"])
+    return "\n".join([head, "", *sizes, "", "  forward", *forward, "", "  backward", *backward])
+
+
+def _unicode(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:
+    return f"{unicode(derivation, form)}\n\n  {proof_line(proof, derivation)}"
 
 
 def _wrapped(left: str, right: str) -> str:
@@ -84,7 +101,8 @@ def _wrapped(left: str, right: str) -> str:
     return "\n".join(lines).replace(FIXED, " ")
 
 
-def _latex(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:
+def latex(derivation: Derivation, form: str = "closed") -> str:
+    """One form of a derivation as aligned equations."""
     writer = Writer(derivation, Latex())
     rows = []
     for left, right in chain(*writer.equations(form)):
@@ -92,8 +110,11 @@ def _latex(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> s
         first, *others = (writer.notation.terms(pair) for pair in pairs)
         rows.append(rf"  {left} &= {first} \\")
         rows += [rf"    &\quad {'' if text.startswith('-') else '+ '}{text} \\" for text in others]
-    head = f"% {derivation.layer.name}, {form}: {proof_line(proof, derivation)}"
-    return "\n".join([head, r"\begin{align*}", *rows, r"\end{align*}"])
+    return "\n".join([r"\begin{align*}", *rows, r"\end{align*}"])
+
+
+def _latex(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:
+    return f"% {derivation.layer.name}, {form}: {proof_line(proof, derivation)}\n{latex(derivation, form)}"
 
 
 def _mathml(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bncheck.examination.examine import Examination
 from bncheck.report.targets import finding, one
-from bncheck.tolerance.verdicts import Verdict
+from bncheck.results import Examination
+from bncheck.tolerances.verdicts import Verdict
 
 
 def examination(found: Examination) -> str:

@@ -9,11 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from bncheck.campaign.one_case import Counterexample, Tally
-from bncheck.campaign.run import LayerReport, Report, Statement
-from bncheck.examination.examine import Examination, Finding, TargetReport
-from bncheck.report.text import forward_only, reproduce
-from bncheck.tolerance.verdicts import Verdict
+from bncheck.report.text import reproduce
+from bncheck.results import (
+    Counterexample,
+    Examination,
+    Finding,
+    LayerReport,
+    Report,
+    Statement,
+    Tally,
+    TargetReport,
+)
+from bncheck.tolerances.verdicts import Verdict
 
 
 def verification(report: Report) -> str:
@@ -51,7 +58,7 @@ def _layer(report: LayerReport) -> dict[str, Any]:
         "theorems": {theorem.name: _theorem(theorem, report) for theorem in report.theorems},
         "mutants": dict(report.result.revealed),
         "asymmetric": dict(report.asymmetric),
-        "forward_only": forward_only(report),
+        "forward_only": list(report.forward_only),
         "known": found,
     }
 

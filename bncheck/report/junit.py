@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from bncheck.campaign.one_case import Counterexample
-from bncheck.campaign.run import LayerReport, Report
-from bncheck.examination.examine import Examination
-from bncheck.oracles.symbolic.refutation import Outcome
+from bncheck.outcomes import Outcome
 from bncheck.report import targets
 from bncheck.report.text import reproduce
-from bncheck.tolerance.verdicts import Verdict
+from bncheck.results import Counterexample, Examination, LayerReport, Report
+from bncheck.tolerances.verdicts import Verdict
 
 
 def verification(report: Report) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html as markup
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -11,9 +10,9 @@ from typing import Any
 from rich.text import Text
 
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis
-from bncheck.examination.examine import Examination, Finding, TargetReport
 from bncheck.report.text import COLOURS, WIDTH, columns, plain, printed
-from bncheck.tolerance.verdicts import Verdict
+from bncheck.results import Check, Examination, Finding, TargetReport
+from bncheck.tolerances.verdicts import Verdict
 
 _HEADING = 14
 _ROOM = WIDTH - 2 - _HEADING
@@ -41,15 +40,25 @@ def one(report: TargetReport, *, colour: bool = False) -> str:
     return printed(_screen(report), colour=colour)
 
 
+def check(check: Check) -> str:
+    """One case: the verdict, and a line for each returned array.
+
+    >>> from bncheck.results import Check
+    >>> print(check(Check({})))
+    vacuous: nothing was returned
+    <BLANKLINE>
+    """
+    words = f": {_MEANING[check.verdict]}" if check.verdict in _MEANING else ""
+    words = words if check.gradients else ": nothing was returned"
+    lines = [Text.assemble((check.verdict.value, COLOURS[check.verdict]), words)]
+    lines += [*_entry("unseen", ", ".join(check.unseen))] if check.unseen else []
+    return printed([*lines, *(_gradients(check.gradients) if check.gradients else ())], colour=False)
+
+
 def finding(report: TargetReport) -> str:
     """What is amiss in a few words: the bugs by their names, or why there is no answer."""
     name = report.target.rpartition("/")[2]
     return ", ".join(bug.id for bug in report.diagnosis) or plain(report.detail).removeprefix(f"{name} ")
-
-
-def html(shown: str) -> str:
-    """A text report for a notebook."""
-    return f"<pre>{markup.escape(shown)}</pre>"
 
 
 def _screen(report: TargetReport) -> Iterator[Text]:
@@ -133,7 +142,8 @@ def _gradients(found: Mapping[str, Finding]) -> Iterator[Text]:
     yield Text(f"{heading}  {'element':>11} {'got':>9} {'expected':>9}", "dim")
     for name, finding in found.items():
         worst = finding.worst
-        said = [(f"  {verdict or '-':<12}", COLOURS[verdict] if verdict else "") for verdict in _verdicts(finding)]
+        answers = finding.conforms, finding.consistent
+        said = [(f"  {verdict or '-':<12}", COLOURS[verdict] if verdict else "") for verdict in answers]
         index = ",".join(map(str, worst.index))
         numbers = f"  {index:>11} {worst.got:>9.3g} {worst.expected:>9.3g}"
         yield Text.assemble(f"  {name:<{width}}", *said, numbers)
@@ -143,10 +153,6 @@ def _gradients(found: Mapping[str, Finding]) -> Iterator[Text]:
         at = f"{array}[{', '.join(map(str, finding.worst.index))}]{space}{mode}"
         off = f"{at} is off by {finding.worst.error:.2g} where rounding allows {finding.worst.tolerance:.2g}"
         yield from _entry("", f"{off} ({finding.dtype}, {finding.layout})")
-
-
-def _verdicts(finding: Finding) -> tuple[Verdict | None, Verdict | None]:
-    return finding.conforms, finding.consistent
 
 
 def _bug(bug: Diagnosis) -> Iterator[Text]:

@@ -18,13 +18,11 @@ from rich.text import Text
 
 from bncheck import __version__
 from bncheck.bugs.mutants import MUTANTS
-from bncheck.campaign.one_case import Counterexample, Result, Tally
-from bncheck.campaign.run import LayerReport, Report
 from bncheck.case import Array
-from bncheck.frameworks import suspect_of
 from bncheck.oracles.symbolic.derivation import SIZES
-from bncheck.oracles.symbolic.refutation import Outcome
-from bncheck.tolerance.verdicts import Verdict
+from bncheck.outcomes import Outcome
+from bncheck.results import Counterexample, LayerReport, Report, Result, Tally
+from bncheck.tolerances.verdicts import Verdict
 
 WIDTH = 80
 
@@ -108,13 +106,12 @@ _PROVED = {Outcome.PROVED: "yes", Outcome.REFUTED: "no", Outcome.UNDECIDED: "ope
 
 def _overview(layers: Sequence[LayerReport]) -> Iterator[Text]:
     """A line for each layer: its proof, its cases, what they would have caught, and the worst of its oracles."""
-    verdicts = [Report(__version__, 0, (layer,)).verdict for layer in layers]
     width = max(len(layer.layer) for layer in layers)
-    room = max(len("verdict"), *map(len, verdicts))
+    room = max(len("verdict"), *(len(layer.verdict) for layer in layers))
     yield Text(f"{'layer':<{width}}  {'verdict':<{room}}  proved  conclusive  planted bugs  of tolerance", "dim")
-    for layer, verdict in zip(layers, verdicts, strict=True):
-        result = layer.result
-        conclusive = f"{result.cases - result.vacuous - result.inconclusive} of {result.cases}"
+    for layer in layers:
+        result, verdict = layer.result, layer.verdict
+        conclusive = f"{result.conclusive} of {result.cases}"
         caught = f"{sum(map(bool, result.revealed.values()))} of {len(result.revealed)}" if result.revealed else "-"
         worst = max((tally.worst_radius_fraction for tally in result.tallies.values()), default=0.0)
         yield Text.assemble(
@@ -196,11 +193,8 @@ def _layer(report: LayerReport) -> Iterator[Text]:
         )
     for name in report.refuted:
         yield from _entry("refuted", f"the theorem {name} fails on numbers", "bold red")
-    conclusive = result.cases - result.vacuous - result.inconclusive
-    yield from _entry(
-        "cases",
-        f"{result.cases}: {conclusive} conclusive, {result.vacuous} vacuous, {result.inconclusive} inconclusive",
-    )
+    counts = f"{result.conclusive} conclusive, {result.vacuous} vacuous, {result.inconclusive} inconclusive"
+    yield from _entry("cases", f"{result.cases}: {counts}")
     if result.revealed:
         yield from _entry("planted bugs", _planted(result))
     if report.asymmetric:
@@ -209,9 +203,9 @@ def _layer(report: LayerReport) -> Iterator[Text]:
         yield from _entry("hessian", f"{told}; not in {', '.join(hidden)}")
     for (name, words), count in result.known.items():
         yield from _entry("known", f"{name}, on {count} of the cases: {words}")
-    unanswered = forward_only(report)
-    if unanswered:
-        yield from _entry("forward only", f"{', '.join(unanswered)}: has no gradient, what it returns is checked")
+    if report.forward_only:
+        named = ", ".join(report.forward_only)
+        yield from _entry("forward only", f"{named}: has no gradient, what it returns is checked")
     yield Text()
     verdict = max(len(word) for word in ("verdict", *(tally.verdict for tally in result.tallies.values())))
     width = min(WIDTH - verdict - 38, max(len(name) for name in ("oracle or suspect", *result.tallies)))
@@ -271,12 +265,6 @@ def _counterexample(found: Counterexample) -> Iterator[Text]:
     yield Text(command if len(command) <= WIDTH else command.replace(" --case", " \\\n" + " " * 18 + "--case"))
 
 
-def forward_only(report: LayerReport) -> list[str]:
-    """The suspects that have no gradient: their verdict is about y, and the running statistics."""
-    found = (suspect_of(report.layer, name) for name in report.suspects)
-    return [suspect.name for suspect in found if suspect and suspect.forward_only]
-
-
 def plain(text: str) -> str:
     """The text without control characters, which a terminal might obey."""
     return "".join(c if c.isprintable() else " " for c in text)
@@ -296,8 +284,8 @@ def _dtype(found: Counterexample) -> str:
 
 def reproduce(found: Counterexample) -> str:
     """The command that shows a counterexample again."""
-    layer, suspect = shlex.quote(found.layer), suspect_of(found.layer, found.subject)
-    chosen = f"{layer} --against {suspect.framework}" if suspect else layer
+    layer = shlex.quote(found.layer)
+    chosen = f"{layer} --against {found.framework}" if found.framework else layer
     if found.case.count("/") == 7:
         return f"python -m bncheck verify --layer {chosen} --case {found.case}"
     return f"python -m bncheck verify --layer {chosen} --seed {found.seed}"

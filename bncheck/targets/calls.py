@@ -11,6 +11,7 @@ import numpy as np
 
 from bncheck.case import Array, Case, Gradients, Layout
 from bncheck.errors import TargetFailed
+from bncheck.layers import Layer
 from bncheck.targets.sandbox import Sandbox
 
 TRIAL_EPS = 1e-5
@@ -43,7 +44,7 @@ class Target:
 
     name: str
     recognised_as: str
-    layer: str
+    layer: Layer
     layouts: tuple[Layout, ...]
     dtypes: tuple[str, ...]
     has_backward: bool
@@ -70,8 +71,8 @@ class Target:
         """Whether the target can be asked about a case: its layout, its dtype, the sizes of its axes."""
         sizes = dict(zip(case.layout.axes, case.x.shape, strict=True))
         fixed = self.fixed_sizes(case.layout)
-        known = case.layout in self.layouts and case.dtype.name in self.dtypes
-        return known and all(sizes[axis] == size for axis, size in fixed.items())
+        spoken = case.layout in self.layouts and case.dtype.name in self.dtypes
+        return spoken and all(sizes[axis] == size for axis, size in fixed.items())
 
     def adapted(self, case: Case) -> Case:
         """The case with the eps that the target keeps to, and only the parameters that it has."""
@@ -86,8 +87,8 @@ class Target:
         Raises
             TargetFailed: it did not answer with an array of floats in the shape of x.
         """
-        found, _ = self.ask({"x": np.asarray(x), **parameters}, layout or self.layout, eps)
-        return found["y"]
+        answers, _ = self.ask({"x": np.asarray(x), **parameters}, layout or self.layout, eps)
+        return answers["y"]
 
     def forward_of(self, case: Case) -> Callable[[Array, Mapping[str, Array]], Array]:
         """The target as a black box for finite differences around a case."""
@@ -100,8 +101,8 @@ class Target:
             TargetFailed: it raised, ended its process, exceeded a limit, or answered with something else.
         """
         dy = {"dy": case.dy} if self.has_backward else {}
-        found, _ = self.ask({"x": case.x, **dy, **case.parameters}, case.layout, case.eps)
-        return {name: value for name, value in found.items() if name in ("y", *case.gradient_names)}
+        answers, _ = self.ask({"x": case.x, **dy, **case.parameters}, case.layout, case.eps)
+        return {name: value for name, value in answers.items() if name in ("y", *case.gradient_names)}
 
     def ask(self, given: Mapping[str, Array], layout: Layout, eps: float) -> tuple[dict[str, Array], dict[str, Any]]:
         """One call in the sandbox: the answers in the case's shapes, and what was noticed on the way."""
@@ -110,8 +111,8 @@ class Target:
         header, shown = self._shown(given, layout, eps)
         notes, arrays = self.sandbox.call({"op": "call", **header}, shown)
         if arrays["y"].shape != shown["x"].shape:
-            told = f"y of shape {arrays['y'].shape}, expected {shown['x'].shape}"
-            raise TargetFailed("answer", f"{self.name} returned {told}.")
+            shapes = f"{arrays['y'].shape}, expected {shown['x'].shape}"
+            raise TargetFailed("answer", f"{self.name} returned y of shape {shapes}.")
         for name, array in arrays.items():
             if array.dtype.kind not in "fc":
                 raise TargetFailed("answer", f"{self.name} returned {name} of dtype {array.dtype}, expected floats.")

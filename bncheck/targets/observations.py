@@ -33,11 +33,12 @@ import numpy as np
 
 from bncheck.case import Array, Layout
 from bncheck.errors import TargetFailed
+from bncheck.inputs.sizes import EVEN, shape_of
+from bncheck.layers import LAYERS
 from bncheck.targets.calls import TRIAL_EPS, Target
 from bncheck.targets.conventions import UNKNOWN, Divided, Steps, agree, divided, running
 
 _OTHER_EPS = 1e-3
-_SIZES = {"N": 4, "C": 2, "L": 4, "D": 4, "H": 2, "W": 2, "G": 2, "K": 2}
 
 
 def observed(target: Target, *, pair: bool) -> Target:
@@ -46,11 +47,11 @@ def observed(target: Target, *, pair: bool) -> Target:
     dtype = target.dtypes[0] if target.dtypes else "float64"
     eps = None
     with _as_far_as_it_goes(target):
-        found, eps = _eps(target, dtype)
-        notes |= found
+        place, eps = _eps(target, dtype)
+        notes |= place
     with _as_far_as_it_goes(target):
         notes |= _habits(target, dtype, pair=pair)
-    if target.layer == "batch_norm":
+    if target.layer == LAYERS["batch_norm"]:
         with _as_far_as_it_goes(target):
             notes |= _running(target, dtype, eps or TRIAL_EPS)
     return replace(target, eps=eps, observations=notes)
@@ -86,7 +87,7 @@ def _ones(target: Target, x: Array) -> dict[str, Array]:
 def _eps(target: Target, dtype: str) -> tuple[dict[str, Any], float | None]:
     """Eps, its place and the divisor of the variance; and eps as a number if the target keeps to it."""
     layout = target.layout
-    shape = tuple({**_SIZES, **target.fixed_sizes()}[axis] for axis in layout.axes)
+    shape = shape_of(layout, EVEN, target.fixed_sizes())
     count = layout.count(shape)
     inner = np.moveaxis(np.zeros(shape), layout.reduced_axes, range(len(layout.reduced_axes)))
     within = np.arange(count).reshape(inner.shape[: len(layout.reduced_axes)])
@@ -107,21 +108,21 @@ def _eps(target: Target, dtype: str) -> tuple[dict[str, Any], float | None]:
 
         return divided(divisor, count)
 
-    found = measured(TRIAL_EPS)
-    notes: dict[str, Any] = {"eps_place": found.place, "variance": found.variance}
+    usual = measured(TRIAL_EPS)
+    notes: dict[str, Any] = {"eps_place": usual.place, "variance": usual.variance}
     if not target.plan.takes_eps:
-        return {"eps": UNKNOWN if found.eps is None else found.eps, **notes}, found.eps or None
+        return {"eps": UNKNOWN if usual.eps is None else usual.eps, **notes}, usual.eps or None
     other = measured(_OTHER_EPS)
-    if (found.eps, other.eps) == (TRIAL_EPS, _OTHER_EPS):
+    if (usual.eps, other.eps) == (TRIAL_EPS, _OTHER_EPS):
         return {"eps": "as given", **notes}, None
-    if found.eps is not None and found.eps == other.eps:
-        return {"eps": found.eps, **notes}, found.eps or None
+    if usual.eps is not None and usual.eps == other.eps:
+        return {"eps": usual.eps, **notes}, usual.eps or None
     return {"eps": UNKNOWN, **notes}, None
 
 
 def _drawn(target: Target, dtype: str, seed: int) -> dict[str, Array]:
     rng = np.random.default_rng(seed)
-    shape = tuple({**_SIZES, **target.fixed_sizes()}[axis] for axis in target.layout.axes)
+    shape = shape_of(target.layout, EVEN, target.fixed_sizes())
     stored = target.layout.parameter_shape(shape)
     x = rng.normal(size=shape) + np.indices(shape)[list(target.layout.affine_axes)].sum(axis=0)
     drawn = {"x": x, "gamma": rng.uniform(1, 2, stored), "beta": rng.normal(size=stored)}
@@ -137,17 +138,17 @@ def _habits(target: Target, dtype: str, *, pair: bool) -> dict[str, Any]:
     first, notes = target.ask(given, target.layout, eps)
     target.ask(_drawn(target, dtype, 1), target.layout, eps)
     second, _ = target.ask(given, target.layout, eps)
-    found: dict[str, Any] = {"repeatable": _same(first, second), "mutates": notes["mutated"]}
+    habits: dict[str, Any] = {"repeatable": _same(first, second), "mutates": notes["mutated"]}
     if pair:
         between, _ = target.ask({**given, "between": _drawn(target, dtype, 1)["x"]}, target.layout, eps)
-        found["interleaved"] = _same(first, between)
+        habits["interleaved"] = _same(first, between)
     wanted = ("dx", *(f"d{name}" for name in target.parameters)) if target.has_backward else ()
-    found["missing"] = [name for name in wanted if name not in first]
-    found["surroundings"] = sorted({*notes["changed"], *target.sandbox.loaded["changed"]})
-    found["dtype_changed"] = {
+    habits["missing"] = [name for name in wanted if name not in first]
+    habits["surroundings"] = sorted({*notes["changed"], *target.sandbox.loaded["changed"]})
+    habits["dtype_changed"] = {
         name: changed for name in target.dtypes if (changed := _changed(target, _drawn(target, name, 0), eps))
     }
-    return found
+    return habits
 
 
 def _same(first: Mapping[str, Array], second: Mapping[str, Array]) -> bool:
@@ -165,10 +166,10 @@ def _changed(target: Target, given: Mapping[str, Array], eps: float) -> dict[str
 def _running(target: Target, dtype: str, eps: float) -> dict[str, Any]:
     """The running statistics and the evaluation mode, from three batches of which the last is the first again."""
     first, second = (_drawn(target, dtype, seed)["x"] for seed in (0, 1))
-    answers, notes = target.train({"first": first, "second": second, "third": first}, _ones(target, first), eps)
+    answers, noted = target.train({"first": first, "second": second, "third": first}, _ones(target, first), eps)
     axes = target.layout.reduced_axes
     y = [{"y": answers[f"{batch} y"]} for batch in ("first", "third")]
-    found: dict[str, Any] = {"stateless": agree(y[0]["y"], y[1]["y"]) or _same(*y)}
+    notes: dict[str, Any] = {"stateless": agree(y[0]["y"], y[1]["y"]) or _same(*y)}
     groups = second.size // target.layout.count(second.shape)
     means, variances = (
         Steps(answers[f"first {name}"].ravel(), answers[f"second {name}"].ravel(), statistic(second, axis=axes).ravel())
@@ -177,10 +178,10 @@ def _running(target: Target, dtype: str, eps: float) -> dict[str, Any]:
         for name, statistic in _STATISTICS.items()
     )
     if means and variances:
-        rule = running(means, variances, target.layout.count(second.shape), notes["momentum"])
-        found |= {"new_weight": rule.new_weight, "momentum": rule.momentum, "running_variance": rule.variance}
-    found["evaluation"] = _evaluation(target, first, answers, eps)
-    return found
+        rule = running(means, variances, target.layout.count(second.shape), noted["momentum"])
+        notes |= {"new_weight": rule.new_weight, "momentum": rule.momentum, "running_variance": rule.variance}
+    notes["evaluation"] = _evaluation(target, first, answers, eps)
+    return notes
 
 
 _STATISTICS: Mapping[str, Any] = {"running_mean": np.mean, "running_var": np.var}

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from bncheck.figures import Plate, find
 from bncheck.figures.studio.look import Look
 from bncheck.figures.studio.page import plain
-from bncheck.figures.studio.rendering import Sheet, make, write
+from bncheck.figures.studio.rendering import Sheet, make
+from bncheck.files import write
 
 
 class Shown(NamedTuple):
@@ -208,7 +209,7 @@ def hang(folder: Path, jobs: int = 1, progress: Callable[[int, int], None] = lam
         InvalidInput: the folder cannot be written.
     """
     drawn = make(list(sheets()), folder, jobs=jobs, progress=progress)
-    return [*drawn, write(folder / "README.md", page().encode())]
+    return [*drawn, write(folder / "README.md", page())]
 
 
 def sheets() -> Iterator[Sheet]:

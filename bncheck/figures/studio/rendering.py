@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 from bncheck.errors import InvalidInput
 from bncheck.figures import Plate, find, names
 from bncheck.figures.studio.look import Look
+from bncheck.files import try_folder, write
 from bncheck.layers import LAYERS, Layer
 from bncheck.processes import mapped
 
@@ -162,10 +161,10 @@ def _frames(plate: Plate, look: Look, seed: int, layer: Layer | None) -> Iterato
 
 
 def _open(folder: Path) -> None:
-    """Makes the folder and tries it, with a file that has no name: nothing can stay behind."""
+    """Makes the folder and tries it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        try_folder(folder)
     except OSError as error:
         constraint = f"a folder that can be written; {error.strerror}"
         raise InvalidInput("out", str(folder), constraint, "Choose another.") from error
@@ -173,14 +172,3 @@ def _open(folder: Path) -> None:
 
 def _made(sheet: Sheet, folder: Path, formats: tuple[str, ...]) -> list[Path]:
     return [write(folder / f"{sheet.stem}.{form}", content) for form, content in sheet.encoded(formats)]
-
-
-def write(target: Path, content: bytes) -> Path:
-    """Writes a file that appears whole or not at all."""
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return target

@@ -17,7 +17,7 @@ def vjp(layer: Layer, case: Case) -> Gradients:
     Half types are computed in float32, and every result is rounded once.
 
     Error
-        Within `compare.Tolerance` of the truth; tests/test_tolerance.py holds it there.
+        Within `bncheck.tolerance` of the truth; tests/test_tolerance.py holds it there.
 
     >>> import numpy as np
     >>> from bncheck.layers import LAYERS

@@ -18,7 +18,6 @@ from bncheck.errors import InvalidDefinition
 from bncheck.layers import Layer
 from bncheck.oracles.symbolic import budgets
 from bncheck.oracles.symbolic.domain import check_domain
-from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.oracles.symbolic.sums import derivative, normal, over
 from bncheck.oracles.symbolic.symbols import ALONE as ALONE
 from bncheck.oracles.symbolic.symbols import EPS as EPS
@@ -34,6 +33,7 @@ from bncheck.oracles.symbolic.symbols import gradient_symbol as gradient_symbol
 from bncheck.oracles.symbolic.symbols import replace_indexed as replace_indexed
 from bncheck.oracles.symbolic.symbols import upstream_symbol as upstream_symbol
 from bncheck.oracles.symbolic.vanishing import Centring, Step, centrings, vanishes
+from bncheck.outcomes import Outcome
 from bncheck.tangents import SUFFIX
 from bncheck.trace import Graph, Node, trace
 

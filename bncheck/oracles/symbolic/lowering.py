@@ -251,7 +251,7 @@ class _Writer:
                 return [f"{name} = {'' if small == 1 else self.text(small) + ' * '}{self.sum_text(total)}"]
         lines = []
         for total in sums:
-            factors = sp.Mul.make_args(total.function.xreplace(self.known))
+            factors = self.factors(total)
             words = "_".join(map(self.text, factors)).replace("np.", "")
             label = self.fresh("sum_" + re.sub(r"[\W_]+", "_", words).strip("_"))
             lines.append(f"{label} = {self.sum_text(total)}")
@@ -271,9 +271,13 @@ class _Writer:
         roots = {self.derivation.symbol(name) for name in self.derivation.saved}
         return not small.has(sp.Add) and small.atoms(sp.Indexed) <= roots
 
+    def factors(self, total: sp.Sum) -> list[sp.Expr]:
+        """What a sum multiplies, sums within it by their names, in the order of their names."""
+        return sorted(sp.Mul.make_args(total.function.xreplace(self.known)), key=sp.default_sort_key)
+
     def sum_text(self, total: sp.Sum) -> str:
         """A sum over axes that keeps them with size 1; a product of two arrays needs no temporary."""
-        factors = sp.Mul.make_args(total.function.xreplace(self.known))
+        factors = self.factors(total)
         labels = [self.text(factor) for factor in factors]
         letters = [index.name.rstrip("'") for index, *_ in total.limits]
         summed = "".join(self.derivation.roles[letter] for letter in letters)

@@ -1,22 +1,17 @@
-"""Holds gradients against the truth: the computed tolerance, the errors, and one verdict for each gradient."""
+"""Holds gradients against the truth: errors, one verdict for each gradient, and one for many."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 
-from bncheck.case import Array, Case, Enclosure, Gradients
-from bncheck.formats import Format, is_float, working
+from bncheck.case import Array, Case, Enclosure, Gradients, Vjp
+from bncheck.formats import Format, is_float
 from bncheck.layers import Layer
-from bncheck.oracles import symbolic
-from bncheck.tolerance.intervals import Radius
-
-Vjp = Callable[[Case], Gradients]
-"""The contract of every oracle and suspect: a case to y and its gradients, by name."""
+from bncheck.tolerances.bounds import computed_truth, tolerance
 
 
 class Verdict(StrEnum):
@@ -34,14 +29,22 @@ class Verdict(StrEnum):
         """Whether something is amiss with the code, rather than with the case."""
         return self in (Verdict.UNSTABLE, Verdict.WRONG, Verdict.CRASHED)
 
-    @classmethod
-    def worst(cls, verdicts: list[Verdict]) -> Verdict:
-        """The verdict on a whole from those on its parts: any failure, else any success, else why there is none."""
-        failed = [v for v in verdicts if v.failed]
-        order = list(cls)
-        if failed:
-            return max(failed, key=order.index)
-        return min(verdicts, key=order.index, default=cls.VACUOUS)
+
+def fold(verdicts: Iterable[Verdict], *, every: bool = False) -> Verdict:
+    """The verdict on a whole from those on its parts; there is no other place where several become one.
+
+    A part that failed decides, the gravest first. Else the parts are one question asked several times, which one
+    success answers, whatever other cases could not show; or, with `every`, several questions, of which each must be
+    answered. Where there is nothing to fold nothing was asked, which is vacuous.
+
+    >>> str(fold([Verdict.VACUOUS, Verdict.CORRECT])), str(fold([Verdict.VACUOUS, Verdict.CORRECT], every=True))
+    ('correct', 'vacuous')
+    >>> str(fold([Verdict.CORRECT, Verdict.UNSTABLE, Verdict.WRONG]))
+    'wrong'
+    """
+    parts, order = list(verdicts), list(Verdict)
+    failed = [verdict for verdict in parts if verdict.failed]
+    return (max if failed or every else min)(failed or parts, key=order.index, default=Verdict.VACUOUS)
 
 
 @dataclass(frozen=True)
@@ -61,60 +64,6 @@ class Comparison:
     relative_error: float
     ulp: float
     radius_fraction: float
-
-
-def tolerance(layer: Layer, case: Case, rounds_once: Collection[str] = ()) -> dict[str, Radius]:
-    """What a stable implementation may return: the definition and the closed form on midpoint-radius arrays.
-
-    Every operation may round to the case's dtype. In a half type, the results named in `rounds_once` are those that an
-    implementation computes in float32 and rounds to the half type only at the end: they may be off by that one
-    rounding, and by what rounding in float32 can do.
-
-    Returns
-        y and each gradient by name, in the case's shapes; see `bncheck.tolerance.intervals.Radius` for what is bounded.
-
-    Error
-        tests/test_tolerance.py: never exceeded by the compiled gradient in a thousand cases of each dtype, wider than
-        Arb's own radius, and within 100 roundoffs of the gradient's scale on well-conditioned data with m ≤ 64 (16 in
-        bfloat16), or 1.1 for what is rounded once.
-    """
-    stored, wide = Format.of(case.dtype), Format.of(working(case.dtype))
-    if stored == wide or not rounds_once:
-        return radii(layer, case, stored)
-    careful = {name: radius.rounded_to(stored) for name, radius in radii(layer, case, wide).items()}
-    if set(careful) <= set(rounds_once):
-        return careful
-    return {n: careful[n] if n in rounds_once else radius for n, radius in radii(layer, case, stored).items()}
-
-
-def radii(layer: Layer, case: Case, fmt: Format) -> dict[str, Radius]:
-    """What the layer answers where every operation rounds to one format, in the case's shapes."""
-    known = enclosed(layer, case, fmt)
-    answered = (*layer.returned(known), *case.gradient_names)
-    return {name: known[name].reshape(case.shape_of(name)) for name in answered}
-
-
-def enclosed(layer: Layer, case: Case, fmt: Format, **instead: Any) -> dict[str, Any]:
-    """Every named value and gradient on midpoint-radius arrays; `instead` names inputs that are intervals already."""
-    axes = case.layout.reduced_axes
-
-    def exact(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: Radius.exact(v, fmt) if isinstance(v, np.ndarray) else v for name, v in values.items()}
-
-    given = exact(case.given()) | {name: value for name, value in instead.items() if name != "x"}
-    x = instead.get("x", Radius.exact(case.x, fmt))
-    upstream = exact(case.broadcast_upstream())
-    return symbolic.run(layer, case, x, upstream, given, mean=lambda a: a.mean(axes), sqrt=np.sqrt)
-
-
-def computed_truth(layer: Layer, case: Case) -> dict[str, Enclosure]:
-    """The truth at NumPy's speed: the closed form in float64, as wide as its tolerance."""
-    return truth_of(radii(layer, case, Format.of(np.float64)))
-
-
-def truth_of(known: Mapping[str, Radius]) -> dict[str, Enclosure]:
-    """Midpoint-radius arrays as enclosures of the truth."""
-    return {name: Enclosure(r.midpoint, np.zeros_like(r.midpoint), r.radius) for name, r in known.items()}
 
 
 def judge(got: Array, truth: Enclosure, allowed: Array) -> Comparison:

@@ -1,21 +1,21 @@
-"""Frameworks and their conventions, stated once; and a case posed as one of them wants it.
+"""What a framework's convention is made of, and a case posed as one of them wants it.
 
 Whatever differs only in words is settled here: whether momentum weighs the new batch or the old value, which variance
-is averaged, whether channels come first or last. So the files beside this one only make the calls.
+is averaged, whether channels come first or last. So the file of a framework only makes the calls.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 
-from bncheck.case import X_TANGENT, Array, Case, Gradients
-from bncheck.errors import InvalidInput, MissingPackage
+from bncheck.case import X_TANGENT, Array, Case, Gradients, Layout
+from bncheck.errors import MissingPackage
+from bncheck.frameworks.asking.packages import installed
+from bncheck.layers import Layer
 from bncheck.tangents import tangent_of
 
 
@@ -41,7 +41,7 @@ class Framework:
     @property
     def missing(self) -> str:
         """The first package that it takes and that cannot be imported; empty where there is none."""
-        return next((names[0] for names in self.packages if not any(map(_installed, names))), "")
+        return next((names[0] for names in self.packages if not any(map(installed, names))), "")
 
     def required(self) -> Framework:
         """This framework.
@@ -56,16 +56,17 @@ class Framework:
     def momentum_for(self, new_weight: float) -> float:
         """The momentum that gives the new batch this weight.
 
-        >>> FRAMEWORKS["torch"].momentum_for(0.125), FRAMEWORKS["keras"].momentum_for(0.125)
-        (0.125, 0.875)
+        >>> keras = Framework("keras", "Keras", "keras", (), 1e-3, 0.99, weighs="old", ddof=0, channels="last")
+        >>> keras.momentum_for(0.125)
+        0.875
         """
         return new_weight if self.weighs == "new" else 1 - new_weight
 
-    def pose(self, case: Case, layer: str) -> Posed:
-        """The case as this framework wants it; `layer` by the name of its definition or of its jvp."""
+    def pose(self, case: Case, layer: Layer) -> Posed:
+        """The case as this framework wants it."""
         layout = case.layout
         momentum = self.momentum_for(case.settings.get("new_weight", 1.0))
-        if trailing(layer):
+        if kind(layer.layouts[0]) == "trailing":
             kept = (k for k in range(case.x.ndim) if k not in layout.reduced_axes)
             return Posed(case, layer, (*kept, *layout.reduced_axes), (), momentum)
         sample, *rest = layout.shared_axes
@@ -74,61 +75,27 @@ class Framework:
         return Posed(case, layer, order, channels, momentum)
 
 
-def _installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
+def kind(layout: Layout) -> str:
+    """What frameworks call a layer on a layout, told by which axes it reduces and along which γ varies; or "".
 
-
-FRAMEWORKS: Mapping[str, Framework] = MappingProxyType(
-    {
-        framework.name: framework
-        for framework in (
-            Framework("torch", "PyTorch", "torch", (("torch",),), 1e-5, 0.1, "new", 1, "first"),
-            Framework("jax", "JAX and Flax", "jax", (("jax",), ("flax",)), 1e-5, 0.99, "old", 0, "last"),
-            Framework("keras", "Keras", "keras", (("keras",), ("torch", "jax")), 1e-3, 0.99, "old", 0, "last"),
-            Framework(
-                "onnxruntime", "ONNX Runtime", "onnx", (("onnxruntime",), ("onnx",)), 1e-5, 0.9, "old", 0, "first"
-            ),
-        )
-    }
-)
-"""Each framework by the name that `verify --against` takes."""
-
-
-def named_frameworks(names: Iterable[str]) -> tuple[Framework, ...]:
-    """The frameworks of these names, all of them installed.
-
-    Raises
-        InvalidInput: a name that is none of the known ones.
-        MissingPackage: one of them is not installed.
-
-    >>> named_frameworks(["pytorch"])
-    Traceback (most recent call last):
-    ...
-    bncheck.errors.InvalidInput: against=pytorch, expected one of torch, jax, keras, onnxruntime. Did you mean torch?
+    >>> kind(Layout("NCHW", "NHW", "C")), kind(Layout("ND", "D", "D")), kind(Layout("NLDK", "K", "L"))
+    ('batch', 'trailing', '')
     """
-    names = tuple(names)
-    for name in names:
-        if name not in FRAMEWORKS:
-            raise InvalidInput.unknown("against", name, FRAMEWORKS, "Separate several by commas.")
-    return tuple(framework.required() for name, framework in FRAMEWORKS.items() if name in names)
-
-
-def trailing(layer: str) -> bool:
-    """Whether a layer normalizes over its last axes, rather than within channels."""
-    return layer.startswith(("layer_norm", "rms_norm"))
-
-
-def fits(case: Case, layer: str) -> bool:
-    """Whether frameworks have this layer on the case's layout; a case of one's own may have any."""
-    layout = case.layout
     affine, reduced, kept = set(layout.affine), set(layout.reduced), set(layout.kept)
-    if trailing(layer):
-        return affine == reduced
-    if layer.startswith("batch_norm"):
-        return affine == kept
-    if layer.startswith("instance_norm"):
-        return affine < kept and len(kept) == 2
-    return len(affine) == 2 and len(affine & reduced) == 1 and len(kept) == 2
+    if affine == reduced:
+        return "trailing"
+    if affine == kept:
+        return "batch"
+    if len(kept) != 2:
+        return ""
+    if affine < kept:
+        return "instance"
+    return "group" if len(affine) == 2 and len(affine & reduced) == 1 else ""
+
+
+def fits(case: Case, layer: Layer) -> bool:
+    """Whether frameworks have this layer on the case's layout; a case of one's own may have any."""
+    return kind(case.layout) == kind(layer.layouts[0]) != ""
 
 
 @dataclass(frozen=True)
@@ -139,10 +106,20 @@ class Posed:
     """
 
     case: Case
-    layer: str
+    layer: Layer
     order: tuple[int, ...]
     channels: tuple[int, ...]
     momentum: float
+
+    @property
+    def primal(self) -> Layer:
+        """The layer, or that of which it is the jvp."""
+        return self.layer.primal or self.layer
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether the layer keeps to running statistics and leaves them as they are."""
+        return bool(self.primal.state) and not self.renewed
 
     @property
     def eps(self) -> float:
@@ -192,7 +169,7 @@ class Posed:
     @property
     def renewed(self) -> tuple[str, ...]:
         """Those of the running statistics that the layer moves: none in evaluation mode."""
-        return tuple(self.case.state) if self.layer == "batch_norm_running" else ()
+        return tuple(self.case.state) if "new_weight" in self.layer.settings else ()
 
     @property
     def dy(self) -> Array:

@@ -1,0 +1,304 @@
+"""Edits: every small change in one place of a derived program, made by machine.
+
+A factor or a term is lost, a sign turned, a constant or an exponent is another, one array stands for another, an
+operator for another, a sum goes over other axes or is a mean. Planted, an edit is a bug; matched with an answer, it is
+a diagnosis. An edit of the forward pass is one of four bugs, by what the backward pass makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import combinations, permutations
+
+from bncheck.bugs.expressions import (
+    MINUS,
+    ONE,
+    ZERO,
+    Expression,
+    Name,
+    Number,
+    Power,
+    Product,
+    Reduced,
+    Sum,
+    exchanged,
+    minus,
+    number,
+    over,
+    places,
+    plus,
+    power,
+    put,
+    signed,
+    times,
+)
+from bncheck.bugs.programs import COUNT, Program, Steps
+
+FORWARD, SAVED, BACKWARD = "forward", "saved", "backward"
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """A program with one place written otherwise.
+
+    `kind` is the sort of change, `step` the label of the equation in which it is; `was` stood there, `now` stands
+    there. `side` is whose equation that is: that of the forward pass, of what the backward pass saved or recomputes of
+    it, or of the backward pass.
+    """
+
+    kind: str
+    program: Program
+    side: str
+    step: str
+    was: Expression
+    now: Expression
+    throughout: bool = False
+
+    @property
+    def equation(self) -> Expression:
+        """The step's expression after the edit."""
+        return self._steps(self.program)[self.step]
+
+    def _steps(self, program: Program) -> Steps:
+        return {FORWARD: program.forward, SAVED: program.saved, BACKWARD: program.backward}[self.side]
+
+
+def _with(steps: Steps, label: str, expression: Expression) -> dict[str, Expression]:
+    return {**steps, label: expression}
+
+
+def of_backward(program: Program, labels: Iterable[str] | None = None) -> Iterator[Edit]:
+    """Every edit of the backward pass, in one place; then those that hold throughout it."""
+    chosen = program.backward if labels is None else labels
+    known = [*program.axes_of_inputs, *program.forward]
+    for label, expression in program.backward.items():
+        if label in chosen:
+            for kind, was, now, new in one_place(expression, known, program):
+                yield Edit(
+                    kind, replace(program, backward=_with(program.backward, label, new)), BACKWARD, label, was, now
+                )
+        known.append(label)
+    yield from _everywhere(program)
+
+
+def _everywhere(program: Program) -> Iterator[Edit]:
+    """One name read for another in the whole backward pass: what was saved is not what is used."""
+    used = frozenset[str]().union(*(expression.names for expression in program.backward.values()))
+    forward = [*program.axes_of_inputs, *program.forward]
+    for label in forward:
+        if label not in used:
+            continue
+        steps = [name for name, expression in program.backward.items() if label in expression.names]
+        inside = program.forward.get(label)
+        for now in (
+            *_others(label, forward),
+            *([new for *_, new in one_place(inside, forward, program)] if inside else ()),
+        ):
+            backward = {name: exchanged(e, {label: now}) for name, e in program.backward.items()}
+            yield Edit("exchanged", replace(program, backward=backward), BACKWARD, steps[0], Name(label), now, True)
+
+
+def of_forward(program: Program) -> Iterator[Edit]:
+    """Every edit of the forward pass, with the backward pass as it was, which reads what is saved."""
+    known = list(program.axes_of_inputs)
+    for label, expression in program.forward.items():
+        for kind, was, now, new in one_place(expression, known, program):
+            forward = _with(program.forward, label, new)
+            yield Edit(kind, replace(program, forward=forward, saved=forward), FORWARD, label, was, now)
+        known.append(label)
+
+
+def scopes(edit: Edit, right: Program) -> Iterator[Edit]:
+    """An edit of the forward pass with each of the backward passes that may go with it.
+
+    The one that reads what was saved; that of the new forward; the one that computes what it needs anew, and rightly.
+    """
+    yield edit
+    yield replace(edit, program=right.swept(edit.program.forward))
+    yield replace(edit, program=replace(edit.program, saved=right.saved))
+
+
+def recomputed(edit: Edit, right: Program) -> Edit:
+    """An edit of the forward pass that only the backward pass makes, which computes what it needs anew."""
+    return replace(edit, side=SAVED, program=replace(edit.program, forward=right.forward))
+
+
+def one_place(
+    expression: Expression, known: Iterable[str], program: Program
+) -> Iterator[tuple[str, Expression, Expression, Expression]]:
+    """Every edit of one expression: its kind, what stood there, what stands there, and the whole."""
+    names = list(known)
+    yield "zero", expression, ZERO, ZERO
+    yield "sign", expression, minus(expression), minus(expression)
+    for factor in _factors(names, program):
+        yield "factor-added", ONE, factor, times(expression, factor)
+    for way, node in places(expression):
+        for kind, was, now in _alternatives(node, names, program):
+            if now != node:
+                yield kind, was, now, put(expression, way, now)
+
+
+def _factors(names: Iterable[str], program: Program) -> Iterator[Expression]:
+    """What a step may be multiplied by once too often."""
+    for name in names:
+        small = set(program.axes.get(name, "")) != set(program.layout.axes)
+        if small or not name.startswith("∂"):
+            yield Name(name)
+            yield power(Name(name), -1)
+    yield from (number(2), number(Fraction(1, 2)))
+
+
+_EXPONENTS = (Fraction(1, 2), Fraction(1), Fraction(3, 2), Fraction(2), Fraction(3))
+
+
+def _alternatives(node: Expression, names: list[str], program: Program) -> Iterator[tuple[str, Expression, Expression]]:
+    """What may stand in the place of a node: the kind of edit, the part of the node that it touches, and what is new."""
+    if isinstance(node, Name):
+        yield from (("exchanged", node, other) for other in _others(node.label, names))
+        yield from (
+            ("constant", node, times(factor, node)) for factor in (number(2), number(Fraction(1, 2)), number(3))
+        )
+        if node == COUNT:
+            yield from (("constant", node, plus(node, number(k))) for k in (-1, 1))
+        yield "constant", node, plus(ONE, node)
+        yield "constant", node, plus(ONE, minus(node))
+    elif isinstance(node, Number):
+        value = node.fraction
+        others = {
+            value + 1,
+            value - 1,
+            2 * value,
+            value / 2,
+            -value,
+            -value - 1,
+            1 / value if value else value,
+            Fraction(1),
+        }
+        yield from (("constant", node, Number(other)) for other in sorted(others))
+        yield "constant", node, COUNT
+    elif isinstance(node, Power):
+        yield from _powers(node, names)
+    elif isinstance(node, Sum):
+        yield from _sums(node)
+    elif isinstance(node, Product):
+        yield from _products(node)
+    elif isinstance(node, Reduced):
+        yield from _reductions(node, program)
+
+
+def _others(label: str, names: Iterable[str]) -> Iterator[Expression]:
+    yield from (Name(other) for other in names if other != label)
+    yield from (power(Name(other), -1) for other in names if other == label)
+    yield from (power(Name(label), Fraction(2)), power(Name(label), Fraction(1, 2)))
+
+
+def _powers(node: Power, names: Iterable[str]) -> Iterator[tuple[str, Expression, Expression]]:
+    base, exponent = node.base, node.exponent
+    steps = {exponent + sign * step for step in _EXPONENTS for sign in (1, -1)}
+    for other in sorted({*steps, -exponent, 2 * exponent, exponent / 2, Fraction(1)} - {exponent, Fraction(0)}):
+        if other.denominator <= 8:
+            yield "exponent", node, power(base, other)
+    yield "operator", node, times(number(exponent), base)
+    yield "operator", node, plus(base, number(exponent))
+    yield "operator", node, plus(base, number(-exponent))
+    if exponent.numerator not in (1, -1):  # ** -3 / 2 without its brackets
+        yield "exponent", node, over(power(base, exponent.numerator), number(exponent.denominator))
+    if exponent == Fraction(1, 2) or exponent == Fraction(-1, 2):
+        sign = 1 if exponent > 0 else -1
+        if isinstance(base, Sum):  # √a + b for √(a + b)
+            for k, term in enumerate(base.terms):
+                rest = plus(*base.terms[:k], *base.terms[k + 1 :])
+                yield "misplaced", node, power(plus(power(rest, abs(exponent)), term), sign)
+        yield "misplaced", node, power(times(base, power(number(2), -1)), sign)
+    if exponent == 2:
+        if isinstance(base, Name):
+            yield from (("exchanged", base, times(base, other)) for other in _others(base.label, names))
+        if isinstance(base, Sum):
+            for _, was, now in _sums(base):
+                yield "operator", was, times(base, now)
+            for name in names:
+                yield "exchanged", base, times(base, Name(name))
+
+
+def _sums(node: Sum) -> Iterator[tuple[str, Expression, Expression]]:
+    terms = node.terms
+    for k, term in enumerate(terms):
+        others = plus(*terms[:k], *terms[k + 1 :])
+        yield "term-lost", term, others
+        yield "sign", term, plus(*terms[:k], minus(term), *terms[k + 1 :])
+        yield "term-doubled", term, plus(*terms, term)
+    yield "sign", node, minus(node)
+    for k, j in permutations(range(len(terms)), 2):
+        (first, negative), (second, _) = signed(terms[k]), signed(terms[j])
+        rest = plus(*(term for n, term in enumerate(terms) if n not in (k, j)))
+        for joined in ((times(first, second),) if k < j else ()) + (over(first, second),):
+            yield "operator", plus(terms[k], terms[j]), plus(rest, minus(joined) if negative else joined)
+            if rest != ZERO:
+                yield "misplaced", node, times(plus(rest, terms[k]), second)
+    for k, term in enumerate(terms):  # a bracket closed elsewhere: (a + b)·c for a + b·c, a/c + b for (a + b)/c
+        if isinstance(term, Product):
+            for factor in term.factors:
+                if not isinstance(factor, Number) or factor.fraction != MINUS:
+                    rest = plus(*terms[:k], over(term, factor), *terms[k + 1 :])
+                    yield "misplaced", node, times(rest, factor)
+
+
+def _products(node: Product) -> Iterator[tuple[str, Expression, Expression]]:
+    factors = node.factors
+    for k, factor in enumerate(factors):
+        others = times(*factors[:k], *factors[k + 1 :])
+        yield "factor-lost", factor, others
+        yield "operator", factor, times(others, power(factor, -1))
+        yield "factor-doubled", factor, times(*factors, factor)
+        yield "operator", factor, plus(others, factor)
+        yield "operator", factor, plus(others, minus(factor))
+        yield "operator", factor, plus(factor, minus(others))
+        if isinstance(factor, Power) and factor.exponent < 0:
+            yield "operator", factor, plus(others, power(factor.base, -factor.exponent))
+            yield "operator", factor, plus(others, minus(power(factor.base, -factor.exponent)))
+            if factor.exponent.denominator == 1 and factor.exponent < -1:
+                yield "factor-lost", factor, times(others, power(factor.base, -1))
+    yield "sign", node, minus(node)
+    for many in range(2, len(factors) - 1):
+        for chosen in combinations(range(len(factors)), many):
+            left = times(*(factors[k] for k in chosen))
+            right = times(*(factor for k, factor in enumerate(factors) if k not in chosen))
+            yield "operator", left, plus(left, right)
+            yield "operator", left, plus(left, minus(right))
+            yield "operator", left, plus(right, minus(left))
+            yield "operator", left, over(right, left)
+    for k, factor in enumerate(factors):  # Σ a·b for Σ(a·b): one factor inside the total, or outside
+        if isinstance(factor, Reduced):
+            for j, other in enumerate(factors):
+                if j != k and not isinstance(other, Number):
+                    inside = Reduced(times(factor.body, other), factor.axes, factor.mean)
+                    yield "misplaced", node, times(inside, *(f for n, f in enumerate(factors) if n not in (k, j)))
+
+
+def _reductions(node: Reduced, program: Program) -> Iterator[tuple[str, Expression, Expression]]:
+    layout, body = program.layout, node.body
+    yield "not-summed", node, body
+    yield "averaged", node, replace(node, mean=not node.mean)
+    axes = layout.axes
+    others = {
+        axes,
+        *axes,
+        *(axes.replace(axis, "") for axis in axes),
+        *(node.axes.replace(axis, "") for axis in node.axes),
+    }
+    others |= {"".join(a for a in axes if a not in node.axes), layout.reduced, layout.affine, layout.kept}
+    others |= {"".join(a for a in axes if a in node.axes or a == axis) for axis in axes}
+    for other in sorted(others - {node.axes, ""}):
+        yield "axes", node, replace(node, axes=other)
+    if isinstance(body, Product):
+        for k, factor in enumerate(body.factors):
+            rest = times(*body.factors[:k], *body.factors[k + 1 :])
+            yield "misplaced", node, times(factor, replace(node, body=rest))
+    if isinstance(body, Power):
+        yield "misplaced", node, power(replace(node, body=body.base), body.exponent)
+    if isinstance(body, Sum):
+        for k, term in enumerate(body.terms):
+            rest = plus(*body.terms[:k], *body.terms[k + 1 :])
+            yield "misplaced", node, plus(term, replace(node, body=rest))

@@ -1,0 +1,502 @@
+"""The programs that follow from a layer's definition: its forward pass, and its backward pass as people write it.
+
+A program is a list of named steps, each an expression in earlier ones. The backward pass comes in several styles, all
+derived: the chain rule through the named results, as papers print it; through every difference and root as well, as
+textbooks code it; the closed form, in the ways in which it is multiplied out. Which of them a piece of code follows
+does not matter while it is right; what one wrong place in it does, does.
+
+A Jacobian-vector product runs the programs of its layer on tangents, so that a bug of the first order shows there too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from bncheck.bugs.expressions import (
+    ONE,
+    ZERO,
+    Expression,
+    Larger,
+    Name,
+    Number,
+    Power,
+    Product,
+    Reduced,
+    Room,
+    Sum,
+    exchanged,
+    minus,
+    number,
+    over,
+    plus,
+    power,
+    throughout,
+    times,
+)
+from bncheck.case import Case, Layout
+from bncheck.layers import Layer
+from bncheck.oracles.symbolic.derivation import SIZES, Derivation, derive, upstream_symbol
+from bncheck.tangents import Tangent, tangent_of
+from bncheck.trace import Graph, Node, trace
+
+COUNT = Name("m")
+"""The size of a group."""
+
+DY = "dy"
+_ONES = "ones"
+
+Steps = Mapping[str, Expression]
+"""Step → its expression, in the order in which they are computed."""
+
+Lifted = Callable[[Any], Any]
+"""What makes another kind of number of an array."""
+
+
+def size(axes: Iterable[str]) -> Expression:
+    """How many elements there are along these axes."""
+    return times(*(Name(f"#{axis}") for axis in axes))
+
+
+def gradient(name: str) -> str:
+    """The label of a gradient; no definition can have a step of that name.
+
+    >>> gradient("var")
+    '∂var'
+    """
+    return f"∂{name}"
+
+
+def arriving(name: str) -> str:
+    """The label of the gradient that arrives at an output from outside."""
+    return DY if name == "y" else f"∂{name} from outside"
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Forward and backward steps of one layer on one layout.
+
+    `saved` are the forward steps as the backward pass knows them: the same, unless it recomputes them otherwise.
+    `style` says how the backward pass is written.
+    """
+
+    layer: Layer
+    layout: Layout
+    parameters: tuple[str, ...]
+    style: str
+    forward: Steps
+    saved: Steps
+    backward: Steps
+
+    @property
+    def own(self) -> Layer:
+        """The layer whose steps these are: of a jvp, the layer that it is the jvp of."""
+        return self.layer.primal or self.layer
+
+    @cached_property
+    def axes(self) -> Mapping[str, str]:
+        """Along which axes every input and step varies."""
+        return axes_of(self.own, self.layout, self.parameters, {**self.forward, **self.backward})
+
+    @cached_property
+    def axes_of_inputs(self) -> Mapping[str, str]:
+        """Along which axes every array or number varies that no step computes; what is missing here is no input."""
+        arrays = axes_of(self.own, self.layout, self.parameters, {})
+        arrays.pop(_ONES)
+        sizes = [f"#{axis}" for axis in self.layout.axes]
+        return {**arrays, **dict.fromkeys(("eps", COUNT.label, *self.own.settings, *sizes), "")}
+
+    def swept(self, forward: Steps) -> Program:
+        """Other forward steps, with the backward pass that belongs to them."""
+        backward = sweep(self.own, self.layout, self.parameters, forward)
+        return replace(self, forward=forward, saved=forward, backward=backward)
+
+    def run(self, case: Case, lifted: Lifted = np.asarray) -> dict[str, Any]:
+        """What the layer returns and every gradient, in the case's shapes; `lifted` makes the arrays' kind."""
+        return Bench(self, case, lifted).answers(self)
+
+
+class Bench:
+    """One case on which many edits of one program are run: what an edit does not touch is computed once."""
+
+    def __init__(self, program: Program, case: Case, lifted: Lifted = np.asarray) -> None:
+        self.program, self.case = program, case
+        self._inputs = _inputs(program, case, lifted)
+        with np.errstate(all="ignore"):
+            self._forward = _after(program.forward, self._inputs, {}, {}, case.layout)
+            self._saved = self._forward
+            if program.saved is not program.forward:
+                self._saved = _after(program.saved, self._inputs, {}, {}, case.layout)
+            self._backward = _after(program.backward, self._saved, {}, {}, case.layout)
+
+    def answers(self, program: Program, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """What another program of this layer answers, for these names or for all."""
+        case, mine = self.case, self.program
+        returned = program.layer.returned(program.forward)
+        wanted = (*returned, *case.gradient_names) if names is None else tuple(names)
+        gradients = [name for name in wanted if name in case.gradient_names]
+        results: dict[str, Any] = {}
+        with np.errstate(all="ignore"):
+            if len(gradients) < len(wanted):
+                values = _after(program.forward, self._inputs, mine.forward, self._forward, case.layout)
+                results = {name: values[name] for name in wanted if name not in gradients}
+                if program.layer.primal is not None:
+                    results = {name: _moved(value) for name, value in results.items()}
+            if gradients:
+                values = self.values(program)
+                results |= {name: _gradient(values, name, program.layer) for name in gradients}
+            return {name: _in_shape(results[name], case.shape_of(name)) for name in wanted}
+
+    def values(self, program: Program) -> dict[str, Any]:
+        """The value of every name in the backward pass of another program."""
+        mine, layout = self.program, self.case.layout
+        saved = self._saved
+        if program.saved is not mine.saved:
+            saved = _after(program.saved, self._inputs, mine.saved, self._saved, layout)
+        return _after(program.backward, saved, mine.backward, self._backward, layout)
+
+
+def _after(
+    steps: Steps, before: Mapping[str, Any], old: Steps, known: Mapping[str, Any], layout: Layout
+) -> dict[str, Any]:
+    """Every value after some steps; that of a step which is an old one, of inputs that are known, is known."""
+    values = dict(before)
+    room = Room(values, layout.axes)
+    stale = {name for name, value in before.items() if known.get(name) is not value} if known else set()
+    for name, expression in steps.items():
+        if old.get(name) is expression and not expression.names & stale:
+            values[name] = known[name]
+        else:
+            values[name] = expression.value(room)
+            stale.add(name)
+    return values
+
+
+def _inputs(program: Program, case: Case, lifted: Lifted) -> dict[str, Any]:
+    """The value of every name that no step computes."""
+    own, layout = program.own, case.layout
+    arrays = {**case.parameters, **case.state}
+    given = {name: lifted(layout.broadcastable(value)) for name, value in arrays.items()}
+    values: dict[str, Any] = {"x": lifted(case.x), DY: lifted(case.dy), _ONES: lifted(np.ones_like(case.x))}
+    values |= {name: given[name] for name in case.state}
+    values |= {arriving(name): lifted(a) for name, a in case.broadcast_upstream().items() if name != "y"}
+    values |= {name: given.get(name, own.default(name)) for name in program.parameters}
+    if program.layer.primal is not None:
+        values = {name: Tangent(value, given.get(tangent_of(name))) for name, value in values.items()}
+    sizes = dict(zip((f"#{axis}" for axis in layout.axes), case.x.shape, strict=True))
+    return {**values, **own.settings, **case.settings, "eps": case.eps, COUNT.label: case.count, **sizes}
+
+
+def _gradient(values: Mapping[str, Any], name: str, layer: Layer) -> Any:
+    """A gradient by the name that a case has for it; that of a direction is the layer's own, of the first order."""
+    label = name.removeprefix("d")
+    if layer.primal is None:
+        return values[gradient(label)]
+    direction = tangent_of("")
+    if not label.endswith(direction):
+        return _moved(values[gradient(label)])
+    value = values[gradient(label.removesuffix(direction))]
+    return value.value if isinstance(value, Tangent) else value
+
+
+def _moved(value: Any) -> Any:
+    """A value's tangent; that of a constant is zero."""
+    if not isinstance(value, Tangent):
+        return 0 * value
+    return 0 * value.value if value.tangent is None else value.tangent
+
+
+def _in_shape(value: Any, shape: tuple[int, ...]) -> Any:
+    """An array in the shape in which it is stored, where it has that many elements; else as it is, which is wrong."""
+    if isinstance(value, int | float) or not value.shape:
+        return value + np.zeros(shape)
+    if math.prod(value.shape) == 1 != math.prod(shape):
+        return value.reshape(())  # one number for all
+    return value.reshape(shape) if math.prod(value.shape) == math.prod(shape) else value
+
+
+STYLES = ("equations", "stages", "reciprocal")
+"""How the chain rule is written: through named results alone; through differences and roots; with 1/s as one more."""
+
+
+@lru_cache(maxsize=256)
+def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mapping[str, Program]:
+    """The right programs of a layer by style, those that differ; a layer may have room for fewer.
+
+    `parameters` are those of a case; of a jvp's, a direction counts for what it is a direction of.
+
+    >>> from bncheck.layers import LAYERS
+    >>> layer = LAYERS["batch_norm"]
+    >>> list(programs(layer, layer.layouts[0], ("gamma", "beta"))["stages"].backward)
+    ['∂xhat', '∂std', '∂centred', '∂var', '∂mean', '∂x', '∂gamma', '∂beta']
+    """
+    own = layer.primal or layer
+    present = tuple(n for n in own.parameters if n in parameters or tangent_of(n) in parameters)
+    graph = trace(own, layout, present)
+    written: dict[str, Program] = {}
+    for style in STYLES:
+        forward = _Spelling(graph, layout, style).steps
+        written[style] = Program(layer, layout, present, style, forward, {}, {}).swept(forward)
+    written |= _closed_forms(written["reciprocal"])
+    distinct: dict[str, Program] = {}
+    for style, program in written.items():
+        if all((program.forward, program.backward) != (p.forward, p.backward) for p in distinct.values()):
+            distinct[style] = program
+    return MappingProxyType(distinct)
+
+
+class _Spelling:
+    """The forward steps of a traced definition: its named results, and what else a style names."""
+
+    def __init__(self, graph: Graph, layout: Layout, style: str) -> None:
+        self.layout, self.steps = layout, dict[str, Expression]()
+        self._known: dict[Node, Expression] = {}
+        self._inverses: dict[Expression, Expression] = {}
+        self._taken = {*graph.inputs, *graph.named}
+        labels = {node: name for name, node in graph.named.items()}
+        divisors = {n.inputs[1] for n in graph.nodes if n.operation == "divide" and n.inputs[1].axes}
+        for node in graph.nodes:
+            expression = self._read(node)
+            label = labels.get(node)
+            if label is None and style != "equations":
+                if node.operation == "subtract" and set(node.axes) == set(layout.axes):
+                    label = self._fresh("centred")
+                elif node in divisors and isinstance(expression, Sum | Power):
+                    label = self._fresh("std")
+            if label is not None:
+                self.steps[label] = expression
+                expression = Name(label)
+                if style == "reciprocal" and node in divisors and node not in labels:
+                    inverse = self._fresh(f"inv_{label}")
+                    self.steps[inverse] = over(ONE, expression)
+                    self._inverses[expression] = Name(inverse)
+            self._known[node] = expression
+
+    def _fresh(self, label: str) -> str:
+        taken = {*self._taken, *self.steps}
+        return next(name for name in (label, *(f"{label} {k}" for k in range(2, 99))) if name not in taken)
+
+    def _read(self, node: Node) -> Expression:
+        if node.operation == "input":
+            return COUNT if node.name == "count" else Name(str(node.name))
+        if node.operation == "constant":
+            return number(node.value or 0)
+        operands = [self._known[operand] for operand in node.inputs]
+        if node.operation == "divide":
+            above, below = operands
+            return times(above, self._inverses[below]) if below in self._inverses else over(above, below)
+        if node.operation == "mean":
+            return Reduced(operands[0], self.layout.reduced, mean=True)
+        return _SPELLED[node.operation](*operands)
+
+
+_SPELLED: Mapping[str, Callable[..., Expression]] = {
+    "add": plus,
+    "subtract": lambda a, b: plus(a, minus(b)),
+    "multiply": times,
+    "negative": minus,
+    "sqrt": lambda a: power(a, Fraction(1, 2)),
+}
+
+
+def varies(expression: Expression, axes: Mapping[str, str]) -> frozenset[str]:
+    """The axes along which an expression varies, from those of names."""
+    if isinstance(expression, Name):
+        return frozenset(axes.get(expression.label, ""))
+    below = frozenset[str]().union(*(varies(part, axes) for part in expression.parts))
+    return below - set(expression.axes) if isinstance(expression, Reduced) else below
+
+
+def axes_of(layer: Layer, layout: Layout, parameters: Iterable[str], steps: Steps) -> dict[str, str]:
+    """Along which axes each input and step varies."""
+    axes = {"x": layout.axes, DY: layout.axes, _ONES: layout.axes}
+    axes |= dict.fromkeys((*parameters, *layer.state), layout.affine)
+    axes |= {arriving(name): layout.kept for name in layer.outputs if name != "y"}
+    for name, expression in steps.items():
+        varying = varies(expression, axes)
+        axes[name] = "".join(axis for axis in layout.axes if axis in varying)
+    return axes
+
+
+def sweep(layer: Layer, layout: Layout, parameters: tuple[str, ...], forward: Steps) -> dict[str, Expression]:
+    """The reverse sweep through some forward steps, right or wrong: one equation for the gradient of each."""
+    axes = axes_of(layer, layout, parameters, forward)
+    received: dict[str, list[Expression]] = {name: [] for name in ("x", *parameters, *forward)}
+    for name in layer.outputs:
+        received[name].append(Name(arriving(name)))
+    backward: dict[str, Expression] = {}
+    for name, expression in reversed(forward.items()):
+        total = plus(*received[name])
+        if total == ZERO:
+            continue
+        if total != Name(DY):
+            backward[gradient(name)] = total
+            total = Name(gradient(name))
+            axes[total.label] = axes[name]
+        if isinstance(expression, Power) and expression.exponent == Fraction(1, 2):  # ½/s, as people write it
+            total, expression = times(number(Fraction(1, 2)), over(total, Name(name))), expression.base
+        for label, part, context in _pulled(expression, total, frozenset(axes[name]), layout, axes):
+            if label in received:
+                received[label].append(_summed(part, context - set(axes[label]), layout, axes))
+    for name in ("x", *parameters):
+        total = plus(*received[name])
+        if total != ZERO and not set(axes[name]) <= varies(total, axes):
+            others = "".join(axis for axis in layout.axes if axis not in axes[name])
+            total = times(total, Reduced(Name(_ONES), others, mean=True) if others else Name(_ONES))
+        backward[gradient(name)] = total
+    return backward
+
+
+def _pulled(
+    expression: Expression, arrived: Expression, context: frozenset[str], layout: Layout, axes: Mapping[str, str]
+) -> Iterator[tuple[str, Expression, frozenset[str]]]:
+    """What a gradient that arrives at an expression sends on to each name in it, and over which axes."""
+    if isinstance(expression, Name):
+        yield expression.label, arrived, context
+        return
+    sent: list[tuple[Expression, Expression]] = []
+    if isinstance(expression, Sum):
+        sent = [(term, arrived) for term in expression.terms]
+    elif isinstance(expression, Product):
+        factors = expression.factors
+        sent = [(factor, times(arrived, *factors[:k], *factors[k + 1 :])) for k, factor in enumerate(factors)]
+    elif isinstance(expression, Power):
+        base, exponent = expression.base, expression.exponent
+        sent = [(base, times(arrived, number(exponent), power(base, exponent - 1)))]
+    elif isinstance(expression, Reduced):
+        own = varies(expression, axes)  # what was repeated after the reduction is summed before it
+        arrived = _summed(arrived, context - own, layout, axes)
+        covered = varies(expression.body, axes) & set(expression.axes)
+        context = own | covered
+        sent = [(expression.body, over(arrived, count(covered, layout)) if expression.mean else arrived)]
+    elif isinstance(expression, Larger):
+        first = Larger(expression.left, expression.right, which=True)
+        sent = [(expression.left, times(arrived, first)), (expression.right, times(arrived, plus(ONE, minus(first))))]
+    for part, share in sent:
+        yield from _pulled(part, share, context, layout, axes)
+
+
+def count(axes: Iterable[str], layout: Layout) -> Expression:
+    """How many elements these axes have: m where they are those of a group."""
+    return COUNT if set(axes) == set(layout.reduced) else size(axis for axis in layout.axes if axis in axes)
+
+
+def summed(body: Expression, axes: str) -> Expression:
+    """A total, with the number of a product in front of it."""
+    if not axes:
+        return body
+    first = body.factors[0] if isinstance(body, Product) else None
+    if isinstance(first, Number):
+        return times(first, Reduced(times(*body.parts[1:]), axes))
+    return Reduced(body, axes)
+
+
+def _summed(part: Expression, missing: frozenset[str], layout: Layout, axes: Mapping[str, str]) -> Expression:
+    """A gradient summed over the axes along which its value was repeated."""
+    varying = "".join(axis for axis in layout.axes if axis in missing & varies(part, axes))
+    total = summed(part, varying)
+    return times(count(missing - set(varying), layout), total) if missing - set(varying) else total
+
+
+def _closed_forms(stages: Program) -> dict[str, Program]:
+    """The closed form, and the ways in which people multiply it out, on forward steps that keep x − μ, s and 1/s."""
+    layer, layout, present = stages.own, stages.layout, stages.parameters
+    forward, plain_axes = dict(stages.forward), stages.axes
+
+    def written(style: str, backward: Steps) -> Program:
+        return Program(stages.layer, layout, present, style, forward, forward, backward)
+
+    whole = _closed(derive(layer, layout, present), forward, layout)
+    parameters = {name: e for name, e in whole.items() if name != gradient("x")}
+    forms = {"closed": written("closed", {**parameters, gradient("x"): whole[gradient("x")]})}
+    normalised = next((n for n, e in stages.backward.items() if e.names <= {DY, *present} and n[1:] in forward), "")
+    if normalised and len(layer.outputs) == 1:
+        alone = _closed(derive(layer, layout, ()), forward, layout)[gradient("x")]
+        alone = exchanged(alone, {DY: Name(normalised)})
+        inner = {normalised: stages.backward[normalised], gradient("x"): alone, **parameters}
+        forms["closed in dx̂"] = written("closed in dx̂", inner)
+        forms["multiplied by m"] = written("multiplied by m", {**inner, gradient("x"): _multiplied(alone)})
+    totals = {expression: Name(name) for name, expression in parameters.items() if isinstance(expression, Reduced)}
+    shared = throughout(whole[gradient("x")], totals.get)
+    if shared != whole[gradient("x")]:
+        through = {**parameters, gradient("x"): _multiplied(shared)}
+        forms["through dγ"] = written("through dγ", through)
+    large = {n: e for n, e in forward.items() if set(plain_axes[n]) == set(layout.axes) and n != "y"}
+    hats = {n: e for n, e in large.items() if e.names & large.keys()}
+    out = {name: exchanged(expression, hats) for name, expression in forms["closed"].backward.items()}
+    forms["written out"] = written("written out", out)
+    return forms
+
+
+def _multiplied(closed: Expression) -> Expression:
+    """A closed form with the 1/m of its means in front."""
+
+    def change(node: Expression) -> Expression | None:
+        if isinstance(node, Sum) and any(isinstance(t, Product) and power(COUNT, -1) in t.factors for t in node.terms):
+            return over(plus(*(times(COUNT, term) for term in node.terms)), COUNT)
+        return None
+
+    return throughout(closed, change)
+
+
+def _closed(derivation: Derivation, forward: dict[str, Expression], layout: Layout) -> dict[str, Expression]:
+    """The closed form of every gradient as expressions in forward steps; a root that is none becomes one."""
+    steps, sources = derivation.steps, {**derivation.inputs, **derivation.constants}
+    names: dict[Any, Expression] = {symbol.base: Name(name) for name, symbol in sources.items()}
+    names |= {step.symbol.base: Name(name) for name, step in steps.items()}
+    names |= {upstream_symbol(steps[n].symbol).base: Name(arriving(n)) for n in derivation.layer.outputs}
+    sizes = [SIZES[letter] for letter in derivation.roles if letter in "ik"]
+    names |= dict.fromkeys(sizes, ONE) | ({sizes[0]: COUNT} if sizes else {})
+    others = [letter for letter in derivation.roles if letter not in "ik"]
+    names |= {SIZES[letter]: size(derivation.roles[letter]) for letter in others}
+    inlined = {_sorted(_inlined(e, forward, steps)): Name(n) for n, e in forward.items() if n not in steps}
+    for name, root in derivation.saved.items():
+        expression = _sorted(_read(root, names, derivation, layout))
+        names[derivation.symbol(name).base] = inlined.get(expression, expression)
+    return {gradient(n[1:]): _read(derivation.closed[n], names, derivation, layout) for n in derivation.outputs}
+
+
+def _sorted(expression: Expression) -> Expression:
+    """An expression with its terms in an order of their own, so that equal ones are the same."""
+    parts = tuple(map(_sorted, expression.parts))
+    if isinstance(expression, Sum):
+        return plus(*sorted(parts, key=repr))
+    return expression.with_parts(parts)
+
+
+def _inlined(expression: Expression, forward: Steps, kept: Iterable[str]) -> Expression:
+    """An expression with the steps that no definition names written out."""
+    for name in reversed(list(forward)):
+        if name not in kept:
+            expression = exchanged(expression, {name: forward[name]})
+    return expression
+
+
+def _read(expression: sp.Expr, names: Mapping[Any, Expression], derivation: Derivation, layout: Layout) -> Expression:
+    """A SymPy expression of a derivation as one of a program."""
+    if isinstance(expression, sp.Indexed):
+        return names[expression.base]
+    if isinstance(expression, sp.Symbol):
+        return names.get(expression, Name(expression.name))
+    if expression.is_Rational:
+        return number(Fraction(int(expression.p), int(expression.q)))
+    if isinstance(expression, sp.Sum):
+        letters = {index.name.rstrip("'") for index, *_ in expression.limits}
+        axes = {axis for letter in letters for axis in derivation.roles.get(letter, letter)}
+        body = _read(expression.function, names, derivation, layout)
+        if isinstance(body, Reduced):  # a sum within a sum
+            axes, body = axes | set(body.axes), body.body
+        return Reduced(body, "".join(axis for axis in layout.axes if axis in axes))
+    if isinstance(expression, sp.Pow):
+        base = _read(expression.base, names, derivation, layout)
+        return power(base, Fraction(int(expression.exp.p), int(expression.exp.q)))
+    parts = [_read(part, names, derivation, layout) for part in expression.args]
+    return plus(*parts) if isinstance(expression, sp.Add) else times(*parts)

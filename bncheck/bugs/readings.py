@@ -1,0 +1,252 @@
+"""Readings: which edits of a layer's programs give the answers that somebody's code gave.
+
+An answer is matched by value, within the tolerance that is computed for the edited program itself. No name of a
+variable and no style of code enters: only what comes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property, partial
+
+import numpy as np
+
+from bncheck.bugs.edits import Edit
+from bncheck.bugs.expressions import Expression, Name, Number, exchanged, number, over, plus, times
+from bncheck.bugs.programs import COUNT, HOLE, Bench, Program, size
+from bncheck.bugs.roles import derived
+from bncheck.case import Array, Case, Gradients
+from bncheck.formats import Format, is_float
+from bncheck.layers import Layer
+from bncheck.tolerance.bounds import radii
+from bncheck.tolerance.intervals import Radius
+
+SLACK = 4.0
+"""How many tolerances an answer may be from a program: the same formula is added up in other orders."""
+
+_NEAR = {8: 1e-7, 4: 2e-3, 2: 5e-2}
+"""By the bytes of a number: how near, of the largest element, an answer must be for the tolerance to be computed."""
+
+
+class Trial:
+    """One case, and what somebody's code answered."""
+
+    def __init__(self, layer: Layer, case: Case, answer: Gradients) -> None:
+        self.layer, self.case = layer, case
+        self.answer = {name: np.asarray(value) for name, value in answer.items() if is_float(np.asarray(value).dtype)}
+        dtypes = (case.dtype, *(value.dtype for value in self.answer.values()))
+        self.dtype = min(dtypes, key=lambda dtype: dtype.itemsize)
+        self.format = Format.of(self.dtype)
+        self._exact = case.astype(np.float64)
+        self._benches: dict[int, tuple[Program, Bench]] = {}
+        self._intervals: dict[int, tuple[Program, Bench]] = {}
+
+    @cached_property
+    def right(self) -> dict[str, Radius]:
+        """The layer's own answer."""
+        return radii(self.layer, self.case, self.format)
+
+    @cached_property
+    def failing(self) -> tuple[str, ...]:
+        """The returned names that are not within the tolerance of the layer's own answer."""
+        return tuple(n for n, value in self.answer.items() if n in self.right and residual(value, self.right[n]) > 1)
+
+    @cached_property
+    def telling(self) -> tuple[str, ...]:
+        """The returned names that tell anything in this precision."""
+        known = (name for name in self.answer if name in self.right)
+        return tuple(n for n in known if n in self.failing or conclusive(self.answer[n], self.right[n]))
+
+    def bench(self, base: Program) -> Bench:
+        """Where edits of a program are run, in float64."""
+        if id(base) not in self._benches:
+            self._benches[id(base)] = (base, Bench(base, self._exact))
+        return self._benches[id(base)][1]
+
+    def is_near(self, base: Program, program: Program, name: str) -> bool:
+        """Whether a program's value is near the answer, at a glance."""
+        answer = self.answer[name]
+        value = self.bench(base).answers(program, (name,))[name]
+        if value.shape != answer.shape:
+            return False
+        with np.errstate(all="ignore"):
+            size = np.abs(answer).max(where=np.isfinite(answer), initial=0.0)
+            distance = np.where(np.isnan(value) & np.isnan(answer), 0.0, np.abs(value - answer))
+        return bool(distance.max(initial=0) <= _NEAR[self.dtype.itemsize] * size)  # NaN is no match
+
+    def residual(self, base: Program, program: Program, name: str) -> float:
+        """How far the answer is from a program's, in units of the tolerance around that."""
+        if id(base) not in self._intervals:
+            lifted = partial(Radius.exact, fmt=self.format)
+            self._intervals[id(base)] = (base, Bench(base, self.case, lifted))
+        interval = self._intervals[id(base)][1].answers(program, (name,))[name]
+        if not isinstance(interval, Radius):
+            interval = Radius.exact(interval, self.format)
+        if not conclusive(self.answer[name], interval):
+            return math.inf
+        return residual(self.answer[name], interval)
+
+    def off(self, base: Program, program: Program, name: str) -> Array:
+        """The answer less a program's, in units of its largest element."""
+        value = self.bench(base).answers(program, (name,))[name]
+        answer = self.answer[name].astype(np.float64)
+        scale = np.abs(answer).max(where=np.isfinite(answer), initial=0.0) or 1.0
+        difference = (answer - value if value.shape == answer.shape else np.full(answer.shape, np.inf)) / scale
+        return np.asarray(np.where(np.isnan(answer) & np.isnan(difference), 0.0, difference))
+
+
+def residual(got: Array, there: Radius) -> float:
+    """The largest distance in units of its radius; NaN where every radius is infinite, so that nothing is known."""
+    if got.shape != there.shape:
+        return math.inf
+    neither = np.isnan(got) & np.isnan(there.midpoint)
+    known = np.isfinite(there.radius) & ~neither
+    if not known.any():
+        return math.nan
+    with np.errstate(all="ignore"):
+        distance = np.abs(got - there.midpoint)[known]
+        fraction = np.where(distance == 0, 0.0, distance / there.radius[known])
+    return float(np.where(np.isnan(fraction), math.inf, fraction).max())
+
+
+def conclusive(got: Array, there: Radius) -> bool:
+    """Whether agreement with an answer says anything: where its tolerance is as wide as the answer it does not."""
+    known = np.isfinite(there.radius) & np.isfinite(there.midpoint)
+    size = np.abs(got).max(where=np.isfinite(got), initial=0.0)
+    return bool(2 * known.sum() > known.size and (np.median(there.radius[known]) < size / 2 or not size))
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A program that gives some of the answers: the edits in it, and the names that it explains."""
+
+    program: Program
+    edits: tuple[tuple[str, Edit], ...]
+    explains: frozenset[str]
+    residual: float
+
+    @property
+    def known(self) -> bool:
+        """Whether all its edits are in the catalogue."""
+        return all(edit.kind == "catalogue" for _, edit in self.edits)
+
+
+def match(
+    trials: Sequence[Trial], base: Program, program: Program, names: Iterable[str], *, kept: Iterable[str] = ()
+) -> tuple[frozenset[str], float]:
+    """The names that a program explains on every trial, and the largest residual; none where it spoils a kept one."""
+    explained: set[str] = set()
+    worst = 0.0
+    for name in names:
+        told = [trial for trial in trials if name in trial.telling]
+        if told and all(trial.is_near(base, program, name) for trial in told):
+            distance = max(trial.residual(base, program, name) for trial in told)
+            if distance <= SLACK:
+                explained.add(name)
+                worst = max(worst, distance)
+    if explained:
+        for name in kept:
+            told = [trial for trial in trials if name in trial.telling]
+            if not all(trial.is_near(base, program, name) for trial in told):
+                return frozenset(), math.inf
+    return frozenset(explained), worst
+
+
+def fitted(trials: Sequence[Trial], base: Program, edit: Edit, name: str, *, linear: bool) -> Program | None:
+    """A program with a hole, filled with the number or the size for which it gives the answer, if one does."""
+    values = []
+    for trial in trials:
+        if name in trial.telling:
+            value = (_solved if linear else _searched)(trial, base, edit.program, name)
+            if value is None:
+                return None
+            values.append((value, trial.case))
+    filling = _recognised(values) if values else None
+    return None if filling is None else filled(edit.program, filling)
+
+
+def filled(program: Program, filling: Expression) -> Program:
+    """A program with something in its hole."""
+    parts = (program.forward, program.saved, program.backward)
+    forward, saved, backward = ({n: exchanged(e, {HOLE: filling}) for n, e in steps.items()} for steps in parts)
+    same = program.saved is program.forward
+    return replace(program, forward=forward, saved=forward if same else saved, backward=backward)
+
+
+def _at(trial: Trial, base: Program, program: Program, name: str, value: float) -> Array:
+    return trial.off(base, filled(program, Number(Fraction(value))), name).ravel()
+
+
+def _solved(trial: Trial, base: Program, program: Program, name: str) -> float | None:
+    """The number of which the answer is a linear function."""
+    with np.errstate(all="ignore"):
+        zero, one = (_at(trial, base, program, name, value) for value in (0.0, 1.0))
+        slope = one - zero
+        square = float(slope @ slope)
+        if not (math.isfinite(square) and square > 0):
+            return None
+        value = -float(slope @ zero) / square
+        left = float(np.abs(zero + value * slope).max())
+    return value if left <= _NEAR[trial.dtype.itemsize] else None
+
+
+def _searched(trial: Trial, base: Program, program: Program, name: str) -> float | None:
+    """The positive number at which the answer is least away: the best of a coarse scale, then Gauss and Newton."""
+
+    def at(exponent: float) -> Array:
+        return _at(trial, base, program, name, math.exp(exponent))
+
+    scale = np.linspace(-30, 15, 61)
+    with np.errstate(all="ignore"):
+        lengths = [float(np.linalg.norm(at(t))) for t in scale]
+        exponent = float(scale[int(np.argmin(np.nan_to_num(lengths, nan=np.inf)))])
+        for _ in range(20):
+            slope = (at(exponent + 1e-6) - at(exponent - 1e-6)) / 2e-6
+            step = float(slope @ at(exponent)) / (float(slope @ slope) or 1.0)
+            if not math.isfinite(step):
+                return None
+            exponent -= min(max(step, -0.5), 0.5)
+            if abs(step) < 1e-14:
+                break
+        left = float(np.abs(at(exponent)).max())
+    return math.exp(exponent) if left <= _NEAR[trial.dtype.itemsize] else None
+
+
+_FRACTIONS = 12  # the largest denominator of a number that is written as a fraction
+
+
+def _recognised(values: Sequence[tuple[float, Case]]) -> Expression | None:
+    """What number, or size times a number, these values are: a size only where they differ as it does."""
+    axes = values[0][1].layout.axes
+    group, kept = COUNT, size(values[0][1].layout.kept)
+    sizes = [group, kept, *(size(axis) for axis in axes), plus(group, number(-1)), plus(group, number(1))]
+    sizes += [over(group, plus(group, number(-1))), over(plus(group, number(-1)), group)]
+    for scale in (number(1), *sizes, *(over(number(1), s) for s in sizes)):
+        ratios = [value / _measured(scale, case) for value, case in values]
+        first = ratios[0]
+        if all(math.isclose(ratio, first, rel_tol=1e-5, abs_tol=1e-9) for ratio in ratios):
+            simple = Fraction(first).limit_denominator(_FRACTIONS)
+            if math.isclose(float(simple), first, rel_tol=1e-6, abs_tol=1e-9):
+                return times(Number(simple), scale)
+            if scale == number(1):
+                return Number(Fraction(first))
+    return None
+
+
+def _measured(scale: Expression, case: Case) -> float:
+    sizes = dict(zip((f"#{axis}" for axis in case.layout.axes), case.x.shape, strict=True))
+    value = scale.value(_room({**sizes, COUNT.label: case.count}, case.layout.axes))
+    return float(value) or math.nan
+
+
+def _room(values: Mapping[str, float], axes: str) -> object:
+    from bncheck.bugs.expressions import Room
+
+    return Room(values, axes)
+
+
+Edits = Callable[[Program], Iterator[Edit]]
+__all__ = ["Reading", "Trial", "derived", "filled", "fitted", "match", "times"]

@@ -1,0 +1,106 @@
+"""``bncheck check``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bncheck.cli.app import app
+from bncheck.cli.options import STATUS, at_least, one_of, processors
+from bncheck.cli.output import coloured, destination, progress
+from bncheck.errors import InvalidInput
+
+
+@app.command(short_help="Check anybody's implementation, and tell which term is wrong.")
+def check(
+    targets: Annotated[
+        list[str], typer.Argument(metavar="TARGET …", help="FILE.py, FILE.py:NAME, FILE.onnx, package.module:NAME.")
+    ],
+    layer: Annotated[
+        str | None, typer.Option(help="The layer that it is.", show_default="recognised by a trial call")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="axes:reduced:affine, for example NCHW:NHW:C.", show_default="all that it takes")
+    ] = None,
+    style: Annotated[
+        str | None, typer.Option(help="Only targets that are recognised as something with these words.")
+    ] = None,
+    dtype: Annotated[
+        list[str] | None, typer.Option(help="float64, float32 or float16; may be given more than once.")
+    ] = None,
+    case: Annotated[str | None, typer.Option(help="One case only, in the form that verify has.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same report, byte for byte.")] = 0,
+    format: Annotated[str, typer.Option(help="text, json, csv, junit or github.")] = "text",  # noqa: A002  # the option's name
+    output: Annotated[Path | None, typer.Option(help="A file to write the report to.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="How many targets at a time; the report does not depend on it.", show_default="the CPUs"),
+    ] = None,
+    time_limit: Annotated[float, typer.Option(help="Seconds for one call of a target.")] = 10.0,
+    memory_limit: Annotated[int, typer.Option(help="MiB for a target and its arrays; 0 is no limit.")] = 2048,
+    color: Annotated[str, typer.Option(help="When to colour the text: auto, always or never.")] = "auto",
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="Print a file to start from where a target is not recognised.")
+    ] = False,
+) -> None:
+    """Check implementations in their own words: is it the layer, is its backward its own gradient, which term is wrong.
+
+    Each runs in a process of its own, within limits; that is no jail: check only code that you would run anyway.
+
+    Exit status: 0 all correct, 1 wrong or unstable, 2 bad usage, 3 crashed, 4 nothing concluded.
+    """
+    one_of("format", format, ("text", "json", "csv", "junit", "github"))
+    one_of("color", color, ("auto", "always", "never"))
+    at_least({"jobs": (jobs, 1), "seed": (seed, 0), "memory-limit": (memory_limit, 0)})
+    if not 0 < time_limit < float("inf"):
+        raise InvalidInput("time-limit", time_limit, "seconds above 0", "Leave it out for the default.")
+    with destination(output) as write:
+        if adapter:
+            from bncheck.targets.opening import adapter as template
+
+            write("\n\n".join(template(target) for target in targets))
+            return
+        from bncheck.case import Layout
+        from bncheck.examination.files import examine_all
+        from bncheck.inputs.recipes import Recipe
+
+        with progress(color, "checking") as advance:
+            examination = examine_all(
+                _expanded(targets),
+                layer=layer,
+                layout=None if layout is None else Layout.parse(layout),
+                style=style,
+                dtypes=tuple(dtype or ()),
+                case=None if case is None else Recipe.parse(case),
+                seed=seed,
+                jobs=jobs or processors(),
+                time_limit=time_limit,
+                memory_limit=memory_limit << 20,
+                progress=advance,
+            )
+        if format == "text":
+            from bncheck.report.targets import text
+
+            write(text(examination, colour=color == "always" if output else coloured(color, sys.stdout)))
+        else:
+            report: Any = importlib.import_module(f"bncheck.report.{format}")
+            write(report.examination(examination))
+    raise typer.Exit(STATUS[examination.verdict.value])
+
+
+def _expanded(targets: list[str]) -> list[str]:
+    """The targets, with patterns that the shell left alone replaced by the files that match, in order."""
+    files: list[str] = []
+    for target in targets:
+        pattern = Path(target)
+        matching = [target]
+        if any(character in pattern.name for character in "*?["):
+            matching = sorted(str(path) for path in pattern.parent.glob(pattern.name))
+        if not matching:
+            raise InvalidInput("target", target, "a pattern that some file matches", "Is the folder the right one?")
+        files += matching
+    return files

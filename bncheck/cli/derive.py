@@ -1,0 +1,46 @@
+"""``bncheck derive``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bncheck.cli.app import app
+from bncheck.cli.options import STATUS, one_of
+from bncheck.cli.output import destination
+
+
+@app.command(short_help="Print the gradients of a layer, with their proof.")
+def derive(
+    layer: Annotated[str, typer.Argument(help="A layer's name, or FILE.py:NAME for your own definition.")],
+    form: Annotated[str, typer.Option(help="chain-rule, direct or closed.")] = "closed",
+    format: Annotated[str, typer.Option(help="unicode, latex, mathml or numpy.")] = "unicode",  # noqa: A002  # likewise
+    layout: Annotated[
+        str | None, typer.Option(help="axes:reduced:affine, for example NCHW:NHW:C.", show_default="the layer's first")
+    ] = None,
+    theorems: Annotated[bool, typer.Option("--theorems", help="What else follows from the definition.")] = False,
+    output: Annotated[Path | None, typer.Option(help="A file to write to.")] = None,
+) -> None:
+    """Print the gradients of a layer, derived from its definition, and whether they are proved.
+
+    The numpy format is the source that bncheck runs, lowered from the closed form.
+    """
+    one_of("form", form, ("chain-rule", "direct", "closed"))
+    one_of("format", format, ("unicode", "latex", "mathml", "numpy"))
+    with destination(output) as write:
+        from bncheck.case import Layout
+        from bncheck.layers import find_layer
+        from bncheck.oracles.symbolic import derivation, proof
+        from bncheck.report import formulas
+
+        chosen = find_layer(layer)
+        on = chosen.layouts[0] if layout is None else Layout.parse(layout)
+        derived = derivation.derive(chosen, on)
+        proved = proof.prove(derived)
+        if theorems:
+            write(formulas.theorems(derived) + "\n")
+        else:
+            write(formulas.formulas(derived, proved, form, format, on) + "\n")
+    raise typer.Exit(STATUS[{"proved": "correct", "refuted": "wrong"}.get(proved.outcome, "inconclusive")])

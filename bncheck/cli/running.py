@@ -1,0 +1,91 @@
+"""Runs a command line: errors to one line each, and the exit status.
+
+Exit status: 0 all correct, 1 wrong or unstable, 2 bad usage, 3 crashed or an internal error, 4 nothing could be
+concluded, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+import typer
+
+from bncheck.cli import check, derive, doctor, explain, figures, verify  # noqa: F401  # hang their commands on the program
+from bncheck.cli.app import app
+from bncheck.errors import BncheckError, InvalidInput
+
+INTERRUPTED = 130
+
+_ClickError: Any = typer.BadParameter.__mro__[2]  # click's, or typer's own copy of it
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and ends the process with its status."""
+    sys.unraisablehook = _interrupt_again
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal may lack Greek letters
+    status = run(sys.argv[1:] if arguments is None else arguments)
+    if status == INTERRUPTED:  # which Python itself, had Ctrl-C come within an `exec`, would turn into a signal
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        atexit._run_exitfuncs()
+        os._exit(status)
+    sys.exit(status)
+
+
+def _interrupt_again(dropped: Any) -> None:
+    """Python drops an exception that is raised within a garbage collection; Ctrl-C must not get lost there."""
+    if dropped.exc_type is KeyboardInterrupt:
+        again: Any = getattr(signal, "pthread_kill", lambda *_: _thread.interrupt_main())  # not on Windows
+        threading.Timer(0.01, again, (threading.main_thread().ident, signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(dropped)
+
+
+def run(arguments: list[str]) -> int:
+    """The exit status of a command line; every failure is one line on standard error."""
+    command: Any = typer.main.get_command(app)
+    asked = " ".join(["bncheck", *(name for name in arguments[:1] if name in command.commands)])
+    hint = f"Try '{asked} --help'."
+    try:
+        with command.make_context("bncheck", list(arguments)) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as end:
+        return end.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", INTERRUPTED)
+    except BncheckError as error:
+        return _fail(str(error) if _has_next_step(error) else f"{error} {hint}", 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except _ClickError as error:
+        message = error.format_message().strip()
+        return _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} {hint}", 2)
+    except Exception as error:
+        if os.environ.get("BNCHECK_TRACEBACK"):
+            raise
+        cause: BaseException = error
+        while isinstance(cause, BaseExceptionGroup):  # Hypothesis found several ways to fail
+            cause = cause.exceptions[0]
+        if isinstance(cause, BncheckError):
+            return _fail(str(cause), 2)
+        told = f"{type(cause).__name__}: {cause}".rstrip(".")
+        return _fail(f"internal error, {told}. Set BNCHECK_TRACEBACK=1 for its traceback.", 3)
+    return 0
+
+
+def _has_next_step(error: BncheckError) -> bool:
+    return not isinstance(error, InvalidInput) or bool(error.fields[-1])
+
+
+def _fail(message: str, status: int) -> int:
+    printable = "".join(c if c.isprintable() else " " for c in message)
+    print(f"bncheck: {' '.join(printable.split())}", file=sys.stderr)
+    return status

@@ -1,0 +1,224 @@
+"""Recognises what a candidate is by calling it: which layer, in which layouts, with whose arrays and in which dtypes.
+
+Names only order what is tried; everything that is believed was seen in its answers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from bncheck.case import Array, Layout
+from bncheck.errors import TargetFailed
+from bncheck.inputs.sizes import TRIAL, shape_of
+from bncheck.layers import LAYERS, Layer
+from bncheck.targets.address import Address
+from bncheck.targets.calls import TRIAL_EPS, Plan, Target, fixed_sizes, parameter_shapes
+from bncheck.targets.observations import observed
+from bncheck.targets.sandbox import Sandbox
+
+HARD = frozenset({"timeout", "exited", "died", "memory"})
+"""Reasons after which nothing more is tried."""
+
+_HINTS = MappingProxyType(
+    {
+        "rms_norm": re.compile(r"rms", re.IGNORECASE),
+        "layer_norm": re.compile(r"layer_?norm|(?<![a-z])ln(?![a-z])", re.IGNORECASE),
+        "instance_norm": re.compile(r"instance|(?<![a-z])in_?norm", re.IGNORECASE),
+        "group_norm": re.compile(r"group_?norm|(?<![a-z])gn(?![a-z])", re.IGNORECASE),
+        "batch_norm": re.compile(r"batch_?norm|(?<![a-z])bn(?![a-z])", re.IGNORECASE),
+    }
+)
+_SPATIAL = re.compile(r"spatial|[23]d|conv", re.IGNORECASE)
+_FEATURES_FIRST = Layout("CN", reduced="N", affine="C")  # some courses keep each sample in a column
+_ALIKE = 0.95
+"""The correlation from which on a layout is believed: most bugs in a formula leave more, another layout less."""
+
+
+def recognised(
+    sandbox: Sandbox,
+    number: int,
+    described: Mapping[str, Any],
+    address: Address,
+    layer: str | None,
+    layout: Layout | None,
+) -> Target:
+    """One candidate, tried out as every layer and in every layout that it may be."""
+    layout = layout or (Layout.parse(described["layout"]) if described["layout"] else None)
+    layers = [LAYERS[layer]] if layer else hinted(described["hint"], address.place)
+    family = described["family"]
+    untried = Target(
+        name=address.title if address.title == described["name"] else f"{address.title}:{described['name']}",
+        recognised_as=described["words"],
+        layer=layers[0],
+        layouts=(layout or layers[0].layouts[0],),
+        dtypes=tuple(described["dtypes"]),
+        has_backward=described["has_backward"],
+        parameters=layers[0].parameters,
+        sandbox=sandbox,
+        plan=Plan(number, family or "numpy", {}),
+        features=tuple(described["sizes"].get("features", ())),
+        groups=described["sizes"].get("groups", 0),
+    )
+    families = [family] if family else sandbox.loaded["families"]
+    try:
+        trials = _trials(untried, layers, layout, families, described)
+        best = max(trials, key=lambda one: (one.plan.gradients, round(one.likeness, 2)))  # the first of equals
+        target = _accepted(best, trials, described)
+        dtypes = tuple(name for name in target.dtypes if _answers_in(target, name))
+        return observed(replace(target, dtypes=dtypes), pair=described["pair"])
+    except TargetFailed as failure:
+        return replace(untried, failure=failure)
+
+
+def hinted(hint: str, place: str) -> list[Layer]:
+    """The layers that a name speaks of, that of the candidate before that of the file; all, where none does."""
+    for text in (hint, Path(place).stem):
+        named = [LAYERS[name] for name, pattern in _HINTS.items() if pattern.search(text)]
+        if named:
+            return named[:1]
+    return [layer for layer in LAYERS.values() if layer.is_plain]
+
+
+def _accepted(best: Target, trials: list[Target], described: Mapping[str, Any]) -> Target:
+    """The target in the best way of calling, and in whatever other layouts it takes in the same way."""
+    same = [
+        one
+        for one in trials
+        if (one.layer, one.parameters, one.plan.gradients) == (best.layer, best.parameters, best.plan.gradients)
+        and one.likeness > _ALIKE
+    ]
+    shapes = {one.layout: one.plan.shapes[one.layout] for one in reversed([best, *same])}
+    differentiates = best.plan.gradients and not described["has_backward"]
+    by = f", differentiated by {best.plan.family}" if differentiates else ""
+    return replace(
+        best,
+        layouts=tuple(dict.fromkeys([best.layout, *(one.layout for one in same)])),
+        plan=replace(best.plan, shapes=shapes),
+        has_backward=best.has_backward or differentiates,
+        recognised_as=f"{described['words']}{by}; {best.layer.name} on {best.layout}",
+    )
+
+
+def _trials(
+    target: Target, layers: list[Layer], layout: Layout | None, families: list[str], described: Mapping[str, Any]
+) -> list[Target]:
+    """Every way of calling that the target accepts, up to the first layer that its output is like.
+
+    Raises
+        TargetFailed: it accepts none, with the commonest reason; or it must not be tried further.
+    """
+    spatial = _SPATIAL.search(described["hint"]) is not None
+    kinds = ("case",) if described["as_in_case"] else ("flat", "kept", "row", "stored")
+    trials: list[Target] = []
+    failures: list[TargetFailed] = []
+    for layer in layers:
+        own = layer.layouts if layout is None else (layout,)
+        extra = (_FEATURES_FIRST,) if layer == LAYERS["batch_norm"] and layout is None else ()
+        for one in sorted((*own, *extra), key=lambda one: spatial and len(one.axes) < 4):
+            sizes = fixed_sizes(one, target.features, target.groups)
+            if sizes is None:
+                continue
+            given = _trial_input(one, sizes, target.dtypes[0])
+            here = replace(target, layer=layer, layouts=(one,))
+            for trial in _in_one_layout(here, given, families, kinds, failures):
+                trials.append(trial)
+                if trial.plan.gradients and trial.likeness > _ALIKE:
+                    break
+        if any(trial.likeness > _ALIKE for trial in trials):
+            break
+    if not trials:
+        words = [re.sub(r"\(.*?\)|\d", "", failure.text) for failure in failures]  # without shapes and lines
+        commonest = Counter(words).most_common(1)  # a bug shows in every layout, a wrong guess in one
+        common = failures[words.index(commonest[0][0])] if commonest else None
+        raise common or TargetFailed("answer", f"{target.name} has sizes that fit no layout.")
+    return trials
+
+
+def _in_one_layout(
+    target: Target,
+    given: dict[str, Array],
+    families: list[str],
+    kinds: tuple[str, ...],
+    failures: list[TargetFailed],
+) -> Iterator[Target]:
+    """The ways of calling in one layout: γ and β in different shapes, arrays of different libraries."""
+    layer, layout = target.layer, target.layout
+    shapes = parameter_shapes(layout, given["x"].shape)
+    for kind in [kind for k, kind in enumerate(kinds) if shapes[kind] not in [shapes[one] for one in kinds[:k]]]:
+        for family in families:
+            plan = replace(target.plan, family=family, shapes={layout: kind})
+            owed = target.has_backward
+            for wanted in ("gradients", "y"):
+                able = target.has_backward or family != "numpy"
+                if wanted == "gradients" and not able:
+                    continue
+                sent = {name: value for name, value in given.items() if wanted == "gradients" or name != "dy"}
+                try:
+                    answers, notes = replace(target, plan=plan).ask(sent, layout, TRIAL_EPS)
+                except TargetFailed as failure:
+                    if failure.reason in HARD:
+                        raise
+                    failures.append(failure)
+                    owed = owed or (wanted == "gradients" and failure.reason != "no gradient")
+                    continue
+                if family == "numpy" and notes["returned"] == "jax" and not target.has_backward:
+                    break  # a function of JAX's takes NumPy's arrays too, but is differentiated with its own
+                parameters = tuple(name for name in layer.parameters if name in notes["used"])
+                expected = _expected(layer, layout, given, parameters)
+                likeness = _likeness(answers["y"], expected)
+                plan = replace(plan, gradients=wanted == "gradients", takes_eps="eps" in notes["used"])
+                yield replace(target, plan=plan, parameters=parameters, likeness=likeness, has_backward=owed)
+                break
+
+
+def _trial_input(layout: Layout, sizes: Mapping[str, int], dtype: str) -> dict[str, Array]:
+    """Input that tells layouts apart: no two axes are alike, and every group has a mean and a spread of its own."""
+    shape = shape_of(layout, TRIAL, sizes)
+    stored = layout.parameter_shape(shape)
+    rng = np.random.default_rng(0)
+    places = np.indices(shape).astype(np.float64)
+    spread = np.exp(sum(np.sin((k + 2) * place + k) for k, place in enumerate(places)) / 2)
+    offset = sum(np.cos((k + 3) * place + k) for k, place in enumerate(places))
+    drawn = {"gamma": rng.uniform(1, 2, stored), "beta": rng.normal(size=stored)}
+    drawn |= {"x": spread * rng.normal(size=shape) + offset, "dy": rng.normal(size=shape)}
+    return {name: value.astype(dtype) for name, value in drawn.items()}
+
+
+def _expected(layer: Layer, layout: Layout, given: Mapping[str, Array], parameters: tuple[str, ...]) -> Array:
+    wide = {name: value.astype(np.float64) for name, value in given.items()}
+    named = layer.forward(
+        wide["x"],
+        {name: layout.broadcastable(wide[name]) for name in parameters},
+        TRIAL_EPS,
+        mean=lambda a: a.mean(layout.reduced_axes, keepdims=True),
+        sqrt=np.sqrt,
+    )
+    return np.asarray(named["y"])
+
+
+def _likeness(got: Array, expected: Array) -> float:
+    """The correlation of two outputs; 0 where there is none to speak of."""
+    if not np.isfinite(got).all() or not np.ptp(got):
+        return 0.0
+    return float(np.corrcoef(got.ravel().astype(np.float64), expected.ravel())[0, 1])
+
+
+def _answers_in(target: Target, dtype: str) -> bool:
+    """Whether the target answers numbers of at least that precision."""
+    given = _trial_input(target.layout, target.fixed_sizes(), dtype)
+    kept = {name: given[name] for name in ("x", *target.parameters)}
+    try:
+        y = target.forward(kept.pop("x"), kept)
+    except TargetFailed as failure:
+        if failure.reason in HARD:
+            raise
+        return False
+    return y.dtype.itemsize >= np.dtype(dtype).itemsize
