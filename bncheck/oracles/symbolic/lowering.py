@@ -20,7 +20,8 @@ from sympy.printing.str import StrPrinter
 from bncheck.case import X_TANGENT, Layout
 from bncheck.errors import InvalidDefinition
 from bncheck.layers import Layer
-from bncheck.oracles.symbolic.derivation import Derivation, derive, factored, ordered_terms
+from bncheck.oracles.symbolic import budgets
+from bncheck.oracles.symbolic.derivation import Derivation, derive, factored, ordered_terms, too_long
 from bncheck.oracles.symbolic.sums import normal
 from bncheck.oracles.symbolic.symbols import SIZES, gradient_symbol, replace_indexed, upstream_symbol
 from bncheck.oracles.symbolic.vanishing import Step, centrings
@@ -64,6 +65,19 @@ def lower(layer: Layer, layout: Layout, parameters: tuple[str, ...] | None = Non
         return dx, dgamma, dbeta
     """
     derivation = derive(layer, layout, parameters)
+    budget = budgets.Budget(budgets.DERIVATION)
+    try:
+        with budget.running():
+            return _lowered(derivation, layer, layout)
+    except budgets.Spent:
+        if budget.seconds > 0:
+            raise  # a budget around this one
+        raise too_long(layer, "to lower to code") from None
+    except RecursionError:
+        raise too_long(layer, "to lower to code") from None
+
+
+def _lowered(derivation: Derivation, layer: Layer, layout: Layout) -> Lowered:
     gradients = {name: derivation.closed[name] for name in derivation.outputs}
     backward = _Writer(derivation, layout, gradients)
     sources = [backward.saved_source(), backward.source(f"{layer.name}_backward")]
@@ -125,7 +139,8 @@ class _Writer:
         self.printer = _Printer()
         whole = derivation.inputs["x"].indices
         self.whole = {n for n in formulas if n == "y" or derivation.symbol(n.removeprefix("d")).indices == whole}
-        self.large = {symbol for symbol in derivation.inputs.values() if symbol.indices == whole}
+        symbols = [*derivation.inputs.values(), *(step.symbol for step in derivation.steps.values())]
+        self.large = {symbol for symbol in symbols if symbol.indices == whole}
         self.large.add(gradient_symbol(derivation.steps["y"].symbol))
         self.locals: dict[str, sp.Expr] = {}
         self.taken: set[str] = set()
