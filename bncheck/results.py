@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from bncheck import __version__
+from bncheck.outcomes import Outcome
 from bncheck.tolerances.verdicts import Comparison, Verdict, fold
 
 if TYPE_CHECKING:
@@ -259,7 +260,7 @@ class Statement:
     @property
     def proved(self) -> bool:
         """Whether it is proved for every one of these ways."""
-        return self.outcome == "proved"
+        return self.outcome is Outcome.PROVED
 
 
 @dataclass(frozen=True)
@@ -289,10 +290,10 @@ class LayerReport:
     def verdict(self) -> Verdict:
         """The verdict on a layer: correct only where its proof holds and every oracle and suspect agrees.
 
-        Where no case could have told right from wrong, or its proof is not decided, nothing is concluded.
+        Where no case could have told right from wrong, or the proof is not decided, nothing is concluded.
         """
         verdicts = [tally.verdict for tally in self.result.tallies.values()]
-        if self.refuted or self.proof.outcome == "refuted":
+        if self.refuted or self.proof.outcome is Outcome.REFUTED:
             verdicts.append(Verdict.WRONG)
         if fold(verdicts).failed or (self.result.conclusive and self.proof.proved):
             return fold(verdicts)

@@ -26,8 +26,8 @@ from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic.derivation import SIZES, Derivation, derive
 from bncheck.oracles.symbolic.proof import Proof, prove
-from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.oracles.symbolic.theorems import theorems
+from bncheck.outcomes import Outcome
 from bncheck.processes import mapped
 from bncheck.results import Counterexample, LayerReport, Report, Result, Statement
 

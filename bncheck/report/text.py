@@ -20,7 +20,7 @@ from bncheck import __version__
 from bncheck.bugs.catalogue import BUGS
 from bncheck.case import Array
 from bncheck.oracles.symbolic.derivation import SIZES
-from bncheck.oracles.symbolic.refutation import Outcome
+from bncheck.outcomes import Outcome
 from bncheck.results import Counterexample, LayerReport, Report, Result, Tally
 from bncheck.tolerances.verdicts import Verdict
 
