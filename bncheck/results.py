@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bncheck import __version__
 from bncheck.tolerances.verdicts import Comparison, Verdict, fold
+from bncheck.version import __version__
 
 if TYPE_CHECKING:
     from bncheck.bugs.diagnose import Diagnosis

@@ -13,7 +13,7 @@ import bncheck
 ROOT = Path(bncheck.__file__).parent
 
 ROOMS = [
-    *("errors", "formats", "processes", "files", "case", "definitions", "tangents", "layers", "trace"),
+    *("version", "errors", "formats", "processes", "files", "case", "definitions", "tangents", "layers", "trace"),
     "inputs",
     "oracles",
     "tolerances",
