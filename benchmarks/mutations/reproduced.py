@@ -11,17 +11,12 @@ import numpy as np
 from benchmarks.mutations.calls import Source, limited
 from benchmarks.mutations.judge import SECONDS
 from benchmarks.mutations.running import Steps
-from bncheck.bugs.diagnose import Diagnosis
+from bncheck.bugs.diagnose import Diagnosis, reproduction
 from bncheck.case import Array, Case
 from bncheck.examination.running_statistics import EVALUATED
 from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
 from bncheck.results import TargetReport
-
-try:
-    from bncheck.bugs.diagnose import reproduction  # type: ignore[attr-defined]  # not there yet
-except ImportError:
-    reproduction = None
 
 NEAR = 1e-6
 """How near a reproduced answer comes to the code's own, as a part of the answer's largest value."""
@@ -37,13 +32,13 @@ Pair = tuple[Mapping[str, Array], Mapping[str, Array]]
 """What the code answers, and what is to reproduce it."""
 
 
-def reproduced(source: Source, code: str, report: TargetReport) -> bool | None:
+def reproduced(source: Source, code: str, report: TargetReport) -> bool:
     """Whether it is so in training, in the step of the running statistics and in evaluation, each with its own bugs."""
-    if reproduction is None:
-        return None
     stepping = [bug for bug in report.diagnosis if bug.gradient.startswith("new_")]
     evaluating = [bug for bug in report.diagnosis if bug.gradient.endswith(EVALUATED)]
     training = [bug for bug in report.diagnosis if bug not in stepping and bug not in evaluating]
+    if any(finding.verdict.failed for name, finding in report.gradients.items() if name.startswith("new_")):
+        stepping = [*(bug for bug in training if "y" in bug.explains), *stepping]  # the same statistics are stored
     try:
         with limited(SECONDS), np.errstate(all="ignore"):
             pairs = chain(

@@ -214,7 +214,7 @@ _EXPONENTS = (Fraction(1, 2), Fraction(1), Fraction(3, 2), Fraction(2), Fraction
 
 
 def _alternatives(node: Expression, names: list[str], program: Program) -> Iterator[tuple[str, Expression, Expression]]:
-    """What may stand in the place of a node: the kind of edit, the part of the node that it touches, and what is new."""
+    """What may stand in the place of a node: the kind of edit, the part that it touches, and what is new."""
     if isinstance(node, Name):
         yield from (("exchanged", node, other) for other in _others(node.label, names))
         yield from (

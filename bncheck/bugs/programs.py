@@ -363,7 +363,7 @@ def sweep(layer: Layer, layout: Layout, parameters: tuple[str, ...], forward: St
     for name in layer.outputs:
         received[name].append(Name(arriving(name)))
     backward: dict[str, Expression] = {}
-    for name, expression in reversed(forward.items()):
+    for name, expression in reversed(list(forward.items())):
         total = plus(*received[name])
         if total == ZERO:
             continue
@@ -456,8 +456,10 @@ def _closed_forms(stages: Program) -> dict[str, Program]:
         inner = {normalised: stages.backward[normalised], gradient("x"): alone, **parameters}
         forms["closed in dx̂"] = written("closed in dx̂", inner)
         forms["multiplied by m"] = written("multiplied by m", {**inner, gradient("x"): _multiplied(alone)})
-    totals = {expression: Name(name) for name, expression in parameters.items() if isinstance(expression, Reduced)}
-    shared = throughout(whole[gradient("x")], totals.get)
+    totals: dict[Expression, Expression] = {
+        expression: Name(name) for name, expression in parameters.items() if isinstance(expression, Reduced)
+    }
+    shared = throughout(whole[gradient("x")], lambda node: totals.get(node))
     if shared != whole[gradient("x")]:
         through = {**parameters, gradient("x"): _multiplied(shared)}
         forms["through dγ"] = written("through dγ", through)

@@ -85,7 +85,9 @@ BUGS = (
         "Subtract mean ẋ: the mean moves with x.",
         hides="A direction of mean zero does not show it.",
         wrong="y_dot = gamma * inv_std * (x_dot - xhat * (x_dot * xhat).mean(axis))",
-        right="y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))",
+        right=(
+            "y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))"
+        ),
         plant=lambda derived: _tangent(derived, "centring"),
     ),
     Bug(
@@ -94,7 +96,9 @@ BUGS = (
         "Subtract x̂·mean(ẋ·x̂): the variance moves with x.",
         hides="A direction that x̂ is orthogonal to does not show it.",
         wrong="y_dot = gamma * inv_std * (x_dot - x_dot.mean(axis))",
-        right="y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))",
+        right=(
+            "y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))"
+        ),
         plant=lambda derived: _tangent(derived, "spread"),
     ),
     Bug(
@@ -103,7 +107,9 @@ BUGS = (
         "Push the tangent through both statistics.",
         hides="The gradients of reverse mode are right.",
         wrong="y_dot = gamma * inv_std * x_dot",
-        right="y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))",
+        right=(
+            "y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))"
+        ),
         plant=lambda derived: _tangent(derived, "centring", "spread"),
     ),
     Bug(
@@ -112,7 +118,9 @@ BUGS = (
         "Add γ̇·x̂: y is a product.",
         hides="A direction that moves x alone does not show it.",
         wrong="y_dot = gamma * inv_std * (x_dot - ...)",
-        right="y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))",
+        right=(
+            "y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))"
+        ),
         plant=_parameter,
     ),
     Bug(
