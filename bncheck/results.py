@@ -14,13 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bncheck import __version__
+from bncheck.case import Case
 from bncheck.outcomes import Outcome
 from bncheck.tolerances.verdicts import Comparison, Verdict, fold
+from bncheck.version import __version__
 
 if TYPE_CHECKING:
     from bncheck.bugs.diagnose import Diagnosis
@@ -60,6 +62,20 @@ class Finding:
             shown = deciding[0] if verdict.failed else max(deciding, key=lambda f: f.worst.radius_fraction)
         conforms, consistent = fold(f.conforms for f in findings), _answer(f.consistent for f in findings)
         return replace(shown, verdict=verdict, conforms=conforms, consistent=consistent)
+
+
+def findings(
+    case: Case, conforms: Mapping[str, Comparison], consistent: Mapping[str, Comparison] = MappingProxyType({})
+) -> dict[str, Finding]:
+    """What one case says of each array; the element shown is that of the comparison that decided."""
+    said = {}
+    for name, comparison in conforms.items():
+        own = consistent.get(name)
+        verdict = fold(c.verdict for c in (comparison, own) if c is not None)
+        worst = comparison if own is None or comparison.verdict is verdict else own
+        answers = comparison.verdict, None if own is None else own.verdict
+        said[name] = Finding(verdict, *answers, worst, case.origin, str(case.dtype), str(case.layout))
+    return said
 
 
 def _answer(verdicts: Iterable[Verdict | None], *, every: bool = False) -> Verdict | None:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from bncheck.bugs.mutants import mutants_for
 from conftest import SHAPES, random_case
 from hypothesis import HealthCheck, given, settings
 
 from bncheck.bugs import mutants
-from bncheck.bugs.mutants import mutants_for
 from bncheck.case import Array, Case, Enclosure, Gradients
 from bncheck.inputs.strategies import cases
 from bncheck.layers import LAYERS, Layer

@@ -13,11 +13,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # the benchmarks are not part of the package, so they are imported below this line
 
+from bncheck.bugs.mutants import MUTANTS  # noqa: E402
+
 from benchmarks import __main__ as command_line  # noqa: E402
 from benchmarks import backward, startup, tables, timing  # noqa: E402
 from benchmarks.plants import GROUPS, HOMES, SHAPES, STYLES, Plant, planted  # noqa: E402
 from benchmarks.result import Effort, Requirement, Result, Table  # noqa: E402
-from bncheck.bugs.mutants import MUTANTS  # noqa: E402
 from bncheck.results import Check  # noqa: E402
 
 TABLE = Table(("what", "ms"), (("one", "1.00"), ("another", "20.0")), "Best of two.")

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bncheck.bugs.mutants import BATCH_NORM, MUTANTS, correct, mutants_for
 from conftest import SHAPES, random_case
 
-from bncheck.bugs.mutants import BATCH_NORM, MUTANTS, correct, mutants_for
 from bncheck.case import Array, Case, Layout
 from bncheck.errors import InvalidInput
 from bncheck.examination.one_case import check

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from bncheck.bugs.mutants import MUTANTS, correct
 
 import bncheck
-from bncheck.bugs.mutants import MUTANTS, correct
 from bncheck.campaign.run import verify as campaign_of
 from bncheck.case import Case
 from bncheck.cli import run, running

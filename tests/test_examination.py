@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bncheck.bugs.mutants import MUTANTS, correct
 from conftest import random_case
 from test_targets import KNOWN, needs
 
 from bncheck import Check, Examination, TargetReport, assert_gradients, check
-from bncheck.bugs.mutants import MUTANTS, correct
 from bncheck.case import Case, Gradients, Layout
 from bncheck.errors import InvalidInput
 from bncheck.examination.examine import examine

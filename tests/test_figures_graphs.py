@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bncheck.bugs.mutants import MUTANTS
 from matplotlib.figure import Figure
 
 from bncheck import LAYERS, Case, InvalidInput, Layer
-from bncheck.bugs.mutants import MUTANTS
 from bncheck.case import Array
 from bncheck.figures import (
     find,

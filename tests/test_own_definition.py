@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bncheck.bugs.mutants import MUTANTS
 
 from bncheck.bugs.diagnose import diagnose
-from bncheck.bugs.mutants import MUTANTS
 from bncheck.campaign.run import verify
 from bncheck.case import Case, Layout
 from bncheck.cli import run

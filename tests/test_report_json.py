@@ -12,9 +12,9 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from bncheck.bugs.mutants import MUTANTS, correct
 
 import bncheck
-from bncheck.bugs.mutants import MUTANTS, correct
 from bncheck.campaign.run import verify
 from bncheck.case import Case, Vjp
 from bncheck.layers import LAYERS

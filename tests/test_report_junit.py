@@ -4,8 +4,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-
 from bncheck.bugs.mutants import MUTANTS
+
 from bncheck.campaign.run import verify
 from bncheck.case import Case
 from bncheck.layers import LAYERS

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from bncheck.bugs.mutants import MUTANTS, correct
+
 from bncheck.campaign.run import verify
 from bncheck.case import Case
 from bncheck.layers import LAYERS

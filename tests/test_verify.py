@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bncheck.bugs.mutants import MUTANTS, correct, mutants_for
 from conftest import random_case
 
-from bncheck.bugs.mutants import MUTANTS, correct, mutants_for
 from bncheck.campaign.one_case import Bench
 from bncheck.campaign.run import verify
 from bncheck.case import Case, Gradients

@@ -14,7 +14,6 @@ from functools import partial
 
 import numpy as np
 
-from bncheck import __version__
 from bncheck.bugs.symmetry import revealed
 from bncheck.campaign.one_case import Bench
 from bncheck.case import Vjp
@@ -30,6 +29,7 @@ from bncheck.oracles.symbolic.theorems import theorems
 from bncheck.outcomes import Outcome
 from bncheck.processes import mapped
 from bncheck.results import Counterexample, LayerReport, Report, Result, Statement
+from bncheck.version import __version__
 
 UNIT = 20
 """How many cases one unit of a campaign draws."""
