@@ -17,7 +17,7 @@ LISTS: Mapping[str, Callable[[Outcome], bool]] = {
     "broke": lambda o: o.broke,
     "accused": lambda o: o.accused,
     "unnamed": lambda o: o.wrong and o.caught and not o.named,
-    "misnamed": lambda o: o.wrong and o.named and o.rightly is False,
+    "misnamed": lambda o: o.wrong and o.named and not o.rightly,
     "conventions": lambda o: o.judgement.kind is Kind.CONVENTION,
     "equivalent": lambda o: o.judgement.kind is Kind.EQUIVALENT and o.work.mutant is not None,
     "crashed": lambda o: o.judgement.kind is Kind.CRASHED,
