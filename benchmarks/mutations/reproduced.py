@@ -48,8 +48,8 @@ def reproduced(source: Source, code: str, report: TargetReport) -> bool:
 
 
 def _in_training(source: Source, code: str, bugs: Sequence[Diagnosis]) -> Iterator[Pair]:
-    diagnosed = tuple(dict.fromkeys(bug.program.layout for bug in bugs if bug.program))  # many take more than their own
-    for case in fresh(source, diagnosed or source.layouts):
+    layouts = tuple(dict.fromkeys(bug.program.layout for bug in bugs if bug.program))  # many take more than their own
+    for case in fresh(source, layouts or source.layouts):
         yield source.begin(code, case).answers(), _answer(source.layer, bugs, case)
 
 
@@ -63,11 +63,11 @@ def _in_other_modes(
 
     def state(statistics: Sequence[Array]) -> dict[str, Array]:
         shape = case.layout.parameter_shape(case.x.shape)
-        return {f"running_{n}": one.reshape(shape) for n, one in zip(("mean", "var"), statistics, strict=True)}
+        return {f"running_{n}": value.reshape(shape) for n, value in zip(("mean", "var"), statistics, strict=True)}
 
-    noticed = report.observations
-    weight = 0.1 if noticed.get("new_weight") is None else noticed["new_weight"]
-    settings = {"new_weight": weight, "ddof": int(noticed.get("running_variance") == "unbiased")}
+    rule = report.observations
+    weight = 0.1 if rule.get("new_weight") is None else rule["new_weight"]
+    settings = {"new_weight": weight, "ddof": int(rule.get("running_variance") == "unbiased")}
     step = Case(case.layout, steps.second, case.dy, case.parameters, case.eps, "", state(steps.old), settings)
     answer = _answer(LAYERS["batch_norm_running"], stepping, step)
     yield {f"new_{name}": value for name, value in state(steps.new).items()}, answer
