@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bncheck.bugs.diagnose import probes
-from bncheck.bugs.mutants import MUTANTS, Mutant, correct, traits
-from bncheck.bugs.staged import Backward, Forward
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.catalogue.bug import Bug, correct
+from bncheck.bugs.edits import FORWARD
+from bncheck.bugs.planting import bugs_of
 from bncheck.case import Case, Gradients, Layout
+from bncheck.inputs.probes import probes
 from bncheck.inputs.recipes import completed
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import graph, symbolic
@@ -61,9 +63,9 @@ class Plant:
         return LAYERS[self.home]
 
     @property
-    def mutant(self) -> Mutant | None:
+    def mutant(self) -> Bug | None:
         """The bug, or None where there is none."""
-        return MUTANTS.get(self.name)
+        return BUGS.get(self.name)
 
     @property
     def group(self) -> str:
@@ -71,19 +73,22 @@ class Plant:
         mutant = self.mutant
         if mutant is None:
             return ""
-        if mutant.effect:
+        if mutant.effect in ("input", "state", "dtype"):
             return "effects"
         if self.layer.primal:
             return "second order"
         if self.layer.state:
             return "running, eval"
-        own = mutant.forward_dials != Forward() and mutant.backward_dials == Backward()
+        layout = self.layer.layouts[0]
+        edits = mutant.edits(self.layer, layout, self.layer.parameters)
+        program = edits[0].program if edits and edits[0].side == FORWARD else None
+        own = program is not None and program.swept(program.forward).backward == program.backward
         return "forward" if own else "backward"
 
     def forward(self, case: Case) -> Gradients:
         """What it returns beside gradients."""
-        mutant = self.mutant or MUTANTS["zero"]  # the forward pass of that one is right
-        return mutant.forward(case, self.layer)
+        answer = self.vjp(case)
+        return {name: value for name, value in answer.items() if name not in case.gradient_names}
 
     def vjp(self, case: Case) -> Gradients:
         """What it returns, and every gradient."""
@@ -92,16 +97,16 @@ class Plant:
     def case(self, shape: Shape, seed: int) -> Case:
         """One random input; far from zero for what is a bug only there."""
         rng = np.random.default_rng(seed)
-        needs = self.mutant.needs if self.mutant else frozenset()
-        x = rng.standard_normal(shape) + (OFFSET if "offset" in needs else 0)
+        rounding = self.mutant is not None and self.mutant.effect == "rounding"
+        x = rng.standard_normal(shape) + (OFFSET if rounding else 0)
         case = completed(x, self.layer, self.layout(shape), rng, EPS, "score")
         if "ddof" in case.settings:
-            case = replace(case, settings={**case.settings, "ddof": int("unbiased" in needs)})
+            case = replace(case, settings={**case.settings, "ddof": int(self.name == "running-var-biased")})
         return case
 
     def probes(self, shape: Shape, seed: int) -> tuple[Case, ...]:
         """The cases on which a diagnosis is asked for, at this shape."""
-        return probes(self.layer, self.layout(shape), shape, seed=seed)
+        return probes(self.layer, self.layout(shape), [shape, shape], seed=seed)
 
     def layout(self, shape: Shape) -> Layout:
         """The layout in which the layer takes such an array."""
@@ -109,7 +114,9 @@ class Plant:
 
     def fits(self, shape: Shape) -> bool:
         """Whether it is a bug, or can be said to be none, at this shape."""
-        return self.mutant is None or self.mutant.needs <= traits(self.layer, self.case(shape, 0))
+        if self.mutant is None or self.group == "effects":
+            return self.mutant is None or self.mutant.effect != "state" or bool(self.layer.state)
+        return self.name in bugs_of(self.layer, self.case(shape, 0))
 
     def fits_autograd(self, shape: Shape) -> bool:
         """Whether a framework's autograd takes it as it is: it guards the caller's arrays, dtypes and shapes itself."""
@@ -123,7 +130,7 @@ class Plant:
 def planted(shapes: tuple[Shape, ...]) -> tuple[Plant, ...]:
     """Every bug that is one at some of these shapes, and every style of correct code in every layer."""
     found = []
-    for name in MUTANTS:
+    for name in BUGS:
         homes = (Plant(name, home) for home in HOMES)
         found += [plant for plant in homes if any(map(plant.fits, shapes))][:1]
     return (*found, *(Plant(style, home) for home in HOMES for style in STYLES))

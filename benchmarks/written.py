@@ -15,7 +15,8 @@ from functools import partial
 import numpy as np
 from bncheck.case import Case
 from bncheck.layers import LAYERS
-from bncheck.bugs.mutants import MUTANTS, correct
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.catalogue.bug import correct
 
 LAYER = LAYERS["{home}"]
 
@@ -92,7 +93,7 @@ def examined(plants: Iterable[Plant], kind: str, home: str) -> Mapping[Plant, Ta
 
 def _source(plant: Plant, kind: str) -> str:
     writes = plant.mutant is not None and plant.mutant.effect == "input"
-    function = "correct" if plant.mutant is None or writes else f"MUTANTS[{plant.name!r}].vjp"
+    function = "correct" if plant.mutant is None or writes else f"BUGS[{plant.name!r}].vjp"
     return KINDS[kind].format(name=_class_name(plant), function=function, habit="x -= 1" if writes else "pass")
 
 

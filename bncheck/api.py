@@ -87,8 +87,8 @@ def check(
     Error
         Never wrong where rounding can explain it: tests/test_tolerance.py and tests/test_examination.py.
 
-    >>> from bncheck.bugs.mutants import MUTANTS
-    >>> print(check(MUTANTS["gamma-missing"].vjp, layer="batch_norm").diagnosis[0].fix)
+    >>> from bncheck.bugs.catalogue import BUGS
+    >>> print(check(BUGS["gamma-missing"].vjp, layer="batch_norm").diagnosis[0].fix)
     Multiply dy by gamma first: dx̂ = γ·dy.
     """
     if isinstance(target, str):
@@ -119,8 +119,8 @@ def assert_gradients(
     Raises
         AssertionError: wrong, unstable or crashed; without cases of its own, also where nothing could be concluded.
 
-    >>> from bncheck.bugs.mutants import MUTANTS
-    >>> assert_gradients(MUTANTS["zero"].vjp)
+    >>> from bncheck.bugs.catalogue import BUGS
+    >>> assert_gradients(BUGS["zero"].vjp)
     Traceback (most recent call last):
     AssertionError: Mutant.vjp: wrong
     ...

@@ -10,18 +10,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from bncheck.bugs import words
 from bncheck.bugs.catalogue import BUGS
-from bncheck.bugs.edits import BACKWARD, FORWARD, SAVED, Edit, forward_holes, holes, of_backward, of_forward, recomputed
-from bncheck.bugs.expressions import ZERO, Name, Reduced, exchanged, minus, plus, times
+from bncheck.bugs.edits import (
+    BACKWARD,
+    FORWARD,
+    SAVED,
+    Edit,
+    at_one_use,
+    forward_holes,
+    holes,
+    of_backward,
+    of_forward,
+    recomputed,
+    returned,
+)
+from bncheck.bugs.expressions import ZERO, Expression, Name, Reduced, exchanged, number, times
 from bncheck.bugs.planting import bugs_of
-from bncheck.bugs.programs import HOLE, Bench, Program, gradient
-from bncheck.bugs.readings import Reading, Trial, conclusive, fitted, match, residual
+from bncheck.bugs.programs import HOLE, STYLES, Bench, Program, gradient
+from bncheck.bugs.readings import Reading, Trial, fitted, match, measured
 from bncheck.bugs.roles import Derived, derived
 from bncheck.case import Array, Case, Gradients, Vjp
 from bncheck.inputs.probes import FAR, probes
@@ -155,16 +166,25 @@ class _Search:
         if not wrong:
             right = {style: [program] for style, program in self.derived.styles.items()}
             return self.told(*self.backward(right))
-        best: tuple[tuple[Reading, ...], tuple[str, ...]] | None = None
-        for forward in islice(self.forwards(wrong), 24):
-            readings, left = self.backward(self.bases(forward), forward)
-            if best is None or self._cost(readings, left) < self._cost(*best):
-                best = readings, left
-            if not left and len(readings) == 1:
+        told, several = self._told(self.gradients), list[tuple[int, Reading]]()
+        for forward in self.forwards(wrong):
+            most = max(len(match(self.trials, base, base, told)[0]) for base in self._every(self.bases(forward)))
+            several.append((most, forward))
+            if most == len(told):
                 break
-        if best is None:
+        if not several:
             return self.told((), tuple(wrong))
-        return self.told(*best)
+        several.sort(key=lambda pair: -pair[0])
+        results = [
+            self.backward(self.bases(forward), forward)
+            for _, forward in several[: 1 if several[0][0] == len(told) else 4]
+        ]
+        return self.told(*min(results, key=lambda result: self._cost(*result)))
+
+    @staticmethod
+    def _every(bases: Mapping[str, Sequence[Program]]) -> Iterator[Program]:
+        for programs in bases.values():
+            yield from programs
 
     @staticmethod
     def _cost(readings: Sequence[Reading], left: Sequence[str]) -> tuple[int, int, bool]:
@@ -209,7 +229,7 @@ class _Search:
 
     def _spellings(self) -> list[Program]:
         """A program for each way in which the forward steps are written."""
-        return list({tuple(program.forward): program for program in self.derived.styles.values()}.values())
+        return [program for style, program in self.derived.styles.items() if style in STYLES]
 
     def _of_numbers(self, wrong: Sequence[str]) -> Iterator[Reading]:
         """Another ε than the one given; then any number before any part of the forward pass."""
@@ -264,11 +284,18 @@ class _Search:
         That of the new forward; the one that reads what was saved; the one that computes what it needs anew, rightly.
         """
         steps = forward.program.forward
+        before = self.derived.styles[forward.program.style].forward
+        changed = {n: e for n, e in steps.items() if before.get(n) != e}
         bases: dict[str, list[Program]] = {"own": [forward.program.swept(steps)]}
         for style, right in self.derived.styles.items():
-            if tuple(right.forward) == tuple(steps):
-                saved = replace(right, forward=steps, saved=steps)
-                bases[style] = [saved, replace(saved, saved=right.saved)]
+            if right.forward.keys() <= steps.keys():
+                own = steps
+            elif changed.keys() <= right.forward.keys():
+                own = {**right.forward, **changed}
+            else:
+                continue
+            saved = replace(right, forward=own, saved=own)
+            bases[style] = [saved, replace(saved, saved=right.saved)]
         return bases
 
     # which backward pass
@@ -286,13 +313,13 @@ class _Search:
                 )
                 first.append((len(explained), base, explained))
         most = max((count for count, *_ in first), default=0)
-        best = [(base, explained) for count, base, explained in first if count == most]
+        best = _distinct([(base, explained) for count, base, explained in first if count == most])
         head = () if forward is None else self._with_forward(forward, best)
         if most == len(told):
             return head, ()
         readings: list[Reading] = []
         wanted = set(told) - best[0][1]
-        for stage in (self._catalogued, self._edited, self._solved):
+        for stage in (self._catalogued, self._edited, self._solved, self._used):
             for base, explained in best if forward is None else best[:3]:
                 if set(told) - explained == wanted:
                     readings += stage(base, tuple(sorted(wanted)), tuple(sorted(explained)))
@@ -337,8 +364,12 @@ class _Search:
             if edit.program.style == base.style:
                 yield from self._read(base, ((name, edit),), wanted, kept)
 
+    def _used(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
+        for edit in at_one_use(base):
+            yield from self._read(base, ((edit.kind, edit),), wanted, kept)
+
     def _edited(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
-        for edit in of_backward(base):
+        for edit in (*of_backward(base), *returned(base)):
             yield from self._read(base, ((edit.kind, edit),), wanted, kept)
         for edit in of_forward(base):
             yield from self._read(base, ((edit.kind, recomputed(edit, base)),), wanted, kept)
@@ -440,13 +471,42 @@ class _Search:
         told = []
         for trial in self.trials:
             given = trial.case.count if label == "m" else trial.case.eps
-            told.append(f"{_measured(edit.now, trial.case):.6g} where {'m is ' if label == 'm' else ''}{given:g}")
+            value = self._filling(edit, label, trial)
+            told.append(f"{value:.6g} where {'m is ' if label == 'm' else ''}{given:g}")
         tail = "" if label == "m" else " was given"
         return " and ".join(dict.fromkeys(told)) + tail
+
+    def _filling(self, edit: Edit, label: str, trial: Trial) -> float:
+        """What stands in the place of a name in the equation that an edit changed: as much as makes it what it is."""
+        steps = edit.program.backward if edit.side == BACKWARD else edit.program.saved
+        right = self.derived.styles[edit.program.style]
+        before = right.backward if edit.side == BACKWARD else right.forward
+        factor = next(iter(_difference(before[edit.step], steps[edit.step], label)), None)
+        given = trial.case.count if label == "m" else trial.case.eps
+        return given if factor is None else measured(exchanged(factor, {label: number(given)}), trial.case)
+
+
+def _difference(before: Expression, after: Expression, label: str) -> Iterator[Expression]:
+    """What stands after an edit where a name stood before it."""
+    if before == Name(label):
+        yield after
+    elif type(before) is type(after) and len(before.parts) == len(after.parts):
+        for left, right in zip(before.parts, after.parts, strict=True):
+            if left != right:
+                yield from _difference(left, right, label)
 
 
 _NUMBERED = ("eps-ignored", "eps-mismatch", "count-wrong")
 """The edits in which a number was solved for that tells more than the formula."""
+
+
+def _distinct(bases: Sequence[tuple[Program, frozenset[str]]]) -> list[tuple[Program, frozenset[str]]]:
+    """The programs whose backward passes differ, in what they compute or in what they read."""
+    distinct: list[tuple[Program, frozenset[str]]] = []
+    for base, explained in bases:
+        if all((base.backward, base.saved) != (other.backward, other.saved) for other, _ in distinct):
+            distinct.append((base, explained))
+    return distinct
 
 
 def _cover(readings: Sequence[Reading], wanted: Iterable[str]) -> tuple[tuple[Reading, ...], tuple[str, ...]]:
@@ -601,6 +661,3 @@ def _is_one_pass(trial: Trial) -> bool:
     lost = np.isnan(answer).any(axis=axes, keepdims=True) | cancelled
     spoils = not (np.abs(factor - 1) <= 100 * trial.format.roundoff).all()  # by more than two passes would
     return bool(spoils and ((rest <= 4 * allowed) | np.isnan(rest)).all() and lost.all())
-
-
-__all__ = ["COMPARE", "UNKNOWN", "Diagnosis", "conclusive", "diagnose", "minus", "plus", "reproduction", "residual"]

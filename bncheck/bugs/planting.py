@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 
@@ -39,9 +40,13 @@ def bugs_of(layer: Layer, case: Case) -> dict[str, Bug]:
     >>> "ddof" in bugs, "gamma-missing" in bugs
     (True, False)
     """
+    return {name: BUGS[name] for name in touched(layer, case) if BUGS[name].effect != "rounding" or _cancels(case)}
+
+
+def touched(layer: Layer, case: Case) -> Mapping[str, frozenset[str]]:
+    """For each bug that a layer can have in these sizes, the returned names that it changes."""
     shape = _small(case.layout, case.x.shape)
-    names = _differing(layer, case.layout, shape, tuple(case.parameters), tuple(case.settings.items()))
-    return {n: BUGS[n] for n in names if BUGS[n].effect != "rounding" or _cancels(case)}
+    return _differing(layer, case.layout, shape, tuple(case.parameters), tuple(case.settings.items()))
 
 
 def _small(layout: Layout, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -63,27 +68,28 @@ def _differing(
     shape: tuple[int, ...],
     parameters: tuple[str, ...],
     settings: tuple[tuple[str, float], ...],
-) -> tuple[str, ...]:
-    """The bugs that change an answer on some generic case of these sizes; of the essential ones all."""
+) -> Mapping[str, frozenset[str]]:
+    """The bugs that change an answer on some generic case of these sizes; the essential ones whatever they change."""
     probe = _probe(layer, layout, shape, parameters, dict(settings))
     benches = {style: Bench(program, probe) for style, program in derived(layer, layout, parameters).styles.items()}
-    names = []
+    changes = {}
     for name, bug in BUGS.items():
         for edit in bug.edits(layer, layout, parameters)[:1]:
-            bench = benches[edit.program.style]
-            if name in ESSENTIAL or bug.effect == "rounding" or _differs(bench, edit):
-                names.append(name)
+            changed = _changed(benches[edit.program.style], edit)
+            if changed or name in ESSENTIAL or bug.effect == "rounding":
+                changes[name] = changed
         if bug.effect == "element":
-            names.append(name)
-    return tuple(names)
+            changes[name] = frozenset(("dx" if layer.primal is None else tangent_of("dx"),))
+    return MappingProxyType(changes)
 
 
-def _differs(bench: Bench, edit: Edit) -> bool:
+def _changed(bench: Bench, edit: Edit) -> frozenset[str]:
     right, wrong = bench.answers(bench.program), bench.answers(edit.program)
-    return any(
-        value.shape != right[name].shape
-        or not np.abs(value - right[name]).max(initial=0) <= _SAME * np.abs(right[name]).max(initial=0)
+    return frozenset(
+        name
         for name, value in wrong.items()
+        if value.shape != right[name].shape
+        or not np.abs(value - right[name]).max(initial=0) <= _SAME * np.abs(right[name]).max(initial=0)
     )
 
 

@@ -226,8 +226,9 @@ def _in_shape(value: Any, shape: tuple[int, ...]) -> Any:
     return value.reshape(shape) if math.prod(value.shape) == math.prod(shape) else value
 
 
-STYLES = ("equations", "stages", "reciprocal")
-"""How the chain rule is written: through named results alone; through differences and roots; with 1/s as one more."""
+STYLES = ("equations", "stages", "reciprocal", "totals", "apart")
+"""How the forward pass is written: in named results alone; with differences and roots; with 1/s as one more step; then
+with each mean a total over m; or with each statistic computed from x alone."""
 
 
 @lru_cache(maxsize=256)
@@ -249,6 +250,7 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
         forward = _Spelling(graph, layout, style).steps
         written[style] = Program(layer, layout, present, style, forward, {}, {}).swept(forward)
     written |= _closed_forms(written["reciprocal"])
+    written |= {style: written.pop(style) for style in ("totals", "apart")}  # the same backward passes
     distinct: dict[str, Program] = {}
     for style, program in written.items():
         if all((program.forward, program.backward) != (p.forward, p.backward) for p in distinct.values()):
@@ -260,7 +262,7 @@ class _Spelling:
     """The forward steps of a traced definition: its named results, and what else a style names."""
 
     def __init__(self, graph: Graph, layout: Layout, style: str) -> None:
-        self.layout, self.steps = layout, dict[str, Expression]()
+        self.layout, self.style, self.steps = layout, style, dict[str, Expression]()
         self._known: dict[Node, Expression] = {}
         self._inverses: dict[Expression, Expression] = {}
         self._taken = {*graph.inputs, *graph.named}
@@ -277,11 +279,23 @@ class _Spelling:
             if label is not None:
                 self.steps[label] = expression
                 expression = Name(label)
-                if style == "reciprocal" and node in divisors and node not in labels:
+                if style != "stages" and node in divisors and node not in labels:
                     inverse = self._fresh(f"inv_{label}")
                     self.steps[inverse] = over(ONE, expression)
                     self._inverses[expression] = Name(inverse)
             self._known[node] = expression
+        if style == "apart":
+            small = [
+                n
+                for n, node in graph.named.items()
+                if "x" in self.steps[n].names and not set(node.axes) >= set(layout.axes)
+            ]
+            for label in small:
+                written = {other: self.steps[other] for other in small if other != label}
+                written |= {n: exchanged(e, written) for n, e in self.steps.items() if n.startswith("centred")}
+                self.steps[label] = exchanged(self.steps[label], written)
+        if "new_weight" in graph.inputs and style == "totals":
+            self.steps |= {n: _weighted(e) for n, e in self.steps.items() if n.startswith("new_")}
 
     def _fresh(self, label: str) -> str:
         taken = {*self._taken, *self.steps}
@@ -296,9 +310,22 @@ class _Spelling:
         if node.operation == "divide":
             above, below = operands
             return times(above, self._inverses[below]) if below in self._inverses else over(above, below)
+        if node.operation == "mean" and self.style == "totals":
+            return over(Reduced(operands[0], self.layout.reduced), COUNT)
         if node.operation == "mean":
             return Reduced(operands[0], self.layout.reduced, mean=True)
         return _SPELLED[node.operation](*operands)
+
+
+def _weighted(step: Expression) -> Expression:
+    """The step of an average as the two weights of the old and the new, which R + w·(μ − R) comes to."""
+    weight = Name("new_weight")
+    old, moved = step.parts if isinstance(step, Sum) else (step, ZERO)
+    inner = over(moved, weight)
+    if not isinstance(inner, Sum) or minus(old) not in inner.terms:
+        return step
+    new = plus(*(term for term in inner.terms if term != minus(old)))
+    return plus(times(plus(ONE, minus(weight)), old), times(weight, new))
 
 
 _SPELLED: Mapping[str, Callable[..., Expression]] = {

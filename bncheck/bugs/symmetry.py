@@ -12,7 +12,8 @@ from functools import partial
 
 import numpy as np
 
-from bncheck.bugs.mutants import mutants_for
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.planting import bugs_of, touched
 from bncheck.case import Array, Case, Vjp
 from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
@@ -39,10 +40,10 @@ def symmetry(vjp: Vjp, case: Case, *, layer: Layer = LAYERS["batch_norm"], seed:
         The uncertainty counts the last extrapolation step four-fold, and what rounding may do to dx at these steps;
         tests/test_symmetry.py: no false alarm on any layer.
 
-    >>> from bncheck.bugs.mutants import MUTANTS, correct
+    >>> from bncheck.bugs.catalogue.bug import correct
     >>> rng = np.random.default_rng(0)
     >>> case = Case(LAYERS["batch_norm"].layouts[0], x=rng.normal(size=(6, 3)), dy=rng.normal(size=(6, 3)))
-    >>> symmetry(correct, case).broken, symmetry(MUTANTS["statistics-constant"].vjp, case).broken
+    >>> symmetry(correct, case).broken, symmetry(BUGS["statistics-constant"].vjp, case).broken
     (False, True)
     """
     rng = np.random.default_rng(seed)
@@ -62,8 +63,8 @@ def revealed(layer: Layer) -> dict[str, bool]:
     layout = layer.layouts[0]
     shape = tuple(5 if axis in layout.reduced else 3 for axis in layout.axes)
     case = Recipe(layout, shape, eps=1e-2).build(layer)
-    bugs = {name: mutant for name, mutant in mutants_for(layer, case).items() if mutant.shows == {"dx"}}
-    return {name: symmetry(partial(m.vjp, layer=layer), case, layer=layer).broken for name, m in bugs.items()}
+    bugs = [name for name in bugs_of(layer, case) if touched(layer, case)[name] == {"dx"}]
+    return {name: symmetry(partial(BUGS[name].vjp, layer=layer), case, layer=layer).broken for name in bugs}
 
 
 def _step(case: Case) -> float:

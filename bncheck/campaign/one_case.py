@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bncheck.bugs.mutants import shown, unseen
+from bncheck.bugs.planting import shown, unseen
 from bncheck.campaign.theorems import shares
 from bncheck.case import Case, Enclosure, Layout, Vjp
 from bncheck.formats import Format

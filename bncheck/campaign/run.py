@@ -15,7 +15,6 @@ from functools import partial
 import numpy as np
 
 from bncheck import __version__
-from bncheck.bugs.staged import knows
 from bncheck.bugs.symmetry import revealed
 from bncheck.campaign.one_case import Bench
 from bncheck.case import Vjp
@@ -86,7 +85,7 @@ def verify(
         proof = Proof(layer.name, tuple(step for derivation in derivations for step in prove(derivation).steps))
         played = {letter: axes for derivation in derivations for letter, axes in derivation.roles.items()}
         sizes = {letter: played[letter] for letter in SIZES if letter in played}
-        asymmetric = revealed(layer) if layer.is_plain and knows(layer) else {}
+        asymmetric = revealed(layer) if layer.is_plain else {}
         stated = _stated(derivations)
         reports.append(LayerReport(layer.name, proof, sizes, result, names, stated, asymmetric, forward_only))
     return Report(__version__, seed, tuple(reports))

@@ -11,8 +11,7 @@ from dataclasses import replace
 from itertools import product
 from types import MappingProxyType
 
-from bncheck.bugs.diagnose import Diagnosis, diagnose
-from bncheck.bugs.mutants import MUTANTS
+from bncheck.bugs.diagnose import Diagnosis, diagnose, named_effect
 from bncheck.case import Case
 from bncheck.errors import BncheckError, TargetFailed
 from bncheck.examination.one_case import check
@@ -52,10 +51,10 @@ def examine(
 
     `dtypes` restricts those in which it is asked; `cases` are asked instead of the usual ones.
 
-    >>> from bncheck.bugs.mutants import MUTANTS
+    >>> from bncheck.bugs.catalogue import BUGS
     >>> from bncheck.examination.subjects import Given
     >>> layer = LAYERS["batch_norm"]
-    >>> report = examine(Given(MUTANTS["mean-path-missing"].vjp, layer.layouts[:1]), layer)
+    >>> report = examine(Given(BUGS["mean-path-missing"].vjp, layer.layouts[:1]), layer)
     >>> str(report.verdict), [bug.id for bug in report.diagnosis], str(report.gradients["dbeta"].verdict)
     ('wrong', ['mean-path-missing'], 'correct')
     """
@@ -172,6 +171,4 @@ def _habits(subject: Subject, layer: Layer, dtypes: Sequence[str]) -> Iterator[D
     for bug, where in (("mutates-input", list(noticed.get("mutates", ()))), ("dtype-changed", list(changed.values()))):
         if where:
             shows = where[0] if isinstance(where[0], str) else next(iter(where[0]))
-            mutant = MUTANTS[bug]
-            got, right = mutant.formulas(layer)
-            yield Diagnosis(bug, shows, 0.0, mutant.words, got, right, mutant.fix)
+            yield named_effect(bug, shows)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bncheck.bugs.mutants import ESSENTIAL, shown, unseen
+from bncheck.bugs.planting import ESSENTIAL, shown, unseen
 from bncheck.case import Array, Case, Enclosure, Vjp
 from bncheck.errors import InvalidInput
 from bncheck.formats import is_float

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from bncheck.bugs.catalogue import BUGS
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose
-from bncheck.bugs.mutants import MUTANTS
 from bncheck.case import Array, Case, Gradients
 from bncheck.errors import TargetFailed
 from bncheck.examination.one_case import findings
@@ -166,7 +166,7 @@ def _inverted(target: Target, batches: Mapping[str, Array], parameters: Mapping[
 
 
 def _momentum_inverted(target: Target) -> Diagnosis:
-    mutant = MUTANTS["momentum-inverted"]
-    got, right = mutant.formulas(_RUNNING)
-    words = f"{mutant.words}: the new batch weighs {target.observations['new_weight']:g}"
-    return Diagnosis(mutant.id, "new_running_mean", 0.0, words, got, right, mutant.fix)
+    bug = BUGS["momentum-inverted"]
+    computed, right = bug.formulas(_RUNNING)
+    words = f"{bug.words}: the new batch weighs {target.observations['new_weight']:g}"
+    return Diagnosis(bug.id, "new_running_mean", 0.0, words, computed, right, bug.fix)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bncheck.bugs.diagnose import probes
 from bncheck.case import Case, Layout, Vjp
-from bncheck.inputs.sizes import TELLING, Sizes, shape_of
+from bncheck.inputs.probes import probes
+from bncheck.inputs.sizes import FEW, TELLING, Sizes, shape_of
 from bncheck.layers import Layer
 from bncheck.oracles.finite_difference import Forward
 from bncheck.targets.calls import TRIAL_EPS, Target
@@ -61,5 +61,6 @@ def telling(
     """Cases on which no two bugs look alike, in sizes and with an eps that the subject takes."""
     takes_eps = not isinstance(subject, Target) or subject.plan.takes_eps
     eps = eps or subject.eps or (_TELLING_EPS if takes_eps else TRIAL_EPS)
-    cases = probes(layer, layout, fitting(subject, layout, TELLING), dtype=dtype, eps=eps, seed=seed)
+    shapes = [fitting(subject, layout, sizes) for sizes in (TELLING, FEW)]
+    cases = probes(layer, layout, shapes, dtype=dtype, eps=eps, seed=seed)
     return tuple(map(subject.adapted, cases))

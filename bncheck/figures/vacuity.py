@@ -15,7 +15,7 @@ from bncheck.oracles import graph
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bncheck.bugs.mutants import Mutant
+    from bncheck.bugs.catalogue.bug import Bug
     from bncheck.figures.studio.page import Page
 
 ABOUT = About(
@@ -88,11 +88,12 @@ def given(rng: np.random.Generator, count: int, test: Test) -> Case:
     return Case(layout, x, test.upstream(y, rng), parameters)
 
 
-def planted(case: Case) -> dict[str, Mutant]:
+def planted(case: Case) -> dict[str, Bug]:
     """The bugs of the backward pass alone: what a gradient check is for."""
-    from bncheck.bugs.mutants import mutants_for
+    from bncheck.bugs.planting import bugs_of, touched
 
-    return {name: m for name, m in mutants_for(LAYERS["batch_norm"], case).items() if "y" not in m.shows}
+    layer = LAYERS["batch_norm"]
+    return {name: bug for name, bug in bugs_of(layer, case).items() if "y" not in touched(layer, case)[name]}
 
 
 def _distance(truth: Enclosure, got: Array) -> Array:
@@ -108,8 +109,7 @@ def _caught(case: Case) -> tuple[float, float]:
     allowed = {name: known.radius for name, known in tolerance(layer, case).items()}
     usual = {name: ATOL + RTOL * np.abs(known.value) for name, known in truth.items()}
     errors = [
-        {name: _distance(truth[name], got) for name, got in mutant.vjp(case).items()}
-        for mutant in planted(case).values()
+        {name: _distance(truth[name], got) for name, got in bug.vjp(case).items()} for bug in planted(case).values()
     ]
     seen = [
         [not all((error[name] <= limit[name] + truth[name].radius).all() for name in error) for error in errors]

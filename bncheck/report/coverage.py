@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from bncheck.bugs.mutants import mutants_for
+from bncheck.bugs.planting import bugs_of
 from bncheck.case import Case
 from bncheck.formats import DTYPES
 from bncheck.frameworks import FRAMEWORKS
@@ -24,7 +24,7 @@ def coverage(layers: Sequence[Layer]) -> str:
     """For each layer and mode its gradients, theorems and planted bugs; then layouts, dtypes, and so on."""
     rows = [("layer", "gradients of ℓ with respect to", "theorems", "planted bugs")]
     for layer in layers:
-        bugs = {name for case in _cases(layer) for name in mutants_for(layer, case)}
+        bugs = {name for case in _cases(layer) for name in bugs_of(layer, case)}
         stated = {theorem.name for each in layer.layouts for theorem in theorems(derive(layer, each))}
         named = [Unicode().value(Shown.of(name), []) for name in ("x", *layer.parameters)]
         rows.append((layer.name, " ".join(named), str(len(stated)), str(len(bugs))))

@@ -6,10 +6,10 @@ import difflib
 import textwrap
 from collections.abc import Iterator
 
-from bncheck.bugs.mutants import MUTANTS, Mutant
-from bncheck.bugs.pages import PAGES
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.catalogue.bug import Bug
 from bncheck.errors import InvalidInput
-from bncheck.layers import LAYERS, Layer
+from bncheck.layers import LAYERS
 
 WIDTH = 80
 
@@ -23,30 +23,29 @@ def page(name: str) -> str:
     >>> print(page("gamma-missing").splitlines()[0])
     gamma-missing: dx is not multiplied by gamma
     """
-    if name not in MUTANTS:
-        near = difflib.get_close_matches(name, MUTANTS, n=1)
+    if name not in BUGS:
+        near = difflib.get_close_matches(name, BUGS, n=1)
         next_step = f"Did you mean {near[0]}?" if near else "Run bncheck explain."
         raise InvalidInput("id", name, "the name of a bug, as bncheck explain lists them", next_step)
-    return "\n".join(_lines(MUTANTS[name])) + "\n"
+    return "\n".join(_lines(BUGS[name])) + "\n"
 
 
-def _lines(mutant: Mutant) -> Iterator[str]:
-    told = PAGES[mutant.id]
-    got, right = mutant.formulas(_layer(mutant))
-    yield from _wrapped(f"{mutant.id}: {mutant.words}")
-    yield from ("", "What it computes", f"    {got}", "and what it should", f"    {right}")
-    for heading, text in (("How it hides", told.hides), ("How to fix it", mutant.fix)):
+def _lines(bug: Bug) -> Iterator[str]:
+    yield from _wrapped(f"{bug.id}: {bug.words}")
+    computed, right = _formulas(bug)
+    if computed:
+        yield from ("", "What it computes", f"    {computed}", "and what it should", f"    {right}")
+    for heading, text in (("How it hides", bug.hides), ("How to fix it", bug.fix)):
         yield from ("", heading, *_wrapped(text, "    "))
-    yield from ("", "Wrong", textwrap.indent(told.wrong, "    "), "", "Right", textwrap.indent(told.right, "    "))
-    where = ", ".join(told.seen) if told.seen else "no public issue is known"
+    yield from ("", "Wrong", textwrap.indent(bug.wrong, "    "), "", "Right", textwrap.indent(bug.right, "    "))
+    where = ", ".join(bug.seen) if bug.seen else "no public issue is known"
     yield from ("", "Where it was seen", *_wrapped(where, "    "))
 
 
-def _layer(mutant: Mutant) -> Layer:
-    """A layer in whose words the formulas are told."""
-    if "given" in mutant.needs:
-        return LAYERS["batch_norm_eval"]
-    return LAYERS["layer_norm" if "batch-kept" in mutant.needs else "batch_norm"]
+def _formulas(bug: Bug) -> tuple[str, str]:
+    """The formulas of the first layer that has room for the bug, in the first layout in which it has."""
+    several = (bug.formulas(layer, layout) for layer in LAYERS.values() for layout in layer.layouts)
+    return next((pair for pair in several if pair[0]), ("", ""))
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
@@ -59,9 +58,9 @@ def index() -> str:
     >>> print(index().splitlines()[0])
     zero                              dx is zero
     """
-    width = max(map(len, MUTANTS)) + 2
+    width = max(map(len, BUGS)) + 2
     lines = []
-    for name, mutant in MUTANTS.items():
-        wrapped = textwrap.wrap(mutant.words, WIDTH - width, break_on_hyphens=False)
+    for name, bug in BUGS.items():
+        wrapped = textwrap.wrap(bug.words, WIDTH - width, break_on_hyphens=False)
         lines += [f"{name if k == 0 else '':<{width}}{line}" for k, line in enumerate(wrapped)]
     return "\n".join(lines) + "\n"

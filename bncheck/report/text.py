@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bncheck import __version__
-from bncheck.bugs.mutants import MUTANTS
+from bncheck.bugs.catalogue import BUGS
 from bncheck.case import Array
 from bncheck.oracles.symbolic.derivation import SIZES
 from bncheck.oracles.symbolic.refutation import Outcome
@@ -225,7 +225,7 @@ def _planted(result: Result) -> str:
     missed = [name for name, count in result.revealed.items() if not count]
     told = f"{len(result.revealed) - len(missed)} of {len(result.revealed)} caught"
     if len(missed) == 1:
-        return f"{told}; missed: {missed[0]}, {MUTANTS[missed[0]].words}"
+        return f"{told}; missed: {missed[0]}, {BUGS[missed[0]].words}"
     if missed:
         return f"{told}; missed: {', '.join(missed)}"
     rarest = min(result.revealed, key=result.revealed.__getitem__)

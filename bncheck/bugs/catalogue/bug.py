@@ -64,6 +64,10 @@ class Bug:
         answer = _rounded(program.run(wide), case)
         return _affected(answer, case, self.effect)
 
+    def forward(self, case: Case, layer: Layer = LAYERS["batch_norm"]) -> Gradients:
+        """What the layer with this bug returns beside gradients."""
+        return {name: value for name, value in self.vjp(case, layer).items() if name not in case.gradient_names}
+
     def formulas(self, layer: Layer = LAYERS["batch_norm"], layout: Layout | None = None) -> tuple[str, str]:
         """The formula with the bug, and the right one; nothing where the layer has no room for it.
 

@@ -58,8 +58,7 @@ def _running(derived: Derived) -> Iterator[Edit]:
         names = dict(zip(("mean", "var"), map(Name, _RUNNING), strict=True))
         updates = {f"new_{name}" for name in program.own.state}
         steps = [label for label in program.forward if label not in {*names, *updates}]
-        others = [label for label in steps if label != "centred" or True]
-        changed = renamed(program, names, steps=others)
+        changed = renamed(program, names, steps=steps)
         own = [label for label in changed if set(names) & program.forward[label].names]
         keep = _batch_variance(program)
         yield from forward(program, {**{label: changed[label] for label in own}, **keep}, shown=own[0])
