@@ -13,9 +13,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from bncheck.bugs.mutants import MUTANTS, correct
 
 import bncheck
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.catalogue.bug import correct
 from bncheck.campaign.run import verify as campaign_of
 from bncheck.case import Case
 from bncheck.cli import run, running
@@ -61,7 +62,7 @@ def cancelling(case: Case) -> Any:
     ("vjp", "case", "status", "verdict"),
     [
         (correct, CASE, 0, "correct"),
-        (MUTANTS["variance-path-missing"].vjp, CASE, 1, "wrong"),
+        (BUGS["variance-path-missing"].vjp, CASE, 1, "wrong"),
         (cancelling, CASE, 1, "unstable"),
         (raising, CASE, 3, "crashed"),
         (correct, SINGLE, 4, "vacuous"),

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from bncheck.bugs.mutants import correct
 
 import bncheck
+from bncheck.bugs.catalogue.bug import correct
 from bncheck.case import Case, Layout
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic.derivation import Derivation, derive

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bncheck.bugs.mutants import correct
 
 import bncheck
+from bncheck.bugs.catalogue.bug import correct
 from bncheck.campaign.run import verify
 from bncheck.case import Case, Layout
 from bncheck.cli import run

@@ -9,13 +9,14 @@ pytest_plugins = ["pytester"]
 
 SUITE = """
 import pytest
-from bncheck.bugs.mutants import MUTANTS, correct
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.catalogue.bug import correct
 
 def test_right(assert_gradients):
     assert_gradients(correct)
 
 def test_wrong(assert_gradients):
-    assert_gradients(MUTANTS["gamma-missing"].vjp)
+    assert_gradients(BUGS["gamma-missing"].vjp)
 
 def test_drawn(bncheck_cases):
     from bncheck.layers import LAYERS
