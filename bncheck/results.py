@@ -27,7 +27,6 @@ from bncheck.version import __version__
 if TYPE_CHECKING:
     from bncheck.bugs.diagnose import Diagnosis
     from bncheck.oracles.symbolic.proof import Proof
-    from bncheck.oracles.symbolic.refutation import Outcome
 
 _Key = TypeVar("_Key")
 
