@@ -13,7 +13,19 @@ import bncheck
 ROOT = Path(bncheck.__file__).parent
 
 ROOMS = [
-    *("errors", "formats", "processes", "files", "case", "definitions", "tangents", "layers", "trace"),
+    *(
+        "version",
+        "errors",
+        "outcomes",
+        "formats",
+        "processes",
+        "files",
+        "case",
+        "definitions",
+        "tangents",
+        "layers",
+        "trace",
+    ),
     "inputs",
     "oracles",
     "tolerances",

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # the benchmarks are not part of the package, so they are imported below this line
 
+
 from benchmarks import __main__ as command_line  # noqa: E402
 from benchmarks import backward, startup, tables, timing  # noqa: E402
 from benchmarks.plants import GROUPS, HOMES, SHAPES, STYLES, Plant, planted  # noqa: E402

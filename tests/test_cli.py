@@ -155,7 +155,7 @@ def test_derive_in_every_form_and_format(form: str, style: str, capsys: pytest.C
 
 def test_derive_without_proof_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from bncheck.oracles.symbolic.proof import Proof, ProofStep
-    from bncheck.oracles.symbolic.refutation import Outcome
+    from bncheck.outcomes import Outcome
 
     failed = Proof("batch_norm", (ProofStep("dvar", "chain rule = derivative", Outcome.REFUTED),))
     monkeypatch.setattr("bncheck.oracles.symbolic.proof.prove", lambda derivation: failed)

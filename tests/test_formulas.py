@@ -17,7 +17,7 @@ from bncheck.case import Case, Layout
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic.derivation import Derivation, derive
 from bncheck.oracles.symbolic.proof import Proof, ProofStep, prove
-from bncheck.oracles.symbolic.refutation import Outcome
+from bncheck.outcomes import Outcome
 from bncheck.report.formulas import FORMS, STYLES, formulas
 
 LAYER = LAYERS["batch_norm"]

@@ -33,7 +33,7 @@ def test_the_fixture_fails_with_the_one_screen_report(pytester: pytest.Pytester)
     done = run(pytester)
     done.assert_outcomes(passed=2, failed=1)
     done.stdout.fnmatch_lines(["*gamma-missing in dx*", "*Multiply dy by gamma first*"])
-    done.stdout.no_fnmatch_line("*examination.py:*")
+    done.stdout.no_fnmatch_line("*api.py:*")
 
 
 def drawn(done: pytest.RunResult) -> list[str]:

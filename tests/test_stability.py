@@ -61,15 +61,15 @@ def one_by_one(a: Array, axes: Any) -> Array:
 UNSTABLE: dict[str, tuple[Vjp, tuple[tuple[str, float], ...]]] = {
     "one pass": (
         lambda case: closed(case, one_pass, usual),
-        (("float64", 1e5), ("float64", 1e6), ("float32", 300.0), ("float32", 1000.0), ("float16", 30.0)),
+        (("float64", 1e5), ("float64", 1e6), ("float32", 300.0), ("float32", 1000.0), ("float16", 12.0)),
     ),
     "one pass, clipped": (
         lambda case: closed(case, clipped, usual),
-        (("float64", 1e5), ("float64", 1e7), ("float32", 300.0), ("float32", 3000.0), ("float16", 30.0)),
+        (("float64", 1e5), ("float64", 1e7), ("float32", 300.0), ("float32", 3000.0), ("float16", 12.0)),
     ),
     "one pass, summed one by one": (
         lambda case: closed(case, one_pass, one_by_one),
-        (("float64", 1e5), ("float32", 1000.0), ("float16", 20.0)),
+        (("float64", 1e5), ("float32", 1000.0), ("float16", 12.0)),
     ),
 }
 CASES = [(name, dtype, offset) for name, (_, asked) in UNSTABLE.items() for dtype, offset in asked]
@@ -79,7 +79,8 @@ CASES = [(name, dtype, offset) for name, (_, asked) in UNSTABLE.items() for dtyp
 @pytest.mark.parametrize(("name", "dtype", "offset"), CASES)
 def test_a_right_formula_that_cancels_is_unstable(name: str, dtype: str, offset: float, shape: tuple[int, ...]) -> None:
     case = random_case(shape, dtype, offset=offset)
-    assert check(UNSTABLE[name][0], case).gradients["dx"].conforms is Verdict.UNSTABLE
+    once = ("dx",) if dtype == "float16" else ()  # float16's own tolerance would allow it
+    assert check(UNSTABLE[name][0], case, rounds_once=once).gradients["dx"].conforms is Verdict.UNSTABLE
 
 
 def test_a_sum_in_half_precision_is_unstable() -> None:

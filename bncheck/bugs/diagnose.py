@@ -30,9 +30,9 @@ from bncheck.bugs.edits import (
     recomputed,
     returned,
 )
-from bncheck.bugs.expressions import ZERO, Expression, Name, Reduced, exchanged, number, throughout, times
+from bncheck.bugs.expressions import ZERO, Expression, Name, Reduced, exchanged, number, times
 from bncheck.bugs.planting import bugs_of
-from bncheck.bugs.programs import HOLE, STYLES, Bench, Program, Steps, gradient
+from bncheck.bugs.programs import HOLE, STYLES, Bench, Program, gradient
 from bncheck.bugs.readings import Reading, Trial, fitted, match, measured
 from bncheck.bugs.roles import Derived, derived
 from bncheck.case import Array, Case, Gradients, Vjp
@@ -61,7 +61,7 @@ class Diagnosis:
     formula_got: str
     formula_expected: str
     fix: str
-    where: str = ""
+    where: tuple[str, ...] = ()
     explains: tuple[str, ...] = field(default=(), repr=False)
     program: Program | None = field(default=None, compare=False, repr=False)
 
@@ -96,7 +96,7 @@ def diagnose(layer: Layer, vjp: Vjp, cases: Sequence[Case] | None = None) -> tup
 def reproduction(layer: Layer, diagnoses: Sequence[Diagnosis]) -> Vjp | None:
     """The layer with just these bugs in it, as a function of a case; None where one of them has no formula.
 
-    The layer may be a mode of the one that was diagnosed, and a case may have another layout.
+    A case must have the layout in which the diagnosis was made.
 
     >>> from bncheck.layers import LAYERS
     >>> layer, wrong = LAYERS["batch_norm"], BUGS["ddof"].vjp
@@ -113,40 +113,10 @@ def reproduction(layer: Layer, diagnoses: Sequence[Diagnosis]) -> Vjp | None:
         answer = dict(derived(layer, case.layout, tuple(case.parameters)).closed.run(case))
         for diagnosis in told:
             assert diagnosis.program is not None
-            program = carried(diagnosis.program, layer, case)
-            explains = diagnosis.explains if diagnosis.program.layer == layer else answer
-            answer |= {n: v for n, v in program.run(case).items() if n in explains}
+            answer |= {n: v for n, v in diagnosis.program.run(case).items() if n in diagnosis.explains}
         return answer
 
     return vjp
-
-
-def carried(program: Program, layer: Layer, case: Case) -> Program:
-    """The same edits in a layer that shares the steps, on the layout of a case."""
-    before = derived(program.layer, program.layout, program.parameters).styles[program.style]
-    after = derived(layer, case.layout, tuple(case.parameters)).styles[program.style]
-    if after.layer == program.layer and after.layout == program.layout:
-        return program
-    axes = {getattr(program.layout, name): getattr(case.layout, name) for name in ("kept", "affine", "reduced", "axes")}
-    shared = ["".join(a for a in layout.axes if a not in layout.affine) for layout in (program.layout, case.layout)]
-    axes |= {shared[0]: shared[1], program.layout.reduced: case.layout.reduced}
-
-    def here(node: Expression) -> Expression | None:
-        if isinstance(node, Reduced) and node.axes in axes:
-            return replace(node, axes=axes[node.axes], body=throughout(node.body, here))
-        return None
-
-    def steps(edited: Steps, old: Steps, new: Steps) -> dict[str, Expression]:
-        changed = {n: throughout(e, here) for n, e in edited.items() if old.get(n) != e}
-        return (
-            {**new, **changed} if old.keys() == edited.keys() else {n: throughout(e, here) for n, e in edited.items()}
-        )
-
-    forward = steps(program.forward, before.forward, after.forward)
-    saved = steps(program.saved, before.saved, after.saved)
-    return replace(
-        after, forward=forward, saved=saved, backward=steps(program.backward, before.backward, after.backward)
-    )
 
 
 def forward_edit(layer: Layer, case: Case, y: Array) -> str:

@@ -259,6 +259,18 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
     return MappingProxyType(distinct)
 
 
+ELEMENTARY = "elementary"
+
+
+def elementary(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> tuple[Program, Mapping[Node, str]]:
+    """The program in which every node of the traced graph is a step, and the label of each node's step."""
+    graph = trace(layer, layout, parameters)
+    spelling = _Spelling(graph, layout, ELEMENTARY)
+    inputs = {node: name for name, node in graph.inputs.items()}
+    program = Program(layer, layout, parameters, ELEMENTARY, spelling.steps, {}, {}).swept(spelling.steps)
+    return program, MappingProxyType({**inputs, **spelling.labels})
+
+
 class _Spelling:
     """The forward steps of a traced definition: its named results, and what else a style names."""
 
@@ -267,12 +279,14 @@ class _Spelling:
         self._known: dict[Node, Expression] = {}
         self._inverses: dict[Expression, Expression] = {}
         self._taken = {*graph.inputs, *graph.named}
-        labels = {node: name for name, node in graph.named.items()}
+        self.labels = labels = {node: name for name, node in graph.named.items()}
         divisors = {n.inputs[1] for n in graph.nodes if n.operation == "divide" and n.inputs[1].axes}
         for node in graph.nodes:
             expression = self._read(node)
             label = labels.get(node)
-            if label is None and style != "equations":
+            if label is None and style == ELEMENTARY and node.inputs:
+                label = labels[node] = self._fresh(node.operation)
+            elif label is None and style != "equations":
                 if node.operation == "subtract" and set(node.axes) == set(layout.axes):
                     label = self._fresh("centred")
                 elif node in divisors and isinstance(expression, Sum | Power):
@@ -280,7 +294,7 @@ class _Spelling:
             if label is not None:
                 self.steps[label] = expression
                 expression = Name(label)
-                if style != "stages" and node in divisors and node not in labels:
+                if style not in ("stages", ELEMENTARY) and node in divisors and node not in labels:
                     inverse = self._fresh(f"inv_{label}")
                     self.steps[inverse] = over(ONE, expression)
                     self._inverses[expression] = Name(inverse)

@@ -17,11 +17,10 @@ from bncheck.bugs.catalogue import BUGS
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose
 from bncheck.case import Array, Case, Gradients
 from bncheck.errors import TargetFailed
-from bncheck.examination.one_case import findings
 from bncheck.inputs.recipes import completed
 from bncheck.inputs.sizes import BATCHES, shape_of
 from bncheck.layers import LAYERS, Layer
-from bncheck.results import Check
+from bncheck.results import Check, findings
 from bncheck.targets.calls import MOMENTUM, TRIAL_EPS, Target
 from bncheck.tolerances.bounds import computed_truth, tolerance
 from bncheck.tolerances.verdicts import Comparison, Verdict, compare

@@ -123,6 +123,14 @@ def compare(
     return found
 
 
+def told_apart(comparisons: Mapping[str, Comparison], vjp: Vjp, layer: Layer, case: Case) -> dict[str, Comparison]:
+    """The comparisons, with what is unstable told from what is wrong."""
+    return {
+        name: replace(c, verdict=wrong_or_unstable(vjp, layer, case, name)) if c.verdict is Verdict.WRONG else c
+        for name, c in comparisons.items()
+    }
+
+
 def wrong_or_unstable(vjp: Vjp, layer: Layer, case: Case, name: str) -> Verdict:
     """Tells a wrong formula from an unstable one, whose error must be seen to be rounding.
 

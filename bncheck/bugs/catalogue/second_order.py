@@ -20,8 +20,10 @@ from bncheck.bugs.expressions import (
     Name,
     Reduced,
     minus,
+    number,
     plus,
     throughout,
+    times,
 )
 from bncheck.bugs.programs import Program, gradient
 from bncheck.bugs.roles import Derived
@@ -58,7 +60,7 @@ def _second(derived: Derived, change: str) -> Iterator[Edit]:
         changed = dict(program.backward)
         for label in labels:
             held = Held(changed[label])
-            changed[label] = held if change == "zero" else plus(changed[label], changed[label], minus(held))
+            changed[label] = held if change == "zero" else plus(times(number(2), changed[label]), minus(held))
         yield from rewritten(program, changed, _X)
 
 
