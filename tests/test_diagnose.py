@@ -298,7 +298,7 @@ def test_what_is_diagnosed_answers_as_the_code_does_on_cases_that_it_never_saw(
     assert again is not None
     layout = layer.layouts[0]
     for seed, eps, sizes in ((11, 0.02, (9, 4)), (12, 2.0, (4, 7)), (13, 0.3, (6, 6))):
-        for case in probes(layer, layout, [sizes], eps=eps, seed=seed)[:2]:
+        for case in probes(layer, layout, [sizes, sizes], eps=eps, seed=seed)[:2]:
             answer, reproduced = vjp(case), again(case)
             for returned, value in answer.items():
                 np.testing.assert_allclose(reproduced[returned], value, rtol=1e-9, atol=1e-11, err_msg=returned)
@@ -377,4 +377,13 @@ def test_a_bug_in_code_of_another_style_is_called_by_its_name(
     if expected == ("dtype-changed",) and dtype == "float64":
         expected = ()
     for shape in SHAPES[:2]:
-        assert ids(diagnose(BATCH_NORM, edited(old, new), probes(BATCH_NORM, FLAT, shape, dtype=dtype))) == expected
+        assert (
+            ids(
+                diagnose(
+                    BATCH_NORM,
+                    edited(old, new),
+                    probes(BATCH_NORM, FLAT, [shape, (shape[0] // 2, shape[1])], dtype=dtype),
+                )
+            )
+            == expected
+        )

@@ -101,8 +101,8 @@ BUGS = (
         "the backward pass leaves eps out",
         "Use the inv_std of the forward pass, with eps, in the backward pass too.",
         hides="Where σ² is much larger than ε, it shifts dx by less than gradcheck's tolerance of 1e-3.",
-        wrong="inv_std = 1 / np.sqrt(var)",
-        right="inv_std = 1 / np.sqrt(var + eps)",
+        wrong=("# in the backward pass\ninv_std = 1 / np.sqrt(var)\nxhat = (x - mean) * inv_std"),
+        right=("# in the backward pass\ninv_std = 1 / np.sqrt(var + eps)\nxhat = (x - mean) * inv_std"),
         seen=(
             "keras#10427",
             "ncnn#311",
@@ -116,8 +116,8 @@ BUGS = (
         "the backward pass uses another eps than the forward pass",
         "Hand eps, or better inv_std, from the forward to the backward pass.",
         hides="Where σ² is much larger than ε, it shifts dx by less than gradcheck's tolerance of 1e-3.",
-        wrong="def backward(dy, cache, eps=1e-6): ...",
-        right="x, mean, inv_std, gamma = cache",
+        wrong=("# in the backward pass\ninv_std = 1 / np.sqrt(var + 0.1 * eps)\nxhat = (x - mean) * inv_std"),
+        right=("# in the backward pass\ninv_std = 1 / np.sqrt(var + eps)\nxhat = (x - mean) * inv_std"),
         seen=(
             "keras#10427",
             "ncnn#311",
@@ -180,7 +180,7 @@ BUGS = (
         "another eps is used than the one that was given, forward and backward",
         "Hand the caller's eps through; write no constant in its place.",
         hides="Where σ² is much larger than ε, it shifts dx by less than gradcheck's tolerance of 1e-3.",
-        wrong="inv_std = 1 / np.sqrt(var + 1e-5)",
+        wrong="inv_std = 1 / np.sqrt(var + 10 * eps)",
         right="inv_std = 1 / np.sqrt(var + eps)",
         seen=(
             "keras#10427",

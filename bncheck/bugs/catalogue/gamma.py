@@ -74,8 +74,10 @@ BUGS = (
         "dx is multiplied by gamma twice",
         "Multiply by gamma once.",
         hides="Where γ = 1, as after initialization, it is invisible.",
-        wrong="dxhat = dy * gamma\ndx = gamma * inv_std * (dxhat - ...)",
-        right="dxhat = dy * gamma\ndx = inv_std * (dxhat - ...)",
+        wrong=(
+            "dxhat = dy * gamma\ndx = gamma * inv_std * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))"
+        ),
+        right=("dxhat = dy * gamma\ndx = inv_std * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))"),
         seen=("Megatron-LM#6859",),
         plant=partial(_scaled, exponent=2),
     ),
@@ -96,8 +98,8 @@ BUGS = (
         "one gamma and beta for a whole group, where every channel has its own",
         "Index γ and β by channel, not by group.",
         hides="With one channel in a group it is invisible. Where γ = 1, as after initialization, it is invisible.",
-        wrong="gamma = gamma.reshape(1, groups, 1, 1)",
-        right="gamma = gamma.reshape(1, groups, channels // groups, 1)",
+        wrong="y = gamma.mean(axis) * xhat + beta.mean(axis)  # one for a whole group",
+        right="y = gamma * xhat + beta",
         seen=("oneflow#4848",),
         plant=_per_group,
     ),

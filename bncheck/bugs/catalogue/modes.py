@@ -113,8 +113,8 @@ BUGS = (
         "the running statistics, where those of the batch are due",
         "In training mode normalize with the statistics of the batch.",
         hides="After long training the two nearly agree.",
-        wrong="mean, var = running_mean, running_var",
-        right="mean, var = x.mean(axis), x.var(axis)",
+        wrong="xhat = (x - running_mean) / np.sqrt(running_var + eps)",
+        right="xhat = (x - mean) / np.sqrt(var + eps)",
         seen=(
             "pytorch/xla#913",
             "keras#9965",
@@ -127,8 +127,14 @@ BUGS = (
         "the momentum weights the old value where it should weight the new, or the reverse",
         "Swap momentum and 1 − momentum: torch weights the new batch, Keras and ONNX the old value.",
         hides="Training goes on; only evaluation is wrong, and only after a while.",
-        wrong="running = (1 - 0.1) * mean + 0.1 * running",
-        right="running = 0.1 * mean + (1 - 0.1) * running",
+        wrong=(
+            "new_running_mean = weight * running_mean + (1 - weight) * mean\n"
+            "new_running_var = weight * running_var + (1 - weight) * var"
+        ),
+        right=(
+            "new_running_mean = (1 - weight) * running_mean + weight * mean\n"
+            "new_running_var = (1 - weight) * running_var + weight * var"
+        ),
         seen=(
             "d2l-en#2213",
             "tinygrad#807",
@@ -140,8 +146,11 @@ BUGS = (
         "the running statistics are those of the new batch alone",
         "Average with the old value.",
         hides="Training goes on; only evaluation is wrong, and only after a while.",
-        wrong="running_mean = mean",
-        right="running_mean += weight * (mean - running_mean)",
+        wrong="new_running_mean, new_running_var = mean, var",
+        right=(
+            "new_running_mean = running_mean + weight * (mean - running_mean)\n"
+            "new_running_var = running_var + weight * (var - running_var)"
+        ),
         plant=partial(_step, names={"new_weight": ONE}),
     ),
     Bug(
@@ -149,8 +158,11 @@ BUGS = (
         "the running statistics stay as they are in training",
         "Update them in training mode.",
         hides="Training goes on; only evaluation is wrong, and only after a while.",
-        wrong="running_mean + weight * (mean - running_mean)",
-        right="running_mean += weight * (mean - running_mean)",
+        wrong="new_running_mean, new_running_var = running_mean, running_var",
+        right=(
+            "new_running_mean = running_mean + weight * (mean - running_mean)\n"
+            "new_running_var = running_var + weight * (var - running_var)"
+        ),
         seen=(
             "aprender#2166",
             "pytorch#20967",
@@ -162,8 +174,8 @@ BUGS = (
         "the running variance averages the unbiased variance, where the population's is due",
         "Average σ² itself, as Keras and ONNX do.",
         hides="In large groups the two nearly agree; with one element it is NaN.",
-        wrong="running_var += weight * (var * m / (m - 1) - running_var)",
-        right="running_var += weight * (var - running_var)",
+        wrong="new_running_var = running_var + weight * (var * m / (m - 1) - running_var)",
+        right="new_running_var = running_var + weight * (var - running_var)",
         seen=(
             "pytorch#1381",
             "tinygrad#807",
@@ -175,8 +187,8 @@ BUGS = (
         "the running variance averages the population variance, where the unbiased one is due",
         "Average σ²·m/(m − 1), as torch does.",
         hides="In large groups the two nearly agree.",
-        wrong="running_var += weight * (var - running_var)",
-        right="running_var += weight * (var * m / (m - 1) - running_var)",
+        wrong="new_running_var = running_var + weight * (var - running_var)",
+        right="new_running_var = running_var + weight * (var * m / (m - 1) - running_var)",
         seen=("d2l-en#2213",),
         plant=partial(_step, names={"ddof": ZERO}, only="new_running_var"),
     ),

@@ -63,8 +63,8 @@ BUGS = (
         "dgamma and dbeta are averaged, not summed",
         "Sum over every axis along which γ and β are shared; the loss has done its averaging already.",
         hides="The direction is right; a learning rate hides the size.",
-        wrong="dgamma = (dy * xhat).mean(shared)",
-        right="dgamma = (dy * xhat).sum(shared)",
+        wrong="dgamma, dbeta = (dy * xhat).mean(shared), dy.mean(shared)",
+        right="dgamma, dbeta = (dy * xhat).sum(shared), dy.sum(shared)",
         plant=partial(_reduced, how="mean"),
     ),
     Bug(
@@ -72,8 +72,8 @@ BUGS = (
         "dgamma and dbeta are divided by the number of samples",
         "Leave the division out; the loss has done its averaging already.",
         hides="The direction is right; a learning rate hides the size.",
-        wrong="dgamma = (dy * xhat).sum(shared) / x.shape[0]",
-        right="dgamma = (dy * xhat).sum(shared)",
+        wrong=("dgamma = (dy * xhat).sum(shared) / x.shape[0]\ndbeta = dy.sum(shared) / x.shape[0]"),
+        right=("dgamma = (dy * xhat).sum(shared)\ndbeta = dy.sum(shared)"),
         plant=partial(_reduced, how="samples"),
     ),
     Bug(
@@ -81,8 +81,8 @@ BUGS = (
         "dgamma and dbeta are not summed",
         "Sum over every axis along which γ and β are shared.",
         hides="Where γ broadcasts, an update by it broadcasts, too.",
-        wrong="dgamma = dy * xhat",
-        right="dgamma = (dy * xhat).sum(shared)",
+        wrong="dgamma, dbeta = dy * xhat, dy",
+        right="dgamma, dbeta = (dy * xhat).sum(shared), dy.sum(shared)",
         plant=partial(_reduced, how="none"),
     ),
     Bug(
@@ -90,8 +90,8 @@ BUGS = (
         "dgamma and dbeta are summed over all axes, to one number",
         "Keep the axes along which γ and β vary.",
         hides="With one channel it is invisible; an update by a number broadcasts.",
-        wrong="dgamma = (dy * xhat).sum()",
-        right="dgamma = (dy * xhat).sum(shared)",
+        wrong="dgamma, dbeta = (dy * xhat).sum(), dy.sum()",
+        right="dgamma, dbeta = (dy * xhat).sum(shared), dy.sum(shared)",
         plant=partial(_reduced, how="all"),
     ),
     Bug(

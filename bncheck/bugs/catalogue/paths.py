@@ -206,7 +206,7 @@ BUGS = (
         "the backward pass divides by another count than the group's size",
         "Divide by the number of elements that one mean covers: N·H·W for images.",
         hides="Where the sizes coincide, N = C or H·W = 1, it is invisible.",
-        wrong="m = x.shape[0]  # N",
+        wrong="m = x.shape[1]  # C, where N is meant",
         right="m = x.size // x.shape[1]  # N * H * W",
         seen=(
             "Liger-Kernel#1376",

@@ -86,10 +86,8 @@ BUGS = (
         "the tangent of the mean is missing in ẏ",
         "Subtract mean ẋ: the mean moves with x.",
         hides="A direction of mean zero does not show it.",
-        wrong="y_dot = gamma * inv_std * (x_dot - xhat * (x_dot * xhat).mean(axis))",
-        right=(
-            "y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))"
-        ),
+        wrong="xhat_dot = inv_std * (x_dot - xhat * (x_dot * xhat).mean(axis))",
+        right="xhat_dot = inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))",
         plant=lambda derived: _tangent(derived, "centring"),
     ),
     Bug(
@@ -97,10 +95,8 @@ BUGS = (
         "the tangent of the variance is missing in ẏ",
         "Subtract x̂·mean(ẋ·x̂): the variance moves with x.",
         hides="A direction that x̂ is orthogonal to does not show it.",
-        wrong="y_dot = gamma * inv_std * (x_dot - x_dot.mean(axis))",
-        right=(
-            "y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))"
-        ),
+        wrong="xhat_dot = inv_std * (x_dot - x_dot.mean(axis))",
+        right="xhat_dot = inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))",
         plant=lambda derived: _tangent(derived, "spread"),
     ),
     Bug(
@@ -108,10 +104,8 @@ BUGS = (
         "mean and variance are taken for constants in ẏ",
         "Push the tangent through both statistics.",
         hides="The gradients of reverse mode are right.",
-        wrong="y_dot = gamma * inv_std * x_dot",
-        right=(
-            "y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))"
-        ),
+        wrong="xhat_dot = inv_std * x_dot",
+        right="xhat_dot = inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))",
         plant=lambda derived: _tangent(derived, "centring", "spread"),
     ),
     Bug(
@@ -119,10 +113,8 @@ BUGS = (
         "the tangent of gamma is missing in ẏ",
         "Add γ̇·x̂: y is a product.",
         hides="A direction that moves x alone does not show it.",
-        wrong="y_dot = gamma * inv_std * (x_dot - ...)",
-        right=(
-            "y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))"
-        ),
+        wrong="y_dot = gamma * xhat_dot + beta_dot",
+        right="y_dot = gamma_dot * xhat + gamma * xhat_dot + beta_dot",
         plant=_parameter,
     ),
     Bug(
@@ -130,8 +122,11 @@ BUGS = (
         "the second order is zero: the backward pass cannot be differentiated",
         "Build the backward pass from differentiable operations, or give it a backward pass of its own.",
         hides="A gradgradcheck of a wrong first order agrees with itself; a first-order check does not look at it.",
-        wrong="dx = backward(dy.detach())  # a constant to autograd",
-        right="def double_backward(ddx): ...  # vjp of the backward pass, through inv_std, xhat and the sums",
+        wrong="dx, dgamma = dx.detach(), dgamma.detach()",
+        right=(
+            "dx = inv_std * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))\n"
+            "dgamma = (dy * xhat).sum(shared)"
+        ),
         seen=(
             "pytorch#2277",
             "pytorch#186256",
@@ -143,8 +138,11 @@ BUGS = (
         "the second order is twice as large",
         "Each pair of factors occurs once: differentiate the product, do not square it.",
         hides="A gradgradcheck of a wrong first order agrees with itself; a first-order check does not look at it.",
-        wrong="return 2 * ddx",
-        right="return ddx",
+        wrong="dx, dgamma = 2 * dx - dx.detach(), 2 * dgamma - dgamma.detach()",
+        right=(
+            "dx = inv_std * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))\n"
+            "dgamma = (dy * xhat).sum(shared)"
+        ),
         seen=(
             "pytorch#2277",
             "pytorch#186256",
@@ -156,8 +154,8 @@ BUGS = (
         "the second order takes 1/s for a constant",
         "Differentiate the saved inv_std too: it depends on x.",
         hides="A gradgradcheck of a wrong first order agrees with itself; a first-order check does not look at it.",
-        wrong="context.save_for_backward(x, mean, inv_std)  # inv_std as data",
-        right="def double_backward(ddx): ...  # vjp of the backward pass, through inv_std, xhat and the sums",
+        wrong="dx = inv_std.detach() * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))",
+        right="dx = inv_std * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))",
         seen=(
             "pytorch#2277",
             "pytorch#186256",
@@ -169,8 +167,11 @@ BUGS = (
         "the second order takes the saved x̂ for a constant",
         "Differentiate the saved x̂ too: it depends on x.",
         hides="A gradgradcheck of a wrong first order agrees with itself; a first-order check does not look at it.",
-        wrong="context.save_for_backward(xhat, inv_std)  # xhat as data",
-        right="def double_backward(ddx): ...  # vjp of the backward pass, through inv_std, xhat and the sums",
+        wrong=(
+            "xhat_saved = xhat.detach()\n"
+            "dx = inv_std * (dxhat - dxhat.mean(axis) - xhat_saved * (dxhat * xhat_saved).mean(axis))"
+        ),
+        right="dx = inv_std * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))",
         seen=(
             "pytorch#2277",
             "pytorch#186256",
@@ -182,8 +183,14 @@ BUGS = (
         "the second order takes the group's sums for constants",
         "Differentiate the sums of the backward pass too.",
         hides="A gradgradcheck of a wrong first order agrees with itself; a first-order check does not look at it.",
-        wrong="mean_dxhat = dxhat.mean(axis).detach()",
-        right="mean_dxhat = dxhat.mean(axis)",
+        wrong=(
+            "mean_dxhat, inner = dxhat.mean(axis).detach(), (dxhat * xhat).mean(axis).detach()\n"
+            "dx = inv_std * (dxhat - mean_dxhat - xhat * inner)"
+        ),
+        right=(
+            "mean_dxhat, inner = dxhat.mean(axis), (dxhat * xhat).mean(axis)\n"
+            "dx = inv_std * (dxhat - mean_dxhat - xhat * inner)"
+        ),
         seen=(
             "pytorch#2277",
             "pytorch#186256",

@@ -136,8 +136,8 @@ BUGS = (
             "A check of the backward pass against its own forward pass agrees with itself: compare y with the "
             "definition. Where the sizes coincide, the shapes do not tell."
         ),
-        wrong="mean = x.mean(axis=1)",
-        right="mean = x.mean(axis=0)",
+        wrong="mean, var = x.mean(1), x.var(1)",
+        right="mean, var = x.mean(0), x.var(0)",
         seen=(
             "keras#1921",
             "NumPyNet#7",
@@ -153,8 +153,8 @@ BUGS = (
             "A check of the backward pass against its own forward pass agrees with itself: compare y with the "
             "definition."
         ),
-        wrong="mean = x.mean(axis=(0, 1, 2))  # x is NCHW",
-        right="mean = x.mean(axis=(0, 2, 3))",
+        wrong="mean, var = x.mean((0, 1)), x.var((0, 1))  # x is NCL",
+        right="mean, var = x.mean((0, 2)), x.var((0, 2))",
         seen=(
             "keras#1921",
             "NumPyNet#7",
@@ -170,8 +170,8 @@ BUGS = (
             "Where the sizes coincide, N = C or H·W = 1, it is invisible. A check of the backward pass against "
             "its own forward pass agrees with itself: compare y with the definition."
         ),
-        wrong="mean = x.mean(axis=0)",
-        right="mean = x.mean(axis=(0, 2, 3))",
+        wrong="mean, var = x.mean(0), x.var(0)  # x is NCL",
+        right="mean, var = x.mean((0, 2)), x.var((0, 2))",
         seen=(
             "keras#1921",
             "NumPyNet#7",
@@ -187,8 +187,8 @@ BUGS = (
             "With one channel it is invisible. A check of the backward pass against its own forward pass agrees "
             "with itself: compare y with the definition."
         ),
-        wrong="mean = x.mean()",
-        right="mean = x.mean(axis=(0, 2, 3))",
+        wrong="mean, var = x.mean(), x.var()",
+        right="mean, var = x.mean(axis), x.var(axis)",
         seen=(
             "keras#1921",
             "NumPyNet#7",
@@ -204,8 +204,8 @@ BUGS = (
             "With one sample it is invisible. A check of the backward pass against its own forward pass agrees "
             "with itself: compare y with the definition."
         ),
-        wrong="mean = x.mean()",
-        right="mean = x.mean(axis=-1, keepdims=True)",
+        wrong="mean, var = x.mean(), x.var()",
+        right="mean, var = x.mean(-1), x.var(-1)",
         seen=(
             "keras#1921",
             "NumPyNet#7",
@@ -227,8 +227,8 @@ BUGS = (
         "the gradient that arrives at the returned variance is dropped",
         "Add what arrives at the variance to dσ².",
         hides="A loss that uses y alone does not show it.",
-        wrong="dvar = -0.5 * ...",
-        right="dvar = dvar_out - 0.5 * ...",
+        wrong="dvar = -0.5 * (dxhat * (x - mean)).sum(axis) * inv_std**3",
+        right="dvar = dvar_out - 0.5 * (dxhat * (x - mean)).sum(axis) * inv_std**3",
         plant=partial(_ignored, which="spread"),
     ),
 )
