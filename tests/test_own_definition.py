@@ -2,6 +2,12 @@
 
 import itertools
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,12 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+import bncheck
 from bncheck.bugs.catalogue import BUGS
 from bncheck.bugs.diagnose import diagnose
+from bncheck.bugs.symmetry import revealed, symmetry
 from bncheck.campaign.run import verify
-from bncheck.case import Case, Layout
+from bncheck.case import Case, Gradients, Layout
 from bncheck.cli import run
 from bncheck.errors import InvalidDefinition
+from bncheck.examination.one_case import check
+from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer, find_layer
 from bncheck.oracles import symbolic
 from bncheck.oracles.symbolic.derivation import derive
@@ -160,3 +170,114 @@ def test_a_sixth_layer_takes_a_definition_and_a_row(tmp_path: Path, capsys: pyte
     layer = find_layer(f"{path}:layer")
     wrong = partial(BUGS["variance-path-missing"].vjp, layer=layer)
     assert [bug.id for bug in diagnose(layer, wrong)] == ["variance-path-missing"]
+
+
+FOURTH = Layer(fourth_moment_norm, LAYOUTS)
+
+
+def of_fourth_moment(seed: int = 0, gamma: float | None = None) -> Case:
+    case = Recipe(FOURTH.layouts[0], (6, 4), eps=0.1, seed=seed).build(FOURTH)
+    ones = {name: np.full_like(array, gamma) for name, array in case.parameters.items() if gamma and name == "gamma"}
+    return replace(case, parameters={**case.parameters, **ones})
+
+
+def test_bugs_are_planted_in_a_layer_that_nobody_foresaw() -> None:
+    (report, _) = verify((FOURTH,), cases=40, real_data=False).layers
+    assert {"mean-path-missing", "variance-path-missing", "gamma-missing", "exponent-wrong", "dbeta-not-dy"} <= set(
+        report.result.revealed
+    )
+    assert len(report.result.revealed) > 25
+    assert min(report.result.revealed.values()) > 0
+
+
+def test_what_could_not_have_failed_is_vacuous_in_any_layer() -> None:
+    def without_gamma(case: Case) -> Gradients:
+        return {**symbolic.vjp(FOURTH, case), "dx": BUGS["gamma-missing"].vjp(case, FOURTH)["dx"]}
+
+    at_one = check(without_gamma, of_fourth_moment(gamma=1), layer=FOURTH)
+    assert at_one.verdict is Verdict.VACUOUS
+    assert "gamma-missing" in at_one.unseen
+    assert check(without_gamma, of_fourth_moment(), layer=FOURTH).verdict is Verdict.WRONG
+
+
+@pytest.mark.parametrize("name", ["gamma-missing", "mean-path-missing", "exponent-wrong", "eps-outside-sqrt"])
+def test_bugs_of_ones_own_layer_are_called_by_their_names(name: str) -> None:
+    (diagnosis,) = diagnose(FOURTH, partial(BUGS[name].vjp, layer=FOURTH))
+    assert diagnosis.id == name
+    assert diagnosis.formula_got != diagnosis.formula_expected
+
+
+def test_a_factor_in_ones_own_layer_is_told() -> None:
+    (diagnosis,) = diagnose(
+        FOURTH, lambda case: {**symbolic.vjp(FOURTH, case), "dx": 1.1 * symbolic.vjp(FOURTH, case)["dx"]}
+    )
+    assert diagnosis.id == "constant"
+    assert "11" in diagnosis.formula_got
+
+
+def test_symmetry_is_broken_by_the_bugs_of_ones_own_layer() -> None:
+    broken = revealed(FOURTH)
+    assert broken["mean-path-missing"]
+    assert broken["variance-path-missing"]
+    assert not broken["gamma-missing"]
+    assert not symmetry(partial(symbolic.vjp, FOURTH), of_fourth_moment(), layer=FOURTH).broken
+
+
+SIXTH_MOMENT = '''
+
+def sixth_moment_norm(x: Any, gamma: Any = 1, shift: Any = 0, eps: Any = 1e-5, *, mean: Any, sqrt: Any) -> Any:
+    """Scales by the square root of the sixth central moment: no room of the house has heard of it.
+
+    Math
+        c = mean x;  k = mean (x − c)⁶;  h = (x − c) / √(k + ε);  y = γ h + shift
+    """
+    centre = mean(x)
+    sixth = mean((x - centre) ** 6)
+    hat = (x - centre) / sqrt(sixth + eps)
+    return {"centre": centre, "sixth": sixth, "hat": hat, "y": gamma * hat + shift}
+'''
+ROW = "    Layer(sixth_moment_norm, _BATCH[:2]),\n"
+ROOT = Path(bncheck.__file__).parents[1]
+
+
+def in_a_copy(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8", check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole project with one more definition and one more row."""
+    folder = tmp_path_factory.mktemp("copy")
+    for name in ("bncheck", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    definitions, layers = folder / "bncheck" / "definitions.py", folder / "bncheck" / "layers.py"
+    definitions.write_text(definitions.read_text(encoding="utf-8") + SIXTH_MOMENT, encoding="utf-8")
+    text = layers.read_text(encoding="utf-8").replace(
+        "batch_norm_running, rms_norm", "batch_norm_running, rms_norm, sixth_moment_norm"
+    )
+    layers.write_text(text.replace("_LAYERS = (\n", f"_LAYERS = (\n{ROW}", 1), encoding="utf-8")
+    assert "sixth_moment_norm" in text
+    return folder
+
+
+@pytest.mark.parametrize("tests", ["planting", "programs", "symmetry", "proof", "diagnose"])
+def test_the_suite_passes_with_a_layer_that_no_room_knows(copy: Path, tests: str) -> None:
+    """One definition and one row: whatever a test asks of every layer, it asks of this one."""
+    done = in_a_copy(copy, "pytest", "-q", f"tests/test_{tests}.py", "-k", "sixth_moment_norm")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert re.search(r"^\d+ passed", done.stdout.splitlines()[-1])
+
+
+def test_the_doors_open_to_a_layer_that_no_room_knows(copy: Path) -> None:
+    done = in_a_copy(copy, "bncheck", "verify", "--quick", "--layer", "sixth_moment_norm")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("verdict: correct\n")
+    assert re.search(r"planted bugs +\d+", done.stdout)
+    done = in_a_copy(copy, "bncheck", "derive", "sixth_moment_norm")
+    assert done.returncode == 0, done.stderr
+    assert "sixth" in done.stdout
