@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from bncheck.bugs.catalogue import BUGS
-from bncheck.bugs.diagnose import Diagnosis, diagnose, named_effect
+from bncheck.bugs.diagnose import COMPARE, Diagnosis, diagnose, named_effect
+from bncheck.bugs.diagnose import UNKNOWN as NAMELESS
 from bncheck.case import Array, Case, Gradients
 from bncheck.errors import TargetFailed
 from bncheck.examination.one_case import findings
@@ -231,8 +232,15 @@ class _Session:
 
     @property
     def stepped(self) -> dict[str, Array]:
-        """What was answered to it."""
-        return {"y": self.answers["second y"], **{f"new_{name}": value for name, value in self.state("second").items()}}
+        """What was answered to it; what was no number before or after is none here."""
+        finite = [
+            {name: np.isfinite(value).all() for name, value in self.state(batch).items()} for batch in self.batches
+        ]
+        state = {
+            f"new_{name}": value if all(one[name] for one in finite) else np.full_like(value, np.nan)
+            for name, value in self.state("second").items()
+        }
+        return {"y": self.answers["second y"], **state}
 
     @property
     def evaluation(self) -> Case:
@@ -310,6 +318,9 @@ def _held(
     checks = [(case, Check(findings(case, _renamed(compared_to, mode)))) for case, _, compared_to in compared]
     if not diagnosed or not any(one.verdict.failed for *_, found in compared for one in found.values()):
         return checks, ()
+    unreadable = tuple({bug.gradient: bug for case, got in asked for bug in _unreadable(case, got)}.values())
+    if unreadable:
+        return checks, tuple(replace(bug, gradient=bug.gradient + mode) for bug in unreadable)
     dtypes = {np.dtype(value.dtype) for _, got in asked for name, value in got.items() if name == "y"}
     dtype = min(dtypes, key=lambda one: one.itemsize)
     known = [(case.astype(dtype), {name: value.astype(dtype) for name, value in got.items()}) for case, got in asked]
@@ -323,6 +334,17 @@ def _held(
 
     bugs = diagnose(layer, answered, [case for case, _ in known])
     return checks, tuple(replace(bug, gradient=bug.gradient + mode) for bug in bugs)
+
+
+def _unreadable(case: Case, got: Gradients) -> Iterator[Diagnosis]:
+    """What is no array of numbers as it has to be, in which no formula can be looked for."""
+    for name, value in got.items():
+        told = f"{name} is not finite"
+        if value.shape != case.shape_of(name):
+            told = f"{name} has shape {value.shape}, expected {case.shape_of(name)}"
+        elif np.isfinite(value).all():
+            continue
+        yield Diagnosis(NAMELESS, name, math.inf, told, "", "", COMPARE)
 
 
 def _renamed(comparisons: Mapping[str, Comparison], mode: str) -> dict[str, Comparison]:
