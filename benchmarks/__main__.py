@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmarks import tables
 from benchmarks.result import Effort, Result
-from bncheck import files
 from bncheck.errors import BncheckError, InvalidInput, MissingPackage
+from bncheck.files import write
 
 NAMES = ("mutations", "check", "score", "backward", "startup", "verify")
 
@@ -77,7 +77,7 @@ def _run(names: list[str], effort: Effort, target: Path | None) -> int:
         print(sections[-1], flush=True)
     if target:
         text = tables.between_markers(tables.document(target), "\n".join(sections))
-        files.write(target, text)
+        write(target, text)
     return 1 if failed else 0
 
 

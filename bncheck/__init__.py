@@ -10,7 +10,7 @@ import importlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from bncheck.version import __version__ as __version__
 
 if TYPE_CHECKING:  # what mypy sees; tests/test_public.py holds it to be the list below
     from bncheck.api import assert_gradients as assert_gradients

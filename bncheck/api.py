@@ -122,7 +122,7 @@ def assert_gradients(
     >>> from bncheck.bugs.catalogue import BUGS
     >>> assert_gradients(BUGS["zero"].vjp)
     Traceback (most recent call last):
-    AssertionError: Mutant.vjp: wrong
+    AssertionError: Bug.vjp: wrong
     ...
     """
     __tracebackhide__ = True

@@ -14,17 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bncheck import __version__
+from bncheck.case import Case
+from bncheck.outcomes import Outcome
 from bncheck.tolerances.verdicts import Comparison, Verdict, fold
+from bncheck.version import __version__
 
 if TYPE_CHECKING:
     from bncheck.bugs.diagnose import Diagnosis
     from bncheck.oracles.symbolic.proof import Proof
-    from bncheck.oracles.symbolic.refutation import Outcome
 
 _Key = TypeVar("_Key")
 
@@ -59,6 +61,20 @@ class Finding:
             shown = deciding[0] if verdict.failed else max(deciding, key=lambda f: f.worst.radius_fraction)
         conforms, consistent = fold(f.conforms for f in findings), _answer(f.consistent for f in findings)
         return replace(shown, verdict=verdict, conforms=conforms, consistent=consistent)
+
+
+def findings(
+    case: Case, conforms: Mapping[str, Comparison], consistent: Mapping[str, Comparison] = MappingProxyType({})
+) -> dict[str, Finding]:
+    """What one case says of each array; the element shown is that of the comparison that decided."""
+    said = {}
+    for name, comparison in conforms.items():
+        own = consistent.get(name)
+        verdict = fold(c.verdict for c in (comparison, own) if c is not None)
+        worst = comparison if own is None or comparison.verdict is verdict else own
+        answers = comparison.verdict, None if own is None else own.verdict
+        said[name] = Finding(verdict, *answers, worst, case.origin, str(case.dtype), str(case.layout))
+    return said
 
 
 def _answer(verdicts: Iterable[Verdict | None], *, every: bool = False) -> Verdict | None:
@@ -259,7 +275,7 @@ class Statement:
     @property
     def proved(self) -> bool:
         """Whether it is proved for every one of these ways."""
-        return self.outcome == "proved"
+        return self.outcome is Outcome.PROVED
 
 
 @dataclass(frozen=True)
@@ -289,10 +305,10 @@ class LayerReport:
     def verdict(self) -> Verdict:
         """The verdict on a layer: correct only where its proof holds and every oracle and suspect agrees.
 
-        Where no case could have told right from wrong, or its proof is not decided, nothing is concluded.
+        Where no case could have told right from wrong, or the proof is not decided, nothing is concluded.
         """
         verdicts = [tally.verdict for tally in self.result.tallies.values()]
-        if self.refuted or self.proof.outcome == "refuted":
+        if self.refuted or self.proof.outcome is Outcome.REFUTED:
             verdicts.append(Verdict.WRONG)
         if fold(verdicts).failed or (self.result.conclusive and self.proof.proved):
             return fold(verdicts)

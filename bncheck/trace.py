@@ -208,8 +208,3 @@ def behind(*nodes: Node) -> set[Node]:
             reached.add(node)
             pending.extend(node.inputs)
     return reached
-
-
-def is_centred(layer: Layer) -> bool:
-    """Whether the layer subtracts a mean: whether one is among its named results."""
-    return "mean" in trace(layer, layer.layouts[0], layer.parameters).named

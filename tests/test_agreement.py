@@ -7,8 +7,8 @@ import pytest
 from conftest import SHAPES, random_case
 from hypothesis import HealthCheck, given, settings
 
-from bncheck.bugs import mutants
-from bncheck.bugs.mutants import mutants_for
+from bncheck.bugs.catalogue.bug import correct
+from bncheck.bugs.planting import bugs_of
 from bncheck.case import Array, Case, Enclosure, Gradients
 from bncheck.inputs.strategies import cases
 from bncheck.layers import LAYERS, Layer
@@ -53,8 +53,8 @@ def test_every_oracle_catches_every_planted_bug_at_every_seed(shape: tuple[int, 
         case = random_case(shape, seed=seed)
         allowed = {name: r.radius for name, r in tolerance(LAYER, case).items()}
         truths = oracles(case)
-        right = mutants.correct(case)
-        bugs = mutants_for(LAYER, case)
+        right = correct(case)
+        bugs = bugs_of(LAYER, case)
         wrong = {name: mutant.vjp(case) for name, mutant in bugs.items()}
         assert len(bugs) >= 30
         for oracle, truth in truths.items():
@@ -101,7 +101,7 @@ def staged(case: Case) -> Gradients:
 CORRECT = {
     "compiled": lambda case: symbolic.vjp(LAYER, case),
     "graph": lambda case: graph.vjp(LAYER, case),
-    "closed form": mutants.correct,
+    "closed form": correct,
     "textbook class": staged,
 }
 

@@ -13,11 +13,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # the benchmarks are not part of the package, so they are imported below this line
 
+
 from benchmarks import __main__ as command_line  # noqa: E402
 from benchmarks import backward, startup, tables, timing  # noqa: E402
 from benchmarks.plants import GROUPS, HOMES, SHAPES, STYLES, Plant, planted  # noqa: E402
 from benchmarks.result import Effort, Requirement, Result, Table  # noqa: E402
-from bncheck.bugs.mutants import MUTANTS  # noqa: E402
+from bncheck.bugs.catalogue import BUGS  # noqa: E402
 from bncheck.results import Check  # noqa: E402
 
 TABLE = Table(("what", "ms"), (("one", "1.00"), ("another", "20.0")), "Best of two.")
@@ -196,7 +197,7 @@ def counted(score: Any, name: str, home: str = "batch_norm") -> Any:
 def test_every_bug_of_the_catalogue_is_planted_once_and_correct_code_in_every_layer() -> None:
     plants = planted(SHAPES)
     bugs = [plant.name for plant in plants if plant.mutant]
-    assert sorted(bugs) == sorted(MUTANTS)
+    assert sorted(bugs) == sorted(BUGS)
     assert len(plants) - len(bugs) == len(HOMES) * len(STYLES)
     assert {plant.group for plant in plants} == set(GROUPS)
     assert all(any(map(plant.fits, SHAPES)) for plant in plants)

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import bncheck
-from bncheck.bugs.mutants import MUTANTS, correct
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.catalogue.bug import correct
 from bncheck.campaign.run import verify as campaign_of
 from bncheck.case import Case
 from bncheck.cli import run, running
@@ -61,7 +62,7 @@ def cancelling(case: Case) -> Any:
     ("vjp", "case", "status", "verdict"),
     [
         (correct, CASE, 0, "correct"),
-        (MUTANTS["variance-path-missing"].vjp, CASE, 1, "wrong"),
+        (BUGS["variance-path-missing"].vjp, CASE, 1, "wrong"),
         (cancelling, CASE, 1, "unstable"),
         (raising, CASE, 3, "crashed"),
         (correct, SINGLE, 4, "vacuous"),
@@ -154,7 +155,7 @@ def test_derive_in_every_form_and_format(form: str, style: str, capsys: pytest.C
 
 def test_derive_without_proof_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from bncheck.oracles.symbolic.proof import Proof, ProofStep
-    from bncheck.oracles.symbolic.refutation import Outcome
+    from bncheck.outcomes import Outcome
 
     failed = Proof("batch_norm", (ProofStep("dvar", "chain rule = derivative", Outcome.REFUTED),))
     monkeypatch.setattr("bncheck.oracles.symbolic.proof.prove", lambda derivation: failed)

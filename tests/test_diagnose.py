@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bncheck.bugs.mutants import BATCH_NORM, MUTANTS, Mutant, correct, mutants_for
+from bncheck.bugs.staged import Backward, Forward
 
 from bncheck.bugs import staged
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose, probes
-from bncheck.bugs.mutants import BATCH_NORM, MUTANTS, Mutant, correct, mutants_for
-from bncheck.bugs.staged import Backward, Forward
 from bncheck.case import Case, Gradients, Vjp
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import graph, symbolic

@@ -12,7 +12,7 @@ from conftest import random_case
 from test_targets import KNOWN, needs
 
 from bncheck import Check, Examination, TargetReport, assert_gradients, check
-from bncheck.bugs.catalogue import BUGS as CATALOGUE
+from bncheck.bugs.catalogue import BUGS
 from bncheck.bugs.catalogue.bug import correct
 from bncheck.case import Case, Gradients, Layout
 from bncheck.errors import InvalidInput
@@ -79,7 +79,7 @@ def test_torch_batch_norm_is_correct_on_images_of_the_usual_size(tmp_path: Path)
     assert f"--case {recipe}" in large.reproduce
 
 
-BUGS: dict[str, tuple[tuple[str, str], set[str]]] = {
+EDITS: dict[str, tuple[tuple[str, str], set[str]]] = {
     "mean-path-missing": (("(g - g.mean(0) - xhat", "(g - xhat"), {"dx"}),
     "variance-path-missing": ((" - xhat * (g * xhat).mean(0)", ""), {"dx"}),
     "statistics-constant": (("(g - g.mean(0) - xhat * (g * xhat).mean(0))", "g"), {"dx"}),
@@ -96,9 +96,9 @@ UNNAMED = {
 }
 
 
-@pytest.mark.parametrize("bug", BUGS)
+@pytest.mark.parametrize("bug", EDITS)
 def test_a_bug_is_found_where_it_is_and_called_by_its_name(bug: str, tmp_path: Path) -> None:
-    change, failing = BUGS[bug]
+    change, failing = EDITS[bug]
     report = changed(tmp_path, "honest.py", change)
     assert report.verdict is Verdict.WRONG
     assert {name for name, finding in report.gradients.items() if finding.verdict.failed} == failing
@@ -350,7 +350,7 @@ def test_check_takes_a_function_and_a_case_a_function_or_a_text() -> None:
 @pytest.mark.parametrize("layer", ["batch_norm", "layer_norm", "rms_norm"])
 @pytest.mark.parametrize("bug", ["zero", "variance-path-missing", "gamma-missing", "reduced-by-mean", "eps-twice"])
 def test_a_function_with_a_bug_fails_the_assertion_with_its_name(bug: str, layer: str) -> None:
-    wrong = partial(CATALOGUE[bug].vjp, layer=LAYERS[layer])
+    wrong = partial(BUGS[bug].vjp, layer=LAYERS[layer])
     with pytest.raises(AssertionError, match=bug):
         assert_gradients(wrong, layer=layer)
     assert_gradients(partial(correct, layer=LAYERS[layer]), layer=layer, examples=5)
@@ -361,9 +361,9 @@ def test_cases_of_ones_own_are_asked_instead() -> None:
     assert_gradients(correct, case)
     assert_gradients(correct, [case, random_case((4, 3, 8, 8))])
     with pytest.raises(AssertionError, match="gamma-missing"):
-        assert_gradients(CATALOGUE["gamma-missing"].vjp, case)
+        assert_gradients(BUGS["gamma-missing"].vjp, case)
     ones = replace(case, parameters={**case.parameters, "gamma": np.ones(4)})
-    assert_gradients(CATALOGUE["gamma-missing"].vjp, ones)  # where it cannot show
+    assert_gradients(BUGS["gamma-missing"].vjp, ones)  # where it cannot show
 
 
 def test_a_forward_is_held_against_the_backward() -> None:

@@ -4,9 +4,9 @@ import ast
 import re
 
 import pytest
-
 from bncheck.bugs.mutants import MUTANTS
 from bncheck.bugs.pages import PAGES, Page
+
 from bncheck.cli import run
 from bncheck.errors import InvalidInput
 from bncheck.report.explanations import index, page

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from bncheck import LAYERS, Case, InvalidInput, Layer
-from bncheck.bugs.mutants import MUTANTS
+from bncheck.bugs.catalogue import BUGS
 from bncheck.case import Array
 from bncheck.figures import (
     find,
@@ -33,7 +33,6 @@ from bncheck.oracles.graph import sweep
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.sums import is_zero
 from bncheck.oracles.symbolic.symbols import gradient_symbol, replace_indexed
-from bncheck.trace import is_centred
 
 SEEDS = range(3)
 layers = pytest.mark.parametrize(
@@ -66,7 +65,7 @@ def test_values_and_gradients_on_the_nodes(layer: Layer, seed: int) -> None:
     for name in ("x", *case.parameters):
         assert shown[name].below == column(truth[f"d{name}"].value), name
     assert shown["y"].above == column(truth["y"].value)
-    found = by_hand(case, centred=is_centred(layer))
+    found = by_hand(case, centred=layer.name != "rms_norm")
     for name in (name for name in shown if f"d{name}" in found):
         assert shown[name].above == column(found[name]), name
         assert shown[name].below == column(found[f"d{name}"]), name
@@ -152,14 +151,14 @@ def over_what_was_shared(part: Array, value: Array) -> Array:
 def test_the_ways_back_add_up(layer: Layer, seed: int) -> None:
     case = small_case(layer, seed)
     found = graph_three_paths.paths(layer, case)
-    centred = is_centred(layer)
+    centred = layer.name != "rms_norm"
     assert list(found) == (["direct", "mean", "var"] if centred else ["direct", "mean_square"])
     dx = ball.vjp(layer, case)["dx"].value
     np.testing.assert_allclose(sum(found.values()), dx, rtol=1e-13, atol=1e-13)
-    without = MUTANTS["statistics-constant"].vjp(case, layer)["dx"]
+    without = BUGS["statistics-constant"].vjp(case, layer)["dx"]
     np.testing.assert_allclose(found["direct"], without, rtol=1e-13)
     if centred:
-        without_mean = MUTANTS["mean-path-missing"].vjp(case, layer)["dx"]
+        without_mean = BUGS["mean-path-missing"].vjp(case, layer)["dx"]
         np.testing.assert_allclose(found["direct"] + found["var"], without_mean, rtol=1e-13, atol=1e-13)
         assert abs(found["mean"]).min() > 0.01  # or the figure would show nothing
 
@@ -170,8 +169,8 @@ def test_the_table_of_ways(seed: int) -> None:
     layer = LAYERS["batch_norm"]
     case = small_case(layer, seed)
     dx = ball.vjp(layer, case)["dx"].value
-    direct = MUTANTS["statistics-constant"].vjp(case, layer)["dx"]
-    through_var = MUTANTS["mean-path-missing"].vjp(case, layer)["dx"] - direct
+    direct = BUGS["statistics-constant"].vjp(case, layer)["dx"]
+    through_var = BUGS["mean-path-missing"].vjp(case, layer)["dx"] - direct
     columns = [values.ravel() for values in (direct, dx - direct - through_var, through_var, dx)]
     words = numbers_on(graph_three_paths.draw(seed=seed))
     written = [[float(text.replace("−", "-")) for text in words if re.fullmatch(r"−?\d+\.\d+", text)]]

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import bncheck
-from bncheck.bugs.mutants import correct
+from bncheck.bugs.catalogue.bug import correct
 from bncheck.case import Case, Layout
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic.derivation import Derivation, derive
 from bncheck.oracles.symbolic.proof import Proof, ProofStep, prove
-from bncheck.oracles.symbolic.refutation import Outcome
+from bncheck.outcomes import Outcome
 from bncheck.report.formulas import FORMS, STYLES, formulas
 
 LAYER = LAYERS["batch_norm"]

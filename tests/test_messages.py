@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import bncheck
-from bncheck.bugs.mutants import correct
+from bncheck.bugs.catalogue.bug import correct
 from bncheck.campaign.run import verify
 from bncheck.case import Case, Layout
 from bncheck.cli import run

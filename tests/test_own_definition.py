@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bncheck.bugs.catalogue import BUGS
 from bncheck.bugs.diagnose import diagnose
-from bncheck.bugs.mutants import MUTANTS
 from bncheck.campaign.run import verify
 from bncheck.case import Case, Layout
 from bncheck.cli import run
@@ -158,5 +158,5 @@ def test_a_sixth_layer_takes_a_definition_and_a_row(tmp_path: Path, capsys: pyte
     assert "power_norm_jvp" in capsys.readouterr().out
 
     layer = find_layer(f"{path}:layer")
-    wrong = partial(MUTANTS["variance-path-missing"].vjp, layer=layer)
+    wrong = partial(BUGS["variance-path-missing"].vjp, layer=layer)
     assert [bug.id for bug in diagnose(layer, wrong)] == ["variance-path-missing"]

@@ -9,13 +9,14 @@ pytest_plugins = ["pytester"]
 
 SUITE = """
 import pytest
-from bncheck.bugs.mutants import MUTANTS, correct
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.catalogue.bug import correct
 
 def test_right(assert_gradients):
     assert_gradients(correct)
 
 def test_wrong(assert_gradients):
-    assert_gradients(MUTANTS["gamma-missing"].vjp)
+    assert_gradients(BUGS["gamma-missing"].vjp)
 
 def test_drawn(bncheck_cases):
     from bncheck.layers import LAYERS
@@ -32,7 +33,7 @@ def test_the_fixture_fails_with_the_one_screen_report(pytester: pytest.Pytester)
     done = run(pytester)
     done.assert_outcomes(passed=2, failed=1)
     done.stdout.fnmatch_lines(["*gamma-missing in dx*", "*Multiply dy by gamma first*"])
-    done.stdout.no_fnmatch_line("*examination.py:*")
+    done.stdout.no_fnmatch_line("*api.py:*")
 
 
 def drawn(done: pytest.RunResult) -> list[str]:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import bncheck
-from bncheck.bugs.mutants import MUTANTS, correct
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.catalogue.bug import correct
 from bncheck.campaign.run import verify
 from bncheck.case import Case, Vjp
 from bncheck.layers import LAYERS
@@ -38,7 +39,7 @@ def not_numbers(case: Case) -> Any:
 
 SUSPECTS: dict[str, dict[str, Vjp]] = {
     "correct": {"mine": correct},
-    "wrong": {"mine": MUTANTS["mean-path-missing"].vjp},
+    "wrong": {"mine": BUGS["mean-path-missing"].vjp},
     "crashed": {"mine": raising},
     "NaN": {"mine": not_numbers},
 }
@@ -112,7 +113,7 @@ def test_counterexample_can_be_built_again(documents: dict[str, Any]) -> None:
     layout = bncheck.Layout.parse(found["case"].partition("/")[0])
     arrays = {name: np.array(values) for name, values in found["arrays"].items()}
     case = Case(layout, arrays.pop("x"), arrays.pop("dy"), arrays, eps=float(found["case"].split("/")[3]))
-    assert MUTANTS["mean-path-missing"].vjp(case)["dx"][tuple(found["index"])] == found["got"]
+    assert BUGS["mean-path-missing"].vjp(case)["dx"][tuple(found["index"])] == found["got"]
 
 
 def test_crash_has_its_exception_and_no_figures(documents: dict[str, Any]) -> None:

@@ -5,12 +5,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bncheck.bugs.mutants import MUTANTS
+from bncheck.bugs.catalogue import BUGS
 from bncheck.campaign.run import verify
 from bncheck.case import Case
 from bncheck.layers import LAYERS
 from bncheck.oracles.symbolic.proof import Proof, ProofStep
-from bncheck.oracles.symbolic.refutation import Outcome
+from bncheck.outcomes import Outcome
 from bncheck.report import junit
 from bncheck.results import LayerReport, Report, Result, Tally
 from bncheck.tolerances.verdicts import Verdict
@@ -22,7 +22,7 @@ def raising(case: Case) -> Any:
 
 @pytest.fixture(scope="module")
 def suite() -> ElementTree.Element:
-    suspects = {"wrong one": MUTANTS["zero"].vjp, "raising": raising}
+    suspects = {"wrong one": BUGS["zero"].vjp, "raising": raising}
     report = verify((LAYERS["batch_norm"],), cases=4, suspects=suspects, real_data=False)
     root = ElementTree.fromstring(junit.verification(report))
     assert root.tag == "testsuites"

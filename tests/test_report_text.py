@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bncheck.bugs.mutants import MUTANTS, correct
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.catalogue.bug import correct
 from bncheck.campaign.run import verify
 from bncheck.case import Case
 from bncheck.layers import LAYERS
 from bncheck.oracles.symbolic.proof import Proof, ProofStep
-from bncheck.oracles.symbolic.refutation import Outcome
+from bncheck.outcomes import Outcome
 from bncheck.report import text
 from bncheck.results import Counterexample, LayerReport, Report, Result, Tally
 from bncheck.tolerances.verdicts import Comparison, Verdict
@@ -23,7 +24,7 @@ def raising(case: Case) -> Any:
 
 @pytest.fixture(scope="module")
 def failing() -> str:
-    suspects = {"mine": MUTANTS["mean-path-missing"].vjp, "my.very.long.module.name.of.a.right.suspect": correct}
+    suspects = {"mine": BUGS["mean-path-missing"].vjp, "my.very.long.module.name.of.a.right.suspect": correct}
     return text.verification(verify((LAYERS["batch_norm"],), cases=20, suspects=suspects, real_data=False))
 
 
@@ -105,7 +106,7 @@ def test_failed_proof_says_where() -> None:
 
 
 def test_other_layers_take_a_line_where_one_fails() -> None:
-    suspects = {"mine": lambda case: MUTANTS["ddof"].vjp(case) if len(case.layout.axes) == 3 else correct(case)}
+    suspects = {"mine": lambda case: BUGS["ddof"].vjp(case) if len(case.layout.axes) == 3 else correct(case)}
     layers = [LAYERS[name] for name in ("layer_norm", "group_norm", "batch_norm")]
     shown = text.verification(verify(layers, cases=6, suspects=suspects, real_data=False))
     lines = shown.splitlines()

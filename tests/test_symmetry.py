@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from bncheck.bugs.mutants import correct
+from bncheck.bugs.catalogue.bug import correct
 from bncheck.bugs.symmetry import revealed, symmetry
 from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer

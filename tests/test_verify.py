@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from conftest import random_case
 
-from bncheck.bugs.mutants import MUTANTS, correct, mutants_for
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.catalogue.bug import correct
+from bncheck.bugs.planting import bugs_of
 from bncheck.campaign.one_case import Bench
 from bncheck.campaign.run import verify
 from bncheck.case import Case, Gradients
@@ -21,7 +23,7 @@ from bncheck.results import Report
 from bncheck.tolerances.verdicts import Verdict, wrong_or_unstable
 
 LAYER = LAYERS["batch_norm"]
-BUGS = mutants_for(LAYER, random_case())
+PLANTED = bugs_of(LAYER, random_case())
 
 
 def campaign(**options: Any) -> Report:
@@ -38,7 +40,7 @@ def test_batch_norm_is_correct_and_most_cases_decide() -> None:
     assert layer.result.cases - layer.result.vacuous - layer.result.inconclusive > 120
     assert {"ball", "symbolic", "graph", "finite_difference", "complex_step"} <= set(layer.result.tallies)
     assert min(layer.result.revealed.values()) > 0
-    assert min(layer.result.revealed[name] for name in BUGS) > 50
+    assert min(layer.result.revealed[name] for name in PLANTED) > 50
 
 
 SMALL = (
@@ -57,7 +59,7 @@ SMALL = (
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_wrong_suspect_is_found_and_its_case_is_small(name: str) -> None:
-    report = campaign(suspects={"mine": MUTANTS[name].vjp})
+    report = campaign(suspects={"mine": BUGS[name].vjp})
     found = report.counterexample
     assert report.verdict is Verdict.WRONG
     assert found is not None
@@ -68,9 +70,9 @@ def test_a_wrong_suspect_is_found_and_its_case_is_small(name: str) -> None:
 
 
 def test_a_counterexample_can_be_run_again_by_its_name() -> None:
-    found = campaign(suspects={"mine": MUTANTS["ddof"].vjp}).counterexample
+    found = campaign(suspects={"mine": BUGS["ddof"].vjp}).counterexample
     assert found is not None
-    again = verify((LAYER,), only=Recipe.parse(found.case), suspects={"mine": MUTANTS["ddof"].vjp}).counterexample
+    again = verify((LAYER,), only=Recipe.parse(found.case), suspects={"mine": BUGS["ddof"].vjp}).counterexample
     assert again is not None
     assert again.comparison == found.comparison
 
@@ -93,7 +95,7 @@ def test_a_one_pass_variance_is_unstable_not_wrong() -> None:
         assert result.tallies["mine"].verdict is Verdict.UNSTABLE
         tame = random_case((32, 4), dtype)
         assert Bench(LAYER, (Suspect("mine", one_pass),)).examine(tame).failures == ()
-    wrong = MUTANTS["eps-mismatch"].vjp
+    wrong = BUGS["eps-mismatch"].vjp
     assert wrong_or_unstable(wrong, LAYER, random_case((32, 4), eps=0.1), "dx") is Verdict.WRONG
 
 

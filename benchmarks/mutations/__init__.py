@@ -32,10 +32,10 @@ def scores(
 
     `names` restricts the sources, `beginning` the mutants to those whose id begins so.
     """
-    work = [one for name in names or sources(folder) for one in _work(folder, name, most, seed)]
-    work = [one for one in work if one.mutant is None or one.mutant.id.startswith(beginning)]
+    everything = [work for name in names or sources(folder) for work in _work(folder, name, most, seed)]
+    chosen = [work for work in everything if work.mutant is None or work.mutant.id.startswith(beginning)]
     with mapped(os.cpu_count() or 1) as in_order:
-        yield from in_order(scored, work)
+        yield from in_order(scored, chosen)
 
 
 def _work(folder: Path, name: str, most: int | None, seed: int) -> list[Work]:
@@ -59,15 +59,15 @@ def by_source(outcomes: Sequence[Outcome], most: int | None) -> Table:
     """A row for each source, and one for all."""
     names = list(dict.fromkeys(outcome.work.source for outcome in outcomes))
     rows = [_row(name.replace("_", " "), [o for o in outcomes if o.work.source == name]) for name in names]
-    drawn = "All" if most is None else f"Of each source, {most} drawn by a fixed seed out of all"
-    notes = _NOTES.format(drawn=drawn, names=NAMES_AT_A_PLACE, near=NEAR)
+    extent = "All" if most is None else f"Of each source, {most} drawn by a fixed seed out of all"
+    notes = _NOTES.format(extent=extent, names=NAMES_AT_A_PLACE, near=NEAR)
     return Table(_HEADINGS, (*rows, _row(f"all {len(rows)}", outcomes)), notes)
 
 
 _HEADINGS = ("right code", "made", "same", "conv", "crash", "wrong", "caught", "named", "rightly")
 
 _NOTES = (
-    "{drawn} changes of one token in right code of this style: an operator, a constant, an axis, a name exchanged for "
+    "{extent} changes of one token in right code of this style: an operator, a constant, an axis, a name exchanged for "
     "another of its function or object (at most {names} at a place, drawn by a fixed seed), a factor, a term, a minus, "
     "a sum or a root dropped, a sum for a mean, keepdims, the order of what is returned. Each mutant is called "
     "directly, without check, and held against Arb's truth within the computed tolerance. same: still right; conv: "
@@ -81,12 +81,14 @@ _NOTES = (
 
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    made = [outcome for outcome in outcomes if outcome.work.mutant]
-    wrong = [outcome for outcome in made if outcome.wrong]
-    kinds = [sum(outcome.judgement.kind is kind for outcome in made) for kind in Kind]
-    shares = [share_text(wrong, holds) for holds in (_caught, _named)]
-    unjudged = any(outcome.named and outcome.rightly is None for outcome in wrong)
-    return (name, *map(str, (len(made), *kinds)), *shares, "–" if unjudged else share_text(wrong, _rightly))
+    mutated = [outcome for outcome in outcomes if outcome.work.mutant]
+    wrong = [outcome for outcome in mutated if outcome.wrong]
+    kinds = [sum(outcome.judgement.kind is kind for outcome in mutated) for kind in Kind]
+    return (
+        name,
+        *map(str, (len(mutated), *kinds)),
+        *(share_text(wrong, holds) for holds in (_caught, _named, _rightly)),
+    )
 
 
 def _caught(outcome: Outcome) -> bool:
@@ -98,7 +100,7 @@ def _named(outcome: Outcome) -> bool:
 
 
 def _rightly(outcome: Outcome) -> bool:
-    return bool(outcome.rightly)
+    return outcome.rightly
 
 
 def percent(outcomes: Sequence[Outcome], holds: Callable[[Outcome], bool]) -> float:
@@ -116,14 +118,13 @@ def share_text(outcomes: Sequence[Outcome], holds: Callable[[Outcome], bool]) ->
 
 def required(outcomes: Sequence[Outcome], *, judged: bool = True) -> tuple[Requirement, ...]:
     """What the score has to be."""
-    made = [outcome for outcome in outcomes if outcome.work.mutant]
-    wrong = [outcome for outcome in made if outcome.wrong]
-    failing = [outcome for outcome in made if outcome.wrong or outcome.judgement.kind is Kind.CRASHED]
-    named = judged and any(outcome.rightly is not None for outcome in wrong)
+    mutated = [outcome for outcome in outcomes if outcome.work.mutant]
+    wrong = [outcome for outcome in mutated if outcome.wrong]
+    failing = [outcome for outcome in mutated if outcome.wrong or outcome.judgement.kind is Kind.CRASHED]
     return (
         Requirement("caught, % of wrong", percent(wrong, _caught), 99.5, at_least=True, judged=judged),
         Requirement("caught, % of wrong and crash", percent(failing, _caught), 99.5, at_least=True, judged=judged),
-        Requirement("named rightly, % of wrong", percent(wrong, _rightly), 90, at_least=True, judged=named),
+        Requirement("named rightly, % of wrong", percent(wrong, _rightly), 90, at_least=True, judged=judged),
         Requirement("accused though right", sum(outcome.accused for outcome in outcomes), 0),
         Requirement("check itself raised", sum(outcome.broke for outcome in outcomes), 0),
     )

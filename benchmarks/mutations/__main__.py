@@ -17,7 +17,7 @@ LISTS: Mapping[str, Callable[[Outcome], bool]] = {
     "broke": lambda o: o.broke,
     "accused": lambda o: o.accused,
     "unnamed": lambda o: o.wrong and o.caught and not o.named,
-    "misnamed": lambda o: o.wrong and o.named and o.rightly is False,
+    "misnamed": lambda o: o.wrong and o.named and not o.rightly,
     "conventions": lambda o: o.judgement.kind is Kind.CONVENTION,
     "equivalent": lambda o: o.judgement.kind is Kind.EQUIVALENT and o.work.mutant is not None,
     "crashed": lambda o: o.judgement.kind is Kind.CRASHED,
@@ -26,7 +26,7 @@ LISTS: Mapping[str, Callable[[Outcome], bool]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints the table and the lists that were asked for."""
+    """Prints what belongs to the lists that were asked for as it comes, and the table of all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutations", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="SOURCE", help="all without any")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="another folder of sources, with its calls.toml")
@@ -43,15 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
     outcomes = []
     for outcome in mutations.scores(options.folder, options.most, names, options.seed, options.id):
         outcomes.append(outcome)
+        belongs = [name for name in options.lists or [] if LISTS[name](outcome)]
+        if belongs:
+            print(f"{', '.join(belongs)}: {outcome}\n", flush=True)
         print(f"\r{len(outcomes)} {outcome.work.source:12}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     print(tables.markdown(mutations.result(outcomes, options.most)))
-    for name in options.lists or []:
-        listed = [outcome for outcome in outcomes if LISTS[name](outcome)]
-        print(f"## {name}: {len(listed)}\n")
-        for outcome in listed:
-            print(outcome)
-        print()
     return 0
 
 

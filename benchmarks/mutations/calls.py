@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -50,7 +51,8 @@ class Source:
 
     def hands_over(self, setting: str, *, by_default: bool) -> bool:
         """Whether eps, or the weight of a new batch, are handed over in a way of calling it."""
-        return any(setting in self.step(name, by_default=by_default) for name in ("begin", "forward"))
+        statements = (self.step(name, by_default=by_default) for name in ("begin", "forward"))
+        return any(re.search(rf"\b{setting}\b", statement) for statement in statements)
 
     def step(self, name: str, *, by_default: bool) -> str:
         """The statement of one step; empty where there is none."""
@@ -99,7 +101,7 @@ class Session:
             **sizes,
             "eps": case.eps,
             "new_weight": new_weight,
-            **{k: self._given(v) for k, v in self.handed.items()},
+            **{name: self._as_array(value) for name, value in self.handed.items()},
         }
         self._run("begin")
 
@@ -111,13 +113,13 @@ class Session:
 
     def forward(self, x: Array) -> Array:
         """y of another batch."""
-        self.names["x"] = self._given(x.copy())
+        self.names["x"] = self._as_array(x.copy())
         self._run("forward")
         return self._taken("y")
 
     def evaluate(self, x: Array) -> Array:
         """y in evaluation mode."""
-        self.names["x"] = self._given(x.copy())
+        self.names["x"] = self._as_array(x.copy())
         self._run("evaluate")
         return self._taken("y")
 
@@ -127,7 +129,7 @@ class Session:
         mean, variance = (self._taken(f"running_{name}").ravel().copy() for name in ("mean", "var"))
         return mean, variance
 
-    def changed(self) -> list[str]:
+    def overwritten(self) -> list[str]:
         """The arrays that were handed in and written to."""
         return [name for name, value in self.handed.items() if value.tobytes() != self.before[name]]
 
@@ -137,7 +139,7 @@ class Session:
             with np.errstate(all="ignore"):
                 exec(_compiled(statement), self.names)
 
-    def _given(self, value: Array) -> Any:
+    def _as_array(self, value: Array) -> Any:
         if self.source.arrays == "numpy":
             return value
         import torch
@@ -174,7 +176,7 @@ class Wrong(Exception):
     """Some code's answer; the text says which, and what is wrong with it."""
 
 
-def told(error: Exception) -> str:
+def raised_text(error: Exception) -> str:
     """What some code raised, in one line."""
     return f"raises {type(error).__name__}: {' '.join(str(error).split())}"
 

@@ -19,7 +19,7 @@ NAMES_AT_A_PLACE = 2
 
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 _OTHER_OPERATORS: dict[type[ast.operator], tuple[type[ast.operator], ...]] = {
-    **{one: tuple(other for other in _ARITHMETIC if other is not one) for one in _ARITHMETIC},
+    **{operator: tuple(o for o in _ARITHMETIC if o is not operator) for operator in _ARITHMETIC},
     ast.Pow: (ast.Mult, ast.Div),
     ast.FloorDiv: (ast.Mult, ast.Add, ast.Sub),
 }
@@ -78,17 +78,17 @@ def mutants(name: str, source: str, names_at_a_place: int | None = NAMES_AT_A_PL
     """
     tree = ast.parse(source)
     original = ast.unparse(tree)
-    found: dict[str, Mutant] = {}
+    by_text: dict[str, Mutant] = {}
     for place, line, scope in _places(tree):
         node = place.node
         rng = random.Random(f"{name} {line} {ast.dump(node)} {place.field} {place.index}")
-        for kind, changed in _changes(place, scope, rng, names_at_a_place):
-            place.put(changed)
+        for kind, replacement in _changes(place, scope, rng, names_at_a_place):
+            place.put(replacement)
             text = ast.unparse(tree)
             place.put(node)
-            if text != original and text not in found:
-                found[text] = Mutant(name, kind, line, *_lines(original, text), text)
-    return list(found.values())
+            if text != original and text not in by_text:
+                by_text[text] = Mutant(name, kind, line, *_lines(original, text), text)
+    return list(by_text.values())
 
 
 def _lines(original: str, text: str) -> tuple[str, str]:
@@ -104,7 +104,7 @@ def _places(tree: ast.Module) -> Iterator[tuple[_Place, int, Sequence[str]]]:
         if isinstance(parent, ast.ClassDef):
             scope = _attributes(parent)
         elif isinstance(parent, ast.FunctionDef):
-            scope = [*(one for one in scope if "." in one), *_locals(parent)]
+            scope = [*(name for name in scope if "." in name), *_locals(parent)]
         for field, value in ast.iter_fields(parent):
             for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
                 if isinstance(node, ast.AST) and not _is_docstring(node):
@@ -122,14 +122,16 @@ def _is_docstring(node: ast.AST) -> bool:
 def _locals(function: ast.FunctionDef) -> list[str]:
     """Arguments and assigned names, in their order; no `self`, which is none to be mistaken."""
     arguments = [a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
-    stored = [n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-    return [name for name in dict.fromkeys([*arguments, *stored]) if name not in ("self", "ctx", "_")]
+    assigned = [n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    return [name for name in dict.fromkeys([*arguments, *assigned]) if name not in ("self", "ctx", "_")]
 
 
 def _attributes(class_: ast.ClassDef) -> list[str]:
     """What the methods of a class keep on self, as ``self.x``."""
-    kept = [n for n in ast.walk(class_) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)]
-    return list(dict.fromkeys(ast.unparse(n) for n in kept if isinstance(n.value, ast.Name) and n.value.id == "self"))
+    assigned = [n for n in ast.walk(class_) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)]
+    return list(
+        dict.fromkeys(ast.unparse(n) for n in assigned if isinstance(n.value, ast.Name) and n.value.id == "self")
+    )
 
 
 def _changes(
@@ -161,19 +163,19 @@ def _changes(
         yield from _of_tuple(node, place)
     if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) in scope and isinstance(node.ctx, ast.Load):
         others = [name for name in scope if name != ast.unparse(node)]
-        chosen = others if names is None else sorted(rng.sample(others, min(names, len(others))), key=others.index)
-        for name in chosen:
+        several = others if names is None else sorted(rng.sample(others, min(names, len(others))), key=others.index)
+        for name in several:
             yield "name", ast.parse(name, mode="eval").body
 
 
 def _of_statement(node: ast.Assign | ast.Return | ast.AugAssign) -> Iterator[tuple[str, ast.AST]]:
     """A minus before the whole value; another way of adding on."""
     if isinstance(node.value, ast.BinOp | ast.Call | ast.Name):
-        changed = ast.UnaryOp(ast.USub(), node.value)
+        negative = ast.UnaryOp(ast.USub(), node.value)
         if isinstance(node, ast.Assign):
-            yield "sign", ast.Assign(node.targets, changed, lineno=node.lineno)
+            yield "sign", ast.Assign(node.targets, negative, lineno=node.lineno)
         elif isinstance(node, ast.Return):
-            yield "sign", ast.Return(changed)
+            yield "sign", ast.Return(negative)
     if isinstance(node, ast.AugAssign):
         for other in _OTHER_OPERATORS[type(node.op)]:
             yield "operator", ast.AugAssign(node.target, other(), node.value)
@@ -250,16 +252,16 @@ def _of_call(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
     """A sum for a mean, a deviation for a variance, or the call dropped; an axis, or all keywords but it, dropped."""
     if not isinstance(node.func, ast.Attribute):
         return
-    called = node.func
-    if called.attr in _OTHER_METHODS:
-        other = ast.Attribute(called.value, _OTHER_METHODS[called.attr], ast.Load())
+    function = node.func
+    if function.attr in _OTHER_METHODS:
+        other = ast.Attribute(function.value, _OTHER_METHODS[function.attr], ast.Load())
         yield "reduction", ast.Call(other, node.args, node.keywords)
-    if called.attr in _DROPPED_CALLS:
-        is_method = isinstance(called.value, ast.Name) and called.value.id in ("np", "torch")
-        yield "call dropped", node.args[0] if is_method else called.value
-    if called.attr in _REDUCTIONS:
+    if function.attr in _DROPPED_CALLS:
+        of_module = isinstance(function.value, ast.Name) and function.value.id in ("np", "torch")
+        yield "call dropped", node.args[0] if of_module else function.value
+    if function.attr in _REDUCTIONS:
         for k, keyword in enumerate(node.keywords):
-            yield f"{keyword.arg} dropped", ast.Call(called, node.args, node.keywords[:k] + node.keywords[k + 1 :])
+            yield f"{keyword.arg} dropped", ast.Call(function, node.args, node.keywords[:k] + node.keywords[k + 1 :])
 
 
 def _of_tuple(node: ast.Tuple, place: _Place) -> Iterator[tuple[str, ast.AST]]:

@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from benchmarks.mutations.calls import Source, Wrong, limited, told
+from benchmarks.mutations.calls import Source, Wrong, limited, raised_text
 from benchmarks.mutations.running import Steps
 from bncheck.case import Array, Case, Enclosure
 from bncheck.inputs.recipes import Recipe
@@ -101,8 +101,8 @@ class Trial:
         answers = session.answers()
         if answers["y"].size != self.case.x.size:
             raise ValueError(f"y of shape {answers['y'].shape}")
-        if changed := session.changed():
-            raise Wrong(f"writes to {changed[0]}")
+        if names := session.overwritten():
+            raise Wrong(f"writes to {names[0]}")
         for name, shape in self.shapes.items():
             if _without_ones(answers[name].shape) != _without_ones(shape):
                 raise Wrong(f"{name} of shape {answers[name].shape}, expected {shape}")
@@ -129,9 +129,10 @@ class Trial:
     def own_eps(self, y: Array) -> float:
         """The eps that y shows where it is right but for that; NaN where none fits."""
         case, axes = self.case, self.case.layout.reduced_axes
-        given = case.given()
-        centred = case.x - case.x.mean(axes, keepdims=True) if "beta" in given else case.x
-        xhat = (y.reshape(case.x.shape) - given.get("beta", 0)) / given["gamma"]
+        parameters = case.broadcast_parameters()
+        shift = parameters.get("beta")  # RMS norm, which does not centre, has none
+        centred = case.x if shift is None else case.x - case.x.mean(axes, keepdims=True)
+        xhat = (y.reshape(case.x.shape) - (0 if shift is None else shift)) / parameters["gamma"]
         eps = (centred / xhat) ** 2 - np.mean(centred**2, axes, keepdims=True)
         return float(f"{np.median(eps):.8g}")  # as it is written in code
 
@@ -159,7 +160,7 @@ def judge(source: Source, code: str) -> Judgement:
     """Asks some code all that a source can be asked."""
     try:
         with limited(SECONDS), np.errstate(all="ignore"):
-            conventions = [told for by_default in source.modes for told in _conventions(source, code, by_default)]
+            conventions = [words for by_default in source.modes for words in _conventions(source, code, by_default)]
     except Wrong as wrong:
         return Judgement(Kind.WRONG, str(wrong))
     except (_Crashed, TimeoutError) as silent:
@@ -174,24 +175,24 @@ class _Crashed(Exception):
 
 def _conventions(source: Source, code: str, by_default: bool) -> Iterator[str]:
     """Those in which code that is right differs from its source, in one way of calling it."""
-    answered, raised = [], []
+    answers, complaints = [], []
     for trial in trials(source, by_default=by_default):
         try:
-            answered.append((trial, trial.answers(code)))
+            answers.append((trial, trial.answers(code)))
         except (Wrong, TimeoutError):
             raise
         except Exception as error:  # a mutant may raise anything
-            raised.append(told(error))
-    if raised and not answered and not by_default:
-        raise _Crashed(raised[0])
-    if raised:
-        raise Wrong(raised[0])
-    first = answered[0][0].case
-    eps = _eps(answered)
+            complaints.append(raised_text(error))
+    if complaints and not answers and not by_default:
+        raise _Crashed(complaints[0])
+    if complaints:
+        raise Wrong(complaints[0])
+    first = answers[0][0].case
+    eps = _eps(answers)
     if eps != first.eps:
         yield f"eps {eps:g}"
-    for trial, answers in answered:
-        yield from (f"shape of {name}" for name, shape in trial.shapes.items() if answers[name].shape != shape)
+    for trial, answer in answers:
+        yield from (f"shape of {name}" for name, shape in trial.shapes.items() if answer[name].shape != shape)
     if source.step("running", by_default=by_default):
         steps = partial(Steps.of, source, case=first, by_default=by_default, new_weight=_WEIGHT)
         rule, own = steps(code=code).rule(eps), steps(code=source.text).rule(first.eps)
@@ -200,26 +201,26 @@ def _conventions(source: Source, code: str, by_default: bool) -> Iterator[str]:
         yield from (f"{name} {value}" for name, value in rule.items() if value != own[name])
 
 
-def _eps(answered: Sequence[tuple[Trial, Mapping[str, Array]]]) -> float:
+def _eps(answers: Sequence[tuple[Trial, Mapping[str, Array]]]) -> float:
     """The eps with which all answers are right: where none was handed over, the one that they show.
 
     Raises
         Wrong: there is none.
     """
-    first = answered[0][0]
+    first = answers[0][0]
     try:
-        for trial, answers in answered:
-            trial.judge(answers)
+        for trial, answer in answers:
+            trial.judge(answer)
     except Wrong:
-        narrow, shown = next((trial, answers) for trial, answers in answered if trial.case.origin == "tiny-variance")
-        eps = narrow.own_eps(shown["y"])
+        narrow, answer = next((trial, answer) for trial, answer in answers if trial.case.origin == "tiny-variance")
+        eps = narrow.own_eps(answer["y"])
         if (
             first.source.hands_over("eps", by_default=first.by_default)
             or not _LEAST_EPS < eps < np.inf
             or eps == first.case.eps
         ):
             raise
-        for trial, answers in answered:
-            trial.with_eps(eps).judge(answers)
+        for trial, answer in answers:
+            trial.with_eps(eps).judge(answer)
         return eps
     return first.case.eps

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.mutations.calls import Source, Wrong, told
+from benchmarks.mutations.calls import Source, Wrong, raised_text
 from bncheck.case import Array, Case
 
 CLOSE = 1e-9
@@ -51,8 +51,8 @@ class Steps:
         except TimeoutError:
             raise
         except Exception as error:
-            raise Wrong(f"{told(error)}, in a second batch or in evaluation") from None
-        if any(one.size != case.x.size // case.count for one in (*old, *new, *steps.after)):
+            raise Wrong(f"{raised_text(error)}, in a second batch or in evaluation") from None
+        if any(value.size != case.x.size // case.count for value in (*old, *new, *steps.after)):
             raise Wrong("the running statistics have another shape")
         return steps
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +39,7 @@ class Work:
 class Outcome:
     """What became of one mutant.
 
-    `detail` is what else check says of it; `rightly` is None where there is no name that could be right.
+    `detail` is what else check says of it; `rightly`, whether what the diagnosis names is so.
     """
 
     work: Work
@@ -46,7 +47,7 @@ class Outcome:
     verdict: Verdict
     diagnosis: tuple[str, ...]
     detail: str = ""
-    rightly: bool | None = None
+    rightly: bool = False
 
     @property
     def caught(self) -> bool:
@@ -89,8 +90,9 @@ def scored(work: Work) -> Outcome:
     try:
         reports = _checked(source.name, work.text)
     except Exception as error:  # it has to answer, whatever it is asked
-        told = f"{BROKE} {type(error).__name__}: {error}"
-        return Outcome(work, judgement, Verdict.INCONCLUSIVE, (), told)
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        detail = f"{BROKE} {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+        return Outcome(work, judgement, Verdict.INCONCLUSIVE, (), detail)
     worst = max(reports, key=lambda report: list(Verdict).index(report.verdict), default=None)
     if worst is None:
         return Outcome(work, judgement, Verdict.INCONCLUSIVE, (), "nothing is recognised")

@@ -10,17 +10,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from bncheck.bugs import words
 from bncheck.bugs.catalogue import BUGS
-from bncheck.bugs.edits import BACKWARD, FORWARD, SAVED, Edit, forward_holes, holes, of_backward, of_forward, recomputed
+from bncheck.bugs.edits import (
+    BACKWARD,
+    FORWARD,
+    SAVED,
+    Edit,
+    at_one_use,
+    forward_holes,
+    holes,
+    of_backward,
+    of_forward,
+    recomputed,
+    returned,
+)
 from bncheck.bugs.expressions import ZERO, Expression, Name, Reduced, exchanged, number, times
 from bncheck.bugs.planting import bugs_of
-from bncheck.bugs.programs import HOLE, Bench, Program, gradient
+from bncheck.bugs.programs import HOLE, STYLES, Bench, Program, gradient
 from bncheck.bugs.readings import Reading, Trial, fitted, match, measured
 from bncheck.bugs.roles import Derived, derived
 from bncheck.case import Array, Case, Gradients, Vjp
@@ -49,7 +61,7 @@ class Diagnosis:
     formula_got: str
     formula_expected: str
     fix: str
-    where: str = ""
+    where: tuple[str, ...] = ()
     explains: tuple[str, ...] = field(default=(), repr=False)
     program: Program | None = field(default=None, compare=False, repr=False)
 
@@ -84,6 +96,8 @@ def diagnose(layer: Layer, vjp: Vjp, cases: Sequence[Case] | None = None) -> tup
 def reproduction(layer: Layer, diagnoses: Sequence[Diagnosis]) -> Vjp | None:
     """The layer with just these bugs in it, as a function of a case; None where one of them has no formula.
 
+    A case must have the layout in which the diagnosis was made.
+
     >>> from bncheck.layers import LAYERS
     >>> layer, wrong = LAYERS["batch_norm"], BUGS["ddof"].vjp
     >>> again = reproduction(layer, diagnose(layer, wrong))
@@ -103,6 +117,20 @@ def reproduction(layer: Layer, diagnoses: Sequence[Diagnosis]) -> Vjp | None:
         return answer
 
     return vjp
+
+
+def forward_edit(layer: Layer, case: Case, y: Array) -> str:
+    """The id of the first edit of a layer's forward pass that gives some y, nothing where none does.
+
+    >>> from bncheck.layers import LAYERS
+    >>> layer = LAYERS["batch_norm"]
+    >>> case = probes(layer)[0]
+    >>> forward_edit(layer, case, BUGS["eps-outside-sqrt"].vjp(case)["y"])
+    'eps-outside-sqrt'
+    """
+    search = _Search(layer, (Trial(layer, case, {"y": y}),), lambda case: {})
+    reading = next(chain(search.of_catalogue(), search.of_one_place()), None)
+    return reading.edits[0][0] if reading else ""
 
 
 def named_effect(name: str, gradient: str) -> Diagnosis:
@@ -155,16 +183,25 @@ class _Search:
         if not wrong:
             right = {style: [program] for style, program in self.derived.styles.items()}
             return self.told(*self.backward(right))
-        best: tuple[tuple[Reading, ...], tuple[str, ...]] | None = None
-        for forward in islice(self.forwards(wrong), 24):
-            readings, left = self.backward(self.bases(forward), forward)
-            if best is None or self._cost(readings, left) < self._cost(*best):
-                best = readings, left
-            if not left and len(readings) == 1:
+        told, several = self._told(self.gradients), list[tuple[int, Reading]]()
+        for forward in self.forwards(wrong):
+            most = max(len(match(self.trials, base, base, told)[0]) for base in self._every(self.bases(forward)))
+            several.append((most, forward))
+            if most == len(told):
                 break
-        if best is None:
+        if not several:
             return self.told((), tuple(wrong))
-        return self.told(*best)
+        several.sort(key=lambda pair: -pair[0])
+        results = [
+            self.backward(self.bases(forward), forward)
+            for _, forward in several[: 1 if several[0][0] == len(told) else 4]
+        ]
+        return self.told(*min(results, key=lambda result: self._cost(*result)))
+
+    @staticmethod
+    def _every(bases: Mapping[str, Sequence[Program]]) -> Iterator[Program]:
+        for programs in bases.values():
+            yield from programs
 
     @staticmethod
     def _cost(readings: Sequence[Reading], left: Sequence[str]) -> tuple[int, int, bool]:
@@ -175,8 +212,8 @@ class _Search:
 
     def forwards(self, wrong: Sequence[str]) -> Iterator[Reading]:
         """Edits of the forward pass that give what is returned beside gradients, the simplest first."""
-        yield from self._of_catalogue()
-        several = list(self._of_one_place())
+        yield from self.of_catalogue()
+        several = list(self.of_one_place())
         yield from sorted(several, key=lambda reading: words.simplicity(reading.edits), reverse=True)
         if not several:
             yield from self._of_numbers(wrong)
@@ -192,13 +229,13 @@ class _Search:
     def _told(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if any(name in trial.telling for trial in self.trials)]
 
-    def _of_catalogue(self) -> Iterator[Reading]:
+    def of_catalogue(self) -> Iterator[Reading]:
         for name, edit in self.planted(self.derived, FORWARD):
             reading = self._value(self.derived.styles[edit.program.style], ((name, edit),))
             if reading:
                 yield reading
 
-    def _of_one_place(self) -> Iterator[Reading]:
+    def of_one_place(self) -> Iterator[Reading]:
         if self.coarse:
             return
         for base in self._spellings():
@@ -209,7 +246,7 @@ class _Search:
 
     def _spellings(self) -> list[Program]:
         """A program for each way in which the forward steps are written."""
-        return list({tuple(program.forward): program for program in self.derived.styles.values()}.values())
+        return [program for style, program in self.derived.styles.items() if style in STYLES]
 
     def _of_numbers(self, wrong: Sequence[str]) -> Iterator[Reading]:
         """Another ε than the one given; then any number before any part of the forward pass."""
@@ -264,11 +301,18 @@ class _Search:
         That of the new forward; the one that reads what was saved; the one that computes what it needs anew, rightly.
         """
         steps = forward.program.forward
+        before = self.derived.styles[forward.program.style].forward
+        changed = {n: e for n, e in steps.items() if before.get(n) != e}
         bases: dict[str, list[Program]] = {"own": [forward.program.swept(steps)]}
         for style, right in self.derived.styles.items():
-            if tuple(right.forward) == tuple(steps):
-                saved = replace(right, forward=steps, saved=steps)
-                bases[style] = [saved, replace(saved, saved=right.saved)]
+            if right.forward.keys() <= steps.keys():
+                own = steps
+            elif changed.keys() <= right.forward.keys():
+                own = {**right.forward, **changed}
+            else:
+                continue
+            saved = replace(right, forward=own, saved=own)
+            bases[style] = [saved, replace(saved, saved=right.saved)]
         return bases
 
     # which backward pass
@@ -286,13 +330,13 @@ class _Search:
                 )
                 first.append((len(explained), base, explained))
         most = max((count for count, *_ in first), default=0)
-        best = [(base, explained) for count, base, explained in first if count == most]
+        best = _distinct([(base, explained) for count, base, explained in first if count == most])
         head = () if forward is None else self._with_forward(forward, best)
         if most == len(told):
             return head, ()
         readings: list[Reading] = []
         wanted = set(told) - best[0][1]
-        for stage in (self._catalogued, self._edited, self._solved):
+        for stage in (self._catalogued, self._edited, self._solved, self._used):
             for base, explained in best if forward is None else best[:3]:
                 if set(told) - explained == wanted:
                     readings += stage(base, tuple(sorted(wanted)), tuple(sorted(explained)))
@@ -337,8 +381,12 @@ class _Search:
             if edit.program.style == base.style:
                 yield from self._read(base, ((name, edit),), wanted, kept)
 
+    def _used(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
+        for edit in at_one_use(base):
+            yield from self._read(base, ((edit.kind, edit),), wanted, kept)
+
     def _edited(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
-        for edit in of_backward(base):
+        for edit in (*of_backward(base), *returned(base)):
             yield from self._read(base, ((edit.kind, edit),), wanted, kept)
         for edit in of_forward(base):
             yield from self._read(base, ((edit.kind, recomputed(edit, base)),), wanted, kept)
@@ -467,6 +515,15 @@ def _difference(before: Expression, after: Expression, label: str) -> Iterator[E
 
 _NUMBERED = ("eps-ignored", "eps-mismatch", "count-wrong")
 """The edits in which a number was solved for that tells more than the formula."""
+
+
+def _distinct(bases: Sequence[tuple[Program, frozenset[str]]]) -> list[tuple[Program, frozenset[str]]]:
+    """The programs whose backward passes differ, in what they compute or in what they read."""
+    distinct: list[tuple[Program, frozenset[str]]] = []
+    for base, explained in bases:
+        if all((base.backward, base.saved) != (other.backward, other.saved) for other, _ in distinct):
+            distinct.append((base, explained))
+    return distinct
 
 
 def _cover(readings: Sequence[Reading], wanted: Iterable[str]) -> tuple[tuple[Reading, ...], tuple[str, ...]]:

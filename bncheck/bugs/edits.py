@@ -34,7 +34,7 @@ from bncheck.bugs.expressions import (
     signed,
     times,
 )
-from bncheck.bugs.programs import COUNT, HOLE, Program, Steps
+from bncheck.bugs.programs import COUNT, HOLE, Program, Steps, gradient
 
 FORWARD, SAVED, BACKWARD = "forward", "saved", "backward"
 
@@ -110,17 +110,51 @@ def of_forward(program: Program) -> Iterator[Edit]:
         known.append(label)
 
 
+def returned(program: Program) -> Iterator[Edit]:
+    """Two gradients handed back in each other's place."""
+    labels = [gradient(name) for name in ("x", *program.parameters)]
+    for first, second in combinations(labels, 2):
+        steps = program.backward
+        inner = {n: e for n, e in steps.items() if n not in (first, second)}
+        swapped = {first: steps[second], second: steps[first]}
+        written = {
+            n: exchanged(e, {first: steps[first], second: steps[second]}) for n, e in {**inner, **swapped}.items()
+        }
+        yield Edit("exchanged", replace(program, backward=written), BACKWARD, first, steps[first], steps[second])
+
+
+def at_one_use(program: Program) -> Iterator[Edit]:
+    """Edits of a step in one place where it is used: what is computed there anew is not what other places read."""
+    known = [*program.axes_of_inputs, *program.forward, *program.backward]
+    for label, expression in program.backward.items():
+        for way, node in places(expression):
+            inner = (
+                program.backward.get(node.label) or program.forward.get(node.label) if isinstance(node, Name) else None
+            )
+            if inner is None or not isinstance(node, Name):
+                continue
+            uses = sum(node.label in other.names for other in (*program.backward.values(), *program.forward.values()))
+            before = known[: known.index(node.label)]
+            for kind, was, now, new in one_place(inner, before, program) if uses > 1 else ():
+                backward = _with(program.backward, label, put(expression, way, new))
+                yield Edit(kind, replace(program, backward=backward), BACKWARD, label, was, now)
+
+
 def holes(program: Program) -> Iterator[Edit]:
     """The backward pass with a factor that is not known yet before one of its terms or steps: linear in that."""
     hole = Name(HOLE)
     for label, expression in program.backward.items():
         for way, node in places(expression):
             terms = node.terms if isinstance(node, Sum) else (node,) if not way else ()
-            for k, term in enumerate(terms):
-                now = times(hole, term)
-                changed = plus(*terms[:k], now, *terms[k + 1 :]) if isinstance(node, Sum) else now
+            changes = [
+                (term, times(hole, term), plus(*terms[:k], times(hole, term), *terms[k + 1 :]))
+                for k, term in enumerate(terms)
+            ]
+            if isinstance(node, Name):
+                changes.append((node, hole, hole))
+            for was, now, changed in changes:
                 backward = _with(program.backward, label, put(expression, way, changed))
-                yield Edit("constant", replace(program, backward=backward), BACKWARD, label, term, now)
+                yield Edit("constant", replace(program, backward=backward), BACKWARD, label, was, now)
 
 
 def forward_holes(program: Program) -> Iterator[Edit]:
@@ -128,8 +162,9 @@ def forward_holes(program: Program) -> Iterator[Edit]:
     hole = Name(HOLE)
     for label, expression in program.forward.items():
         for way, node in places(expression):
-            if isinstance(node, Name | Number) or not way:
-                now = times(hole, node)
+            several = [times(hole, node)] if isinstance(node, Name | Number) or not way else []
+            several += [hole] if isinstance(node, Name) else []
+            for now in several:
                 forward = _with(program.forward, label, put(expression, way, now))
                 yield Edit("constant", replace(program, forward=forward, saved=forward), FORWARD, label, node, now)
 
@@ -155,6 +190,7 @@ def one_place(
     """Every edit of one expression: its kind, what stood there, what stands there, and the whole."""
     names = list(known)
     yield "zero", expression, ZERO, ZERO
+    yield from (("exchanged", expression, Name(name), Name(name)) for name in names)
     yield "sign", expression, minus(expression), minus(expression)
     for factor in _factors(names, program):
         yield "factor-added", ONE, factor, times(expression, factor)
@@ -178,7 +214,7 @@ _EXPONENTS = (Fraction(1, 2), Fraction(1), Fraction(3, 2), Fraction(2), Fraction
 
 
 def _alternatives(node: Expression, names: list[str], program: Program) -> Iterator[tuple[str, Expression, Expression]]:
-    """What may stand in the place of a node: the kind of edit, the part of the node that it touches, and what is new."""
+    """What may stand in the place of a node: the kind of edit, the part that it touches, and what is new."""
     if isinstance(node, Name):
         yield from (("exchanged", node, other) for other in _others(node.label, names))
         yield from (
@@ -205,7 +241,7 @@ def _alternatives(node: Expression, names: list[str], program: Program) -> Itera
     elif isinstance(node, Power):
         yield from _powers(node, names)
     elif isinstance(node, Sum):
-        yield from _sums(node)
+        yield from _sums(node, names)
     elif isinstance(node, Product):
         yield from _products(node)
     elif isinstance(node, Reduced):
@@ -246,13 +282,19 @@ def _powers(node: Power, names: Iterable[str]) -> Iterator[tuple[str, Expression
                 yield "exchanged", base, times(base, Name(name))
 
 
-def _sums(node: Sum) -> Iterator[tuple[str, Expression, Expression]]:
+def _sums(node: Sum, names: Iterable[str] = ()) -> Iterator[tuple[str, Expression, Expression]]:
     terms = node.terms
     for k, term in enumerate(terms):
         others = plus(*terms[:k], *terms[k + 1 :])
+        plain, negative = signed(term)
         yield "term-lost", term, others
         yield "sign", term, plus(*terms[:k], minus(term), *terms[k + 1 :])
         yield "term-doubled", term, plus(*terms, term)
+        yield "operator", node, times(others, plain)
+        yield "operator", node, over(others, plain)
+        for name in names:
+            other = minus(Name(name)) if negative else Name(name)
+            yield "exchanged", term, plus(*terms[:k], other, *terms[k + 1 :])
     yield "sign", node, minus(node)
     for k, j in permutations(range(len(terms)), 2):
         (first, negative), (second, _) = signed(terms[k]), signed(terms[j])
@@ -272,27 +314,21 @@ def _sums(node: Sum) -> Iterator[tuple[str, Expression, Expression]]:
 def _products(node: Product) -> Iterator[tuple[str, Expression, Expression]]:
     factors = node.factors
     for k, factor in enumerate(factors):
-        others = times(*factors[:k], *factors[k + 1 :])
-        yield "factor-lost", factor, others
-        yield "operator", factor, times(others, power(factor, -1))
+        others = (*factors[:k], *factors[k + 1 :])
+        yield "factor-lost", factor, times(*others)
+        yield "operator", factor, times(*others, power(factor, -1))
         yield "factor-doubled", factor, times(*factors, factor)
-        yield "operator", factor, plus(others, factor)
-        yield "operator", factor, plus(others, minus(factor))
-        yield "operator", factor, plus(factor, minus(others))
-        if isinstance(factor, Power) and factor.exponent < 0:
-            yield "operator", factor, plus(others, power(factor.base, -factor.exponent))
-            yield "operator", factor, plus(others, minus(power(factor.base, -factor.exponent)))
-            if factor.exponent.denominator == 1 and factor.exponent < -1:
-                yield "factor-lost", factor, times(others, power(factor.base, -1))
+        if isinstance(factor, Power) and factor.exponent.denominator == 1 and factor.exponent < -1:
+            yield "factor-lost", factor, times(*others, power(factor.base, -1))
+        for many in range(1, len(others) + 1):  # + or − for × or ÷, between one factor and those before it
+            for chosen in combinations(range(len(others)), many):
+                before = times(*(others[n] for n in chosen))
+                rest = times(*(other for n, other in enumerate(others) if n not in chosen))
+                for operand in {factor, power(factor, -1)} if isinstance(factor, Power) else {factor}:
+                    for joined in (plus(before, operand), plus(before, minus(operand)), plus(operand, minus(before))):
+                        yield "operator", factor, times(joined, rest)
+                yield "operator", factor, over(rest, before, factor)
     yield "sign", node, minus(node)
-    for many in range(2, len(factors) - 1):
-        for chosen in combinations(range(len(factors)), many):
-            left = times(*(factors[k] for k in chosen))
-            right = times(*(factor for k, factor in enumerate(factors) if k not in chosen))
-            yield "operator", left, plus(left, right)
-            yield "operator", left, plus(left, minus(right))
-            yield "operator", left, plus(right, minus(left))
-            yield "operator", left, over(right, left)
     for k, factor in enumerate(factors):  # Σ a·b for Σ(a·b): one factor inside the total, or outside
         if isinstance(factor, Reduced):
             for j, other in enumerate(factors):

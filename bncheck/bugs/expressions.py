@@ -191,7 +191,7 @@ class Larger(Expression):
 
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         """The same of two others."""
-        return Larger(*parts, self.which)
+        return Larger(parts[0], parts[1], self.which)
 
     def value(self, room: Room) -> Any:
         """What it comes to."""

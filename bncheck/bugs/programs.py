@@ -11,10 +11,11 @@ A Jacobian-vector product runs the programs of its layer on tangents, so that a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Any
 
@@ -226,8 +227,9 @@ def _in_shape(value: Any, shape: tuple[int, ...]) -> Any:
     return value.reshape(shape) if math.prod(value.shape) == math.prod(shape) else value
 
 
-STYLES = ("equations", "stages", "reciprocal")
-"""How the chain rule is written: through named results alone; through differences and roots; with 1/s as one more."""
+STYLES = ("equations", "stages", "reciprocal", "totals", "apart")
+"""How the forward pass is written: in named results alone; with differences and roots; with 1/s as one more step; then
+with each mean a total over m; or with each statistic computed from x alone."""
 
 
 @lru_cache(maxsize=256)
@@ -239,7 +241,7 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
     >>> from bncheck.layers import LAYERS
     >>> layer = LAYERS["batch_norm"]
     >>> list(programs(layer, layer.layouts[0], ("gamma", "beta"))["stages"].backward)
-    ['∂xhat', '∂std', '∂centred', '∂var', '∂mean', '∂x', '∂gamma', '∂beta']
+    ['∂gamma', '∂beta', '∂xhat', '∂std', '∂var', '∂centred', '∂mean', '∂x']
     """
     own = layer.primal or layer
     present = tuple(n for n in own.parameters if n in parameters or tangent_of(n) in parameters)
@@ -249,6 +251,7 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
         forward = _Spelling(graph, layout, style).steps
         written[style] = Program(layer, layout, present, style, forward, {}, {}).swept(forward)
     written |= _closed_forms(written["reciprocal"])
+    written |= {style: written.pop(style) for style in ("totals", "apart")}  # the same backward passes
     distinct: dict[str, Program] = {}
     for style, program in written.items():
         if all((program.forward, program.backward) != (p.forward, p.backward) for p in distinct.values()):
@@ -256,20 +259,34 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
     return MappingProxyType(distinct)
 
 
+ELEMENTARY = "elementary"
+
+
+def elementary(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> tuple[Program, Mapping[Node, str]]:
+    """The program in which every node of the traced graph is a step, and the label of each node's step."""
+    graph = trace(layer, layout, parameters)
+    spelling = _Spelling(graph, layout, ELEMENTARY)
+    inputs = {node: name for name, node in graph.inputs.items()}
+    program = Program(layer, layout, parameters, ELEMENTARY, spelling.steps, {}, {}).swept(spelling.steps)
+    return program, MappingProxyType({**inputs, **spelling.labels})
+
+
 class _Spelling:
     """The forward steps of a traced definition: its named results, and what else a style names."""
 
     def __init__(self, graph: Graph, layout: Layout, style: str) -> None:
-        self.layout, self.steps = layout, dict[str, Expression]()
+        self.layout, self.style, self.steps = layout, style, dict[str, Expression]()
         self._known: dict[Node, Expression] = {}
         self._inverses: dict[Expression, Expression] = {}
         self._taken = {*graph.inputs, *graph.named}
-        labels = {node: name for name, node in graph.named.items()}
+        self.labels = labels = {node: name for name, node in graph.named.items()}
         divisors = {n.inputs[1] for n in graph.nodes if n.operation == "divide" and n.inputs[1].axes}
         for node in graph.nodes:
             expression = self._read(node)
             label = labels.get(node)
-            if label is None and style != "equations":
+            if label is None and style == ELEMENTARY and node.inputs:
+                label = labels[node] = self._fresh(node.operation)
+            elif label is None and style != "equations":
                 if node.operation == "subtract" and set(node.axes) == set(layout.axes):
                     label = self._fresh("centred")
                 elif node in divisors and isinstance(expression, Sum | Power):
@@ -277,11 +294,22 @@ class _Spelling:
             if label is not None:
                 self.steps[label] = expression
                 expression = Name(label)
-                if style == "reciprocal" and node in divisors and node not in labels:
+                if style not in ("stages", ELEMENTARY) and node in divisors and node not in labels:
                     inverse = self._fresh(f"inv_{label}")
                     self.steps[inverse] = over(ONE, expression)
                     self._inverses[expression] = Name(inverse)
             self._known[node] = expression
+        if style == "apart":
+            self._set_apart([n for n, node in graph.named.items() if not set(node.axes) >= set(layout.axes)])
+        if "new_weight" in graph.inputs and style == "totals":
+            self.steps |= {n: _weighted(e) for n, e in self.steps.items() if n.startswith("new_")}
+
+    def _set_apart(self, statistics: Sequence[str]) -> None:
+        """Writes out, in each statistic, the others and what is made of them."""
+        for label in (name for name in statistics if not name.startswith("new_")):
+            before = list(takewhile(lambda name, end=label: name != end, self.steps))  # type: ignore[misc]
+            for name in reversed(before):
+                self.steps[label] = exchanged(self.steps[label], {name: self.steps[name]})
 
     def _fresh(self, label: str) -> str:
         taken = {*self._taken, *self.steps}
@@ -296,9 +324,22 @@ class _Spelling:
         if node.operation == "divide":
             above, below = operands
             return times(above, self._inverses[below]) if below in self._inverses else over(above, below)
+        if node.operation == "mean" and self.style == "totals":
+            return over(Reduced(operands[0], self.layout.reduced), COUNT)
         if node.operation == "mean":
             return Reduced(operands[0], self.layout.reduced, mean=True)
         return _SPELLED[node.operation](*operands)
+
+
+def _weighted(step: Expression) -> Expression:
+    """The step of an average as the two weights of the old and the new, which R + w·(μ − R) comes to."""
+    weight = Name("new_weight")
+    old, moved = step.parts if isinstance(step, Sum) else (step, ZERO)
+    inner = over(moved, weight)
+    if not isinstance(inner, Sum) or minus(old) not in inner.terms:
+        return step
+    new = plus(*(term for term in inner.terms if term != minus(old)))
+    return plus(times(plus(ONE, minus(weight)), old), times(weight, new))
 
 
 _SPELLED: Mapping[str, Callable[..., Expression]] = {
@@ -336,7 +377,7 @@ def sweep(layer: Layer, layout: Layout, parameters: tuple[str, ...], forward: St
     for name in layer.outputs:
         received[name].append(Name(arriving(name)))
     backward: dict[str, Expression] = {}
-    for name, expression in reversed(forward.items()):
+    for name, expression in reversed(list(forward.items())):
         total = plus(*received[name])
         if total == ZERO:
             continue
@@ -355,7 +396,9 @@ def sweep(layer: Layer, layout: Layout, parameters: tuple[str, ...], forward: St
             others = "".join(axis for axis in layout.axes if axis not in axes[name])
             total = times(total, Reduced(Name(_ONES), others, mean=True) if others else Name(_ONES))
         backward[gradient(name)] = total
-    return backward
+    labels = {gradient(name) for name in parameters}
+    early = {n: e for n, e in backward.items() if n in labels and not e.names & backward.keys()}
+    return {**early, **backward}  # those of the parameters come first where they can, as people compute them
 
 
 def _pulled(
@@ -427,8 +470,10 @@ def _closed_forms(stages: Program) -> dict[str, Program]:
         inner = {normalised: stages.backward[normalised], gradient("x"): alone, **parameters}
         forms["closed in dx̂"] = written("closed in dx̂", inner)
         forms["multiplied by m"] = written("multiplied by m", {**inner, gradient("x"): _multiplied(alone)})
-    totals = {expression: Name(name) for name, expression in parameters.items() if isinstance(expression, Reduced)}
-    shared = throughout(whole[gradient("x")], totals.get)
+    totals: dict[Expression, Expression] = {
+        expression: Name(name) for name, expression in parameters.items() if isinstance(expression, Reduced)
+    }
+    shared = throughout(whole[gradient("x")], lambda node: totals.get(node))
     if shared != whole[gradient("x")]:
         through = {**parameters, gradient("x"): _multiplied(shared)}
         forms["through dγ"] = written("through dγ", through)

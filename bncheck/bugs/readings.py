@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,8 @@ class Trial:
 
     def __init__(self, layer: Layer, case: Case, answer: Gradients) -> None:
         self.layer, self.case = layer, case
-        self.answer = {name: np.asarray(value) for name, value in answer.items() if is_float(np.asarray(value).dtype)}
+        floats = {name: np.asarray(value) for name, value in answer.items() if is_float(np.asarray(value).dtype)}
+        self.answer = {name: _compact(value, case, name) for name, value in floats.items()}
         dtypes = (case.dtype, *(value.dtype for value in self.answer.values()))
         self.dtype = min(dtypes, key=lambda dtype: dtype.itemsize)
         self.format = Format.of(self.dtype)
@@ -68,7 +70,7 @@ class Trial:
     def is_near(self, base: Program, program: Program, name: str) -> bool:
         """Whether a program's value is near the answer, at a glance."""
         answer = self.answer[name]
-        value = self.bench(base).answers(program, (name,))[name]
+        value = _compact(self.bench(base).answers(program, (name,))[name], self.case, name)
         if value.shape != answer.shape:
             return False
         with np.errstate(all="ignore"):
@@ -84,17 +86,26 @@ class Trial:
         interval = self._intervals[id(base)][1].answers(program, (name,))[name]
         if not isinstance(interval, Radius):
             interval = Radius.exact(interval, self.format)
+        interval = _compact(interval, self.case, name)
         if not conclusive(self.answer[name], interval):
             return math.inf
         return residual(self.answer[name], interval)
 
     def off(self, base: Program, program: Program, name: str) -> Array:
         """The answer less a program's, in units of its largest element."""
-        value = self.bench(base).answers(program, (name,))[name]
+        value = _compact(self.bench(base).answers(program, (name,))[name], self.case, name)
         answer = self.answer[name].astype(np.float64)
         scale = np.abs(answer).max(where=np.isfinite(answer), initial=0.0) or 1.0
         difference = (answer - value if value.shape == answer.shape else np.full(answer.shape, np.inf)) / scale
         return np.asarray(np.where(np.isnan(answer) & np.isnan(difference), 0.0, difference))
+
+
+def _compact(value: Any, case: Case, name: str) -> Any:
+    """An array of a wrong shape without its axes of length one, which say nothing; one of the right shape as it is."""
+    expected = case.shape_of(name) if name in case.gradient_names or name == "y" else None
+    if expected is None or value.shape == expected:
+        return value
+    return value.reshape([size for size in value.shape if size > 1])
 
 
 def residual(got: Array, there: Radius) -> float:
@@ -115,7 +126,10 @@ def conclusive(got: Array, there: Radius) -> bool:
     """Whether agreement with an answer says anything: where its tolerance is as wide as the answer it does not."""
     known = np.isfinite(there.radius) & np.isfinite(there.midpoint)
     size = np.abs(got).max(where=np.isfinite(got), initial=0.0)
-    return bool(2 * known.sum() > known.size and (np.median(there.radius[known]) < size / 2 or not size))
+    asked = (
+        known.size - int((np.isnan(there.midpoint) & np.isnan(got)).sum()) if got.shape == there.shape else known.size
+    )
+    return bool(2 * known.sum() > asked and (np.median(there.radius[known]) < size / 2 or not size))
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,7 +52,7 @@ class Wording:
     """How the names of one layer's programs are written."""
 
     def __init__(self, program: Program) -> None:
-        self.layout = program.layout
+        self.layout, self.parameters = program.layout, program.parameters
         named = trace(program.own, program.layout, program.parameters).named
         self.written: dict[str, Expression] = {}
         self.signs: dict[str, str] = {}
@@ -141,7 +141,7 @@ class Wording:
         mean = self._mean(factors, total)
         if mean:
             factors.remove(power(COUNT, -1))
-        for factor in sorted(factors, key=lambda f: (isinstance(f, Reduced), isinstance(f, Sum))):
+        for factor in sorted(factors, key=self._place):
             if isinstance(factor, Power) and factor.exponent < 0 and self._divides(factor):
                 below.append(self._raised(factor.base, -factor.exponent))
             elif isinstance(factor, Power):
@@ -164,6 +164,12 @@ class Wording:
             divisor = below[0] if len(below) == 1 and "·" not in below[0] else f"({'·'.join(below)})"
             text = f"{text}/{divisor}"
         return (f"−{text}", _TERM) if negative else (text, loosest)
+
+    def _place(self, factor: Expression) -> tuple[bool, ...]:
+        """Where a factor stands in a product: parameters first, then arrays, brackets, powers of them, totals."""
+        parameter = isinstance(factor, Name) and factor.label in self.parameters
+        root = isinstance(factor, Power) and factor.exponent.denominator > 1
+        return (not parameter, isinstance(factor, Reduced), root, isinstance(factor, Sum))
 
     def _out(self, expression: Expression) -> Expression:
         """A product with the number in a total in front of it, and 1/s written as a divisor."""
@@ -197,7 +203,7 @@ class Wording:
         head = "mean" if reduced.mean else "Σ"
         shared = "".join(axis for axis in self.layout.axes if axis not in self.layout.affine)
         usual = (self.layout.reduced,) if reduced.mean else (self.layout.reduced, shared)
-        return head if reduced.axes in usual else f"{head} over {','.join(reduced.axes)} of "
+        return head if reduced.axes in usual else f"{head} over {','.join(reduced.axes)} of"
 
     @staticmethod
     def _divides(factor: Power) -> bool:
@@ -307,24 +313,28 @@ def said(kind: str, edit: Edit, right: Program) -> str:
     return _TEMPLATES[edit.kind].format(where=where, was=was, now=now, step=step)
 
 
-def glossary(right: Program, formulas: str) -> str:
-    """What the signs in some formulas of a layer stand for.
+def glossary(right: Program, formulas: str) -> tuple[str, ...]:
+    """What the signs in some formulas of a layer stand for, a formula each.
 
     >>> from bncheck.bugs.programs import programs
     >>> from bncheck.layers import LAYERS
     >>> layer = LAYERS["rms_norm"]
-    >>> print(glossary(programs(layer, layer.layouts[0], ("gamma",))["stages"], "dx = dx̂/s"))
-    dx̂ = γ·dy, s = √(ρ + ε), ρ = mean x²; dx is ∂loss/∂x; m values per mean
+    >>> glossary(programs(layer, layer.layouts[0], ("gamma",))["stages"], "dx = dx̂/s")
+    ('dx̂ = γ·dy', 's = √(ρ + ε)', 'ρ = mean x²')
     """
     wording = Wording(right)
-    steps = {wording.sign(n): wording.equation(n, e) for n, e in (*right.backward.items(), *right.forward.items())}
-    told: dict[str, str] = {}
-    seen = formulas
-    for sign, equation in reversed(steps.items()):
-        if sign not in _PLAIN and sign in seen and f"{sign} = " not in formulas:
-            told[sign] = equation
-            seen += equation
-    return f"{', '.join([*told.values()])}{'; ' if told else ''}dx is ∂loss/∂x; m values per mean"
+    steps = {wording.sign(n): wording.equation(n, e) for n, e in (*right.forward.items(), *right.backward.items())}
+    ordered = sorted(steps, key=lambda sign: (not sign.startswith("d"), -len(sign)))  # dx̂ before the x̂ in it
+    told, pending = dict[str, str](), formulas
+    while pending:
+        more = ""
+        for sign in ordered:
+            if sign in pending and sign not in (*_PLAIN, *told) and f"{sign} = " not in formulas:
+                told[sign] = steps[sign]
+                more += steps[sign].partition("=")[2]
+            pending = pending.replace(sign, " ")
+        pending = more
+    return tuple(told.values())
 
 
 _PLAIN = ("y", "μ", "σ²", "dx", "dγ", "dβ", "R′", "V′")

@@ -20,7 +20,7 @@ from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.theorems import Coincidence, Theorem, theorems
 from bncheck.results import Counterexample, Result, Tally
 from bncheck.tolerances.bounds import tolerance
-from bncheck.tolerances.verdicts import Comparison, Verdict, compare, fold, wrong_or_unstable
+from bncheck.tolerances.verdicts import Comparison, Verdict, compare, fold, told_apart
 
 Comparisons = Mapping[str, Mapping[str, Comparison]]
 """Oracle or suspect → gradient → comparison."""
@@ -57,7 +57,7 @@ class Bench:
         comparisons = {name: arrays for name, arrays in comparisons.items() if name not in known}
         comparisons |= _differences(self.layer, case, truth)
         for name in vjps.keys() & comparisons.keys():
-            comparisons[name] = self._told_apart(vjps[name], case, comparisons[name])
+            comparisons[name] = told_apart(comparisons[name], vjps[name], self.layer, case)
         tallies = {"ball": _own_width(truth)} | {name: _tally(arrays) for name, arrays in comparisons.items()}
         tallies |= dict.fromkeys(crashes, Tally(Verdict.CRASHED, cases=1))
         planted = shown(self.layer, case, truth, limits)
@@ -72,13 +72,6 @@ class Bench:
             known=dict.fromkeys(known.items(), 1),
             theorems={name: _instance(used) for name, used in shares(_stated(self.layer, case), case).items()},
         )
-
-    def _told_apart(self, vjp: Vjp, case: Case, comparisons: Mapping[str, Comparison]) -> dict[str, Comparison]:
-        """The comparisons with what is unstable told from what is wrong."""
-        return {
-            name: replace(c, verdict=wrong_or_unstable(vjp, self.layer, case, name)) if _fails({name: c}) else c
-            for name, c in comparisons.items()
-        }
 
     def _failures(self, case: Case, comparisons: Comparisons, crashes: Mapping[str, str]) -> Iterator[Counterexample]:
         arrays = {"x": case.x, "dy": case.dy, **case.parameters, **case.state, **case.upstream}

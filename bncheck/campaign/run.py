@@ -14,7 +14,6 @@ from functools import partial
 
 import numpy as np
 
-from bncheck import __version__
 from bncheck.bugs.symmetry import revealed
 from bncheck.campaign.one_case import Bench
 from bncheck.case import Vjp
@@ -26,10 +25,11 @@ from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic.derivation import SIZES, Derivation, derive
 from bncheck.oracles.symbolic.proof import Proof, prove
-from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.oracles.symbolic.theorems import theorems
+from bncheck.outcomes import Outcome
 from bncheck.processes import mapped
 from bncheck.results import Counterexample, LayerReport, Report, Result, Statement
+from bncheck.version import __version__
 
 UNIT = 20
 """How many cases one unit of a campaign draws."""

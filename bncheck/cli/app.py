@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bncheck import __version__
 from bncheck.errors import InvalidInput
+from bncheck.version import __version__
 
 _FIRST = ("verify", "check", "derive", "figures", "explain", "doctor")
 """The commands in the order in which one meets them; others follow."""

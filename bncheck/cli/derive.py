@@ -43,4 +43,4 @@ def derive(
             write(formulas.theorems(derived) + "\n")
         else:
             write(formulas.formulas(derived, proved, form, format, on) + "\n")
-    raise typer.Exit({"proved": 0, "not decided": STATUS["inconclusive"]}.get(proved.outcome, 1))
+    raise typer.Exit(STATUS[{"proved": "correct", "refuted": "wrong"}.get(proved.outcome, "inconclusive")])

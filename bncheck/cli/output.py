@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bncheck import files
 from bncheck.errors import InvalidInput
+from bncheck.files import try_folder, write
 
 
 @contextmanager
@@ -24,11 +24,11 @@ def destination(output: Path | None) -> Iterator[Callable[[str], Any]]:
     folder = output.resolve().parent
     if output.is_file() or not output.exists():
         try:
-            files.try_folder(folder)
+            try_folder(folder)
         except OSError as error:
             constraint = f"a file that can be written; {error.strerror} in {folder}"
             raise InvalidInput("output", str(output), constraint, "Create the folder, or choose another.") from error
-    yield lambda text: files.write(output, text)
+    yield lambda text: write(output, text)
 
 
 def print_out(text: str) -> None:

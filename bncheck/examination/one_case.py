@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
-from types import MappingProxyType
 
 import numpy as np
 
@@ -15,23 +13,9 @@ from bncheck.formats import is_float
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import finite_difference
 from bncheck.oracles.finite_difference import Forward
-from bncheck.results import Check, Finding
+from bncheck.results import Check, findings
 from bncheck.tolerances.bounds import computed_truth, tolerance, truth_of
-from bncheck.tolerances.verdicts import Comparison, Verdict, compare, fold, wrong_or_unstable
-
-
-def findings(
-    case: Case, conforms: Mapping[str, Comparison], consistent: Mapping[str, Comparison] = MappingProxyType({})
-) -> dict[str, Finding]:
-    """What one case says of each array; the element shown is that of the comparison that decided."""
-    said = {}
-    for name, comparison in conforms.items():
-        own = consistent.get(name)
-        verdict = fold(c.verdict for c in (comparison, own) if c is not None)
-        worst = comparison if own is None or comparison.verdict is verdict else own
-        answers = comparison.verdict, None if own is None else own.verdict
-        said[name] = Finding(verdict, *answers, worst, case.origin, str(case.dtype), str(case.layout))
-    return said
+from bncheck.tolerances.verdicts import Verdict, compare, told_apart
 
 
 def check(
@@ -70,11 +54,8 @@ def check(
             raise InvalidInput("rounds_once", name, f"names among {', '.join(allowed)}", "Leave it out for none.")
     radii = {name: radius.radius for name, radius in allowed.items()}
     truth = truth_of(allowed) if case.dtype == np.float64 else computed_truth(layer, case)
-    conforms = compare(got, truth, radii)
+    conforms = told_apart(compare(got, truth, radii), vjp, layer, case)
     blind = unseen(shown(layer, case, truth, radii, ESSENTIAL))
-    for name, comparison in conforms.items():
-        if comparison.verdict is Verdict.WRONG:
-            conforms[name] = replace(comparison, verdict=wrong_or_unstable(vjp, layer, case, name))
     if forward is None:
         return Check(findings(case, conforms), blind)
     grouped = "y" not in conforms or conforms["y"].verdict is not Verdict.WRONG

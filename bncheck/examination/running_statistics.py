@@ -20,11 +20,10 @@ from bncheck.bugs.diagnose import COMPARE, Diagnosis, diagnose, named_effect
 from bncheck.bugs.diagnose import UNKNOWN as NAMELESS
 from bncheck.case import Array, Case, Gradients
 from bncheck.errors import TargetFailed
-from bncheck.examination.one_case import findings
 from bncheck.inputs.recipes import completed
 from bncheck.inputs.sizes import BATCHES, FEW, Sizes, shape_of
 from bncheck.layers import LAYERS, Layer
-from bncheck.results import Check
+from bncheck.results import Check, findings
 from bncheck.targets.calls import MOMENTUM, TRIAL_EPS, Target
 from bncheck.targets.conventions import UNKNOWN, Running, Steps, running
 from bncheck.tolerances.bounds import computed_truth, tolerance

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bncheck.bugs.expressions import exchanged, number, plus
+from bncheck.bugs.programs import COUNT, DY, Bench, elementary, gradient
 from bncheck.case import Array, Case
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.formats import Format
@@ -36,74 +38,36 @@ ABOUT = About(
 Backward = Callable[[Case], Mapping[str, Array]]
 
 
-def staged(
-    graph: Graph, case: Case, exactly: Callable[[Any], Any] = np.asarray, *, ddof: int = 0
-) -> Mapping[Node, Any]:
-    """A backward pass as textbooks write it, stage by stage: the suspect of this figure, on any kind of array.
-
-    With `ddof` every mean sends 1/(m − ddof) of its gradient back to each element: 1 is a bug that real code has had.
-    """
-    axes = case.layout.reduced_axes
-    given = {"x": case.x, "eps": case.eps, **case.broadcast_parameters()}
-    value: dict[Node, Any] = {}
-    for node in graph.nodes:
-        operands = [value[operand] for operand in node.inputs]
-        if node.operation in ("input", "constant"):
-            value[node] = exactly(given[str(node.name)] if node.operation == "input" else node.value)
-        elif node.operation == "mean":
-            value[node] = operands[0].sum(axis=axes, keepdims=True) / case.count
-        else:
-            value[node] = _FORWARD[node.operation](*operands)
-    back: dict[Node, Any] = {graph.named["y"]: exactly(case.dy)}
-    for node in (node for node in reversed(graph.nodes) if node in back and node.inputs):
-        out, operands = back[node], [value[operand] for operand in node.inputs]
-        if node.operation == "mean":
-            sent = (out / (case.count - ddof) * exactly(np.ones(operands[0].shape)),)
-        else:
-            sent = _BACKWARD[node.operation](out, value[node], *operands)
-        for operand, part in zip(node.inputs, sent, strict=True):
-            if operand.name != "eps" and operand.operation != "constant":
-                shared = tuple(k for k, size in enumerate(value[operand].shape) if size != part.shape[k])
-                part = part.sum(axis=shared, keepdims=True) if shared else part
-                back[operand] = back[operand] + part if operand in back else part
-    return back
-
-
-_FORWARD: Mapping[str, Callable[..., Any]] = {
-    "sqrt": np.sqrt,
-    "negative": lambda a: -a,
-    "add": lambda a, b: a + b,
-    "subtract": lambda a, b: a - b,
-    "multiply": lambda a, b: a * b,
-    "divide": lambda a, b: a / b,
-}
-
-_BACKWARD: Mapping[str, Callable[..., tuple[Any, ...]]] = {
-    "sqrt": lambda dout, out, a: (dout / (2 * out),),
-    "negative": lambda dout, out, a: (-dout,),
-    "add": lambda dout, out, a, b: (dout, dout),
-    "subtract": lambda dout, out, a, b: (dout, -dout),
-    "multiply": lambda dout, out, a, b: (dout * b, dout * a),
-    "divide": lambda dout, out, a, b: (dout / b, -dout * a / (b * b)),
-}
-
-
 def verdicts(layer: Layer, case: Case, backward: Backward | None = None, *, ddof: int = 0) -> Mapping[Node, bool]:
     """Whether each gradient of a backward pass is within the rounding bound of the right one, node by node.
 
     `backward` returns gradients under the names of inputs and results of the definition; nodes without are left out.
-    Without it the suspect is `staged`.
+    Without it the suspect is the reverse sweep as textbooks write it, node by node; with `ddof` every mean in it sends
+    1/(m − ddof) of its gradient back to each element: 1 is a bug that real code has had.
     """
     graph = trace(layer, case.layout, tuple(case.parameters))
     truth = sweep(layer, case).gradients
+    program, labels = elementary(layer, case.layout, tuple(case.parameters))
     fmt = Format.of(case.dtype)
-    allowed = staged(graph, case, lambda values: Radius.exact(np.asarray(values, np.float64), fmt))
+    allowed = Bench(program, case, lambda values: Radius.exact(np.asarray(values, np.float64), fmt)).values(program)
     if backward is None:
-        got = staged(graph, case, ddof=ddof)
+        count = {COUNT.label: plus(COUNT, number(-ddof))}
+        edited = replace(program, backward={n: exchanged(e, count) for n, e in program.backward.items()})
+        values = Bench(program, case).values(edited)
+        got = {node: values[_gradient(label)] for node, label in labels.items() if _gradient(label) in values}
     else:
         nodes = {**graph.inputs, **graph.named}
         got = {nodes[name]: np.reshape(value, np.shape(truth[nodes[name]])) for name, value in backward(case).items()}
-    return {node: bool(np.all(np.abs(got[node] - truth[node]) <= 2 * allowed[node].radius)) for node in got}
+    radii = {node: allowed[_gradient(labels[node])] for node in got}
+    return {node: bool(np.all(np.abs(got[node] - truth[node]) <= 2 * _radius(radii[node]))) for node in got}
+
+
+def _gradient(label: str) -> str:
+    return DY if label == "y" else gradient(label)
+
+
+def _radius(allowed: Any) -> Any:
+    return allowed.radius if isinstance(allowed, Radius) else 0.0
 
 
 def first_wrong(found: Mapping[Node, bool], graph: Graph) -> Node | None:

@@ -71,8 +71,8 @@ def _vanishing(derivation: Derivation, expression: Any) -> list[Any]:
     """The sums in an expression that are zero by the definition of the statistics in them."""
     import sympy as sp
 
-    from bncheck.oracles.symbolic.refutation import Outcome
     from bncheck.oracles.symbolic.symbols import has_gradient
+    from bncheck.outcomes import Outcome
 
     sums = [s for s in expression.atoms(sp.Sum) if not has_gradient(s)]
     return [s for s in sums if derivation.vanishes(derivation.in_inputs(s)) is Outcome.PROVED]

@@ -62,8 +62,8 @@ def recipes(
         dtypes[_below(draw, len(dtypes))],
         EPS[_below(draw, len(EPS))],
         regimes[_below(draw, len(regimes))],
-        "constant" if _below(draw, 20) == 19 else "random",
-        _below(draw, 10) < 9,
+        "constant" if _below(draw, 32) == 31 else "random",
+        _below(draw, 8) < 7,
         _below(draw, 2**32),
     )
 
@@ -95,7 +95,7 @@ def _shape(draw: st.DrawFn, layout: Layout, max_count: int, max_size: int) -> tu
         if axis in layout.reduced:
             room = min(room, max_count // math.prod(sizes.get(a, 1) for a in layout.reduced))
         if axis == layout.reduced[0]:
-            sizes[axis] = 2 + _below(draw, max(2, min(room, 16)) - 1) if _below(draw, 20) < 19 else 1
+            sizes[axis] = 2 + _below(draw, max(2, min(room, 16)) - 1) if _below(draw, 32) < 31 else 1
         else:
             later = any(a in layout.reduced for a in layout.axes[len(sizes) + 1 :]) and layout.reduced[0] not in sizes
             sizes[axis] = 1 + _below(draw, max(1, min(room // 2 if later else room, 6)))

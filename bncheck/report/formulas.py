@@ -11,8 +11,8 @@ from bncheck.case import Layout
 from bncheck.oracles.symbolic.derivation import SIZES, Derivation
 from bncheck.oracles.symbolic.lowering import lower
 from bncheck.oracles.symbolic.proof import Proof
-from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.oracles.symbolic.theorems import theorems as statements
+from bncheck.outcomes import Outcome
 from bncheck.report.notations import FIXED, WIDTH, Latex, MathML, Unicode
 from bncheck.report.text import columns
 from bncheck.report.writer import Writer

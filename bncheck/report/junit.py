@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from bncheck.oracles.symbolic.refutation import Outcome
+from bncheck.outcomes import Outcome
 from bncheck.report import targets
 from bncheck.report.text import reproduce
 from bncheck.results import Counterexample, Examination, LayerReport, Report

@@ -19,7 +19,7 @@ _ROOM = WIDTH - 2 - _HEADING
 SCREEN = 40
 """The most lines of a report on one target."""
 
-_GLOSSARY = "dx̂ = γ·dy, x̂ = (x − μ)/s, s = √(σ² + ε); dx is ∂loss/∂x; m values per mean"
+_GLOSSARY = "dx is ∂loss/∂x; m values per mean"
 
 _MEANING = {
     Verdict.UNSTABLE: "the formula is right, its rounding is not: the error shrinks as the precision grows",
@@ -67,7 +67,9 @@ def _screen(report: TargetReport) -> Iterator[Text]:
     shown: list[Text] = []
     named: list[str] = []
     several = report.diagnosis
-    glossary = [*_entry("where", _GLOSSARY)] if any(bug.formula_got or bug.formula_expected for bug in several) else []
+    signs = ", ".join(dict.fromkeys(sign for bug in several for sign in bug.where))
+    written = any(bug.formula_got or bug.formula_expected for bug in several)
+    glossary = [*_entry("where", f"{signs}; {_GLOSSARY}" if signs else _GLOSSARY)] if written else []
     for bug in several:
         lines = [Text(), *_bug(bug)]
         room = SCREEN - len(above) - len(glossary) - len(below) - 2

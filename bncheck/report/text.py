@@ -16,13 +16,13 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from bncheck import __version__
 from bncheck.bugs.catalogue import BUGS
 from bncheck.case import Array
 from bncheck.oracles.symbolic.derivation import SIZES
-from bncheck.oracles.symbolic.refutation import Outcome
+from bncheck.outcomes import Outcome
 from bncheck.results import Counterexample, LayerReport, Report, Result, Tally
 from bncheck.tolerances.verdicts import Verdict
+from bncheck.version import __version__
 
 WIDTH = 80
 

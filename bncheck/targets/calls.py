@@ -39,7 +39,8 @@ class Target:
     `layouts` are those that it was seen to take, the one it is checked in first. `eps` is the one that it keeps to
     whatever a case says; None where it takes the case's, or where that could not be told. `failure` is set where it was
     recognised but no trial call succeeded; every call then raises it. `observations` are its conventions by name, see
-    `bncheck.targets.observations`. `likeness` is the correlation of its first y with the layer's.
+    `bncheck.targets.observations`. `likeness` is the correlation of its `first` y with the
+    layer's.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Target:
     features: tuple[int, ...] = ()
     groups: int = 0
     likeness: float = 0.0
+    first: Array | None = field(default=None, repr=False, compare=False)
 
     @property
     def layout(self) -> Layout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from bncheck.case import Array, Case, Enclosure, Gradients, Vjp
 from bncheck.formats import Format, is_float
+from bncheck.inputs.recipes import completed
 from bncheck.layers import Layer
 from bncheck.tolerances.bounds import computed_truth, tolerance
 
@@ -122,29 +123,84 @@ def compare(
     return found
 
 
-def wrong_or_unstable(vjp: Vjp, layer: Layer, case: Case, name: str) -> Verdict:
-    """Tells a wrong formula from an unstable one: an unstable one's error follows the precision, a wrong one's stays.
+def told_apart(comparisons: Mapping[str, Comparison], vjp: Vjp, layer: Layer, case: Case) -> dict[str, Comparison]:
+    """The comparisons, with what is unstable told from what is wrong."""
+    return {
+        name: replace(c, verdict=wrong_or_unstable(vjp, layer, case, name)) if c.verdict is Verdict.WRONG else c
+        for name, c in comparisons.items()
+    }
 
-    The same numbers, rounded to the lower precision, are run in both; half the bits between them decide. Numbers that
-    leave the lower precision's range are brought down to 1 instead: an unstable formula is right there.
+
+def wrong_or_unstable(vjp: Vjp, layer: Layer, case: Case, name: str) -> Verdict:
+    """Tells a wrong formula from an unstable one, whose error must be seen to be rounding.
+
+    Rounding does no harm where nothing cancels: what is outside the tolerance on tame numbers of the case's own dtype
+    is wrong, whatever it does in another. Then it is erratic, other for numbers next to these; or else, as where a
+    result leaves the format's range, it goes away in a higher precision: half the bits between the two decide.
     """
-    low_dtype = np.dtype(np.float32) if case.dtype == np.float64 else case.dtype
     try:
-        if np.abs(case.x).max() > Format.of(low_dtype).largest:
-            tame = replace(case, x=case.x / np.abs(case.x).max())
-            allowed = tolerance(layer, tame)[name].radius
-            found = judge(np.asarray(vjp(tame)[name]), computed_truth(layer, tame)[name], allowed)
-            return Verdict.WRONG if found.verdict is Verdict.WRONG else Verdict.UNSTABLE
-        low = case.astype(low_dtype)
-        high = low.astype(np.float64)
-        truth = computed_truth(layer, high)[name]
-        error_low = float(truth.distance(vjp(low)[name]).max())
-        error_high = float(truth.distance(vjp(high)[name]).max())
-    except Exception:  # a suspect that knows only one precision gets no benefit of the doubt
+        if any(_is_outside(vjp, layer, tame, name) for tame in _tame(layer, case)):
+            return Verdict.WRONG
+        if _is_erratic(vjp, layer, case, name) or _goes_away(vjp, layer, case, name):
+            return Verdict.UNSTABLE
+    except Exception:  # a suspect that cannot be asked about more than its own case gets no benefit of the doubt
         return Verdict.WRONG
-    if not np.isfinite(error_high):
-        return Verdict.WRONG
-    if not np.isfinite(error_low):
-        return Verdict.UNSTABLE
+    return Verdict.WRONG
+
+
+def _tame(layer: Layer, case: Case) -> Iterator[Case]:
+    """Cases like this one on which nothing cancels: x spreads widely, or as much as √ε tells, around half of that.
+
+    The second, on which eps weighs as much as the variance, is left out where its squares leave the dtype's range.
+    """
+    rng = np.random.default_rng(0)
+    unit = 0.5 + rng.standard_normal(case.x.shape)
+    small = case.eps > 64 * Format.of(case.dtype).normal
+    for spread in (1.0, float(np.sqrt(case.eps))) if small else (1.0,):
+        x = (spread * unit).astype(case.dtype)
+        drawn = completed(x, layer, case.layout, rng, case.eps, "tame")
+        own = {name: drawn.parameters[name] for name in case.parameters}
+        yield replace(drawn, parameters=own, settings=case.settings)
+
+
+def _is_outside(vjp: Vjp, layer: Layer, case: Case, name: str) -> bool:
+    allowed = tolerance(layer, case)[name].radius
+    return judge(np.asarray(vjp(case)[name]), computed_truth(layer, case)[name], allowed).verdict is Verdict.WRONG
+
+
+def _is_erratic(vjp: Vjp, layer: Layer, case: Case, name: str) -> bool:
+    """Whether the error is quite another where each x is moved to a number next to it.
+
+    Nothing is told where such a move is no small one beside the spread: a smooth error would change with it, too.
+    """
+    x, step = case.x.astype(np.float64), 2 * Format.of(case.dtype).roundoff
+    if not step * np.abs(x).max() < _SMALL * float(x.std(axis=case.layout.reduced_axes).min()):
+        return False
+    errors, rng = [], np.random.default_rng(0)
+    for moved in range(4):
+        signs = rng.integers(-1, 2, size=x.shape) if moved else np.zeros(x.shape)
+        near = replace(case, x=(x * (1 + step * signs)).astype(case.dtype))
+        truth, got = computed_truth(layer, near)[name], np.asarray(vjp(near)[name], dtype=np.float64)
+        errors.append(got - truth.value)
+    change = max(float(np.abs(error - errors[0]).max()) for error in errors[1:])
+    return bool(change > np.abs(errors[0]).max() / 4)
+
+
+_SMALL = 1e-3
+"""How small a step must be in units of the spread."""
+
+
+def _goes_away(vjp: Vjp, layer: Layer, case: Case, name: str) -> bool:
+    """Whether the same numbers, rounded to the lower of two precisions, are answered far better in the higher."""
+    low_dtype = np.dtype(np.float32) if case.dtype == np.float64 else case.dtype
+    if np.abs(case.x).max() > Format.of(low_dtype).largest:
+        return True  # a formula that is right on tame numbers, and on these leaves the range of float64
+    low = case.astype(low_dtype)
+    high = low.astype(np.float64)
+    truth = computed_truth(layer, high)[name]
+    error_low = float(truth.distance(vjp(low)[name]).max())
+    error_high = float(truth.distance(vjp(high)[name]).max())
+    if not np.isfinite(error_high) or not np.isfinite(error_low):
+        return bool(np.isfinite(error_high))
     halfway = float(np.sqrt(Format.of(np.float64).roundoff / Format.of(low_dtype).roundoff))
-    return Verdict.UNSTABLE if error_high < halfway * error_low else Verdict.WRONG
+    return error_high < halfway * error_low

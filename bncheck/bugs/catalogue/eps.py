@@ -130,7 +130,10 @@ BUGS = (
         "eps-outside-sqrt",
         "eps is added to the standard deviation, outside the root",
         "Add eps to the variance, then take the root.",
-        hides="A check of the backward pass against its own forward pass agrees with itself: compare y with the definition.",
+        hides=(
+            "A check of the backward pass against its own forward pass agrees with itself: compare y with the "
+            "definition."
+        ),
         wrong="xhat = (x - mean) / (np.sqrt(var) + eps)",
         right="xhat = (x - mean) / np.sqrt(var + eps)",
         seen=(
@@ -145,7 +148,10 @@ BUGS = (
         "eps-twice",
         "eps is added twice, inside the root and outside",
         "Add eps once, to the variance.",
-        hides="A check of the backward pass against its own forward pass agrees with itself: compare y with the definition.",
+        hides=(
+            "A check of the backward pass against its own forward pass agrees with itself: compare y with the "
+            "definition."
+        ),
         wrong="xhat = (x - mean) / (np.sqrt(var + eps) + eps)",
         right="xhat = (x - mean) / np.sqrt(var + eps)",
         seen=(
@@ -189,8 +195,16 @@ BUGS = (
         "eps is added outside the root, and the backward pass is that of eps inside",
         "Add eps to the variance; or differentiate √σ² + ε: its slope is 1/(2·√σ²), not 1/(2·s).",
         hides="Where σ² is much larger than ε, it shifts dx by less than gradcheck's tolerance of 1e-3.",
-        wrong="std = np.sqrt(var) + eps\ninv_std = 1 / std\ndx = inv_std * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))",
-        right="std = np.sqrt(var + eps)\ninv_std = 1 / std\ndx = inv_std * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))",
+        wrong=(
+            "std = np.sqrt(var) + eps\n"
+            "inv_std = 1 / std\n"
+            "dx = inv_std * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))"
+        ),
+        right=(
+            "std = np.sqrt(var + eps)\n"
+            "inv_std = 1 / std\n"
+            "dx = inv_std * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))"
+        ),
         seen=(
             "keras#10427",
             "ncnn#311",

@@ -83,7 +83,10 @@ BUGS = (
         "gamma-outside-sum",
         "gamma is pulled out of the group's sums, where it varies",
         "Multiply by gamma inside the sums: it is constant over a group in batch norm alone.",
-        hides="It is right in batch norm, where γ is constant over a group, and is carried over. Where γ = 1, as after initialization, it is invisible.",
+        hides=(
+            "It is right in batch norm, where γ is constant over a group, and is carried over. Where γ = 1, as "
+            "after initialization, it is invisible."
+        ),
         wrong="dx = gamma * inv_std * (dy - dy.mean(axis) - xhat * (dy * xhat).mean(axis))",
         right="dxhat = dy * gamma\ndx = inv_std * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))",
         plant=_outside,

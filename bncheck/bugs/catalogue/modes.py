@@ -18,13 +18,12 @@ from bncheck.bugs.expressions import (
     Expression,
     Name,
     Reduced,
-    exchanged,
     minus,
     plus,
     power,
     times,
 )
-from bncheck.bugs.programs import Program, gradient
+from bncheck.bugs.programs import gradient
 from bncheck.bugs.roles import Derived
 
 _RUNNING = ("running_mean", "running_var")
@@ -43,7 +42,7 @@ def _formula(derived: Derived) -> Iterator[Edit]:
 
 
 def _of_the_batch(derived: Derived) -> Iterator[Edit]:
-    program = derived.stages
+    program = derived.equations
     if not derived.statistics and set(_RUNNING) <= set(program.own.state):
         mean = Reduced(Name("x"), program.layout.reduced, mean=True)
         var = Reduced(power(plus(Name("x"), minus(mean)), 2), program.layout.reduced, mean=True)
@@ -53,23 +52,10 @@ def _of_the_batch(derived: Derived) -> Iterator[Edit]:
 
 
 def _running(derived: Derived) -> Iterator[Edit]:
-    program = derived.stages
+    program = derived.equations
     if derived.statistics and set(_RUNNING) <= set(program.own.state):
         names = dict(zip(("mean", "var"), map(Name, _RUNNING), strict=True))
-        updates = {f"new_{name}" for name in program.own.state}
-        steps = [label for label in program.forward if label not in {*names, *updates}]
-        changed = renamed(program, names, steps=steps)
-        own = [label for label in changed if set(names) & program.forward[label].names]
-        keep = _batch_variance(program)
-        yield from forward(program, {**{label: changed[label] for label in own}, **keep}, shown=own[0])
-
-
-def _batch_variance(program: Program) -> dict[str, Expression]:
-    """The variance in the batch's own mean, which what is averaged keeps to."""
-    centred = {
-        n: e for n, e in program.forward.items() if n not in program.layer.state and "mean" in e.names and n != "var"
-    }
-    return {"var": exchanged(program.forward["var"], centred)}
+        yield from forward(program, renamed(program, names, steps=[derived.normalised]))
 
 
 def _step(derived: Derived, names: dict[str, Expression], only: str = "new_") -> Iterator[Edit]:

@@ -112,7 +112,10 @@ BUGS = (
         "variance-path-missing",
         "the path through the variance is missing",
         "Subtract x̂·mean(dx̂·x̂): x reaches y through the variance as well.",
-        hides="Where dy is constant, as in y.sum().backward(), or a group has one element, the true dx is zero. Fast gradcheck passes it on anything but small arrays.",
+        hides=(
+            "Where dy is constant, as in y.sum().backward(), or a group has one element, the true dx is zero. "
+            "Fast gradcheck passes it on anything but small arrays."
+        ),
         wrong="dx = inv_std * (dxhat - dxhat.mean(axis))",
         right="dx = inv_std * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))",
         plant=partial(_paths, centring=None, spread=0),

@@ -20,8 +20,10 @@ from bncheck.bugs.expressions import (
     Name,
     Reduced,
     minus,
+    number,
     plus,
     throughout,
+    times,
 )
 from bncheck.bugs.programs import Program, gradient
 from bncheck.bugs.roles import Derived
@@ -58,7 +60,7 @@ def _second(derived: Derived, change: str) -> Iterator[Edit]:
         changed = dict(program.backward)
         for label in labels:
             held = Held(changed[label])
-            changed[label] = held if change == "zero" else plus(changed[label], changed[label], minus(held))
+            changed[label] = held if change == "zero" else plus(times(number(2), changed[label]), minus(held))
         yield from rewritten(program, changed, _X)
 
 
@@ -85,7 +87,9 @@ BUGS = (
         "Subtract mean ẋ: the mean moves with x.",
         hides="A direction of mean zero does not show it.",
         wrong="y_dot = gamma * inv_std * (x_dot - xhat * (x_dot * xhat).mean(axis))",
-        right="y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))",
+        right=(
+            "y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))"
+        ),
         plant=lambda derived: _tangent(derived, "centring"),
     ),
     Bug(
@@ -94,7 +98,9 @@ BUGS = (
         "Subtract x̂·mean(ẋ·x̂): the variance moves with x.",
         hides="A direction that x̂ is orthogonal to does not show it.",
         wrong="y_dot = gamma * inv_std * (x_dot - x_dot.mean(axis))",
-        right="y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))",
+        right=(
+            "y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))"
+        ),
         plant=lambda derived: _tangent(derived, "spread"),
     ),
     Bug(
@@ -103,7 +109,9 @@ BUGS = (
         "Push the tangent through both statistics.",
         hides="The gradients of reverse mode are right.",
         wrong="y_dot = gamma * inv_std * x_dot",
-        right="y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))",
+        right=(
+            "y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))"
+        ),
         plant=lambda derived: _tangent(derived, "centring", "spread"),
     ),
     Bug(
@@ -112,7 +120,9 @@ BUGS = (
         "Add γ̇·x̂: y is a product.",
         hides="A direction that moves x alone does not show it.",
         wrong="y_dot = gamma * inv_std * (x_dot - ...)",
-        right="y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))",
+        right=(
+            "y_dot = gamma_dot * xhat + gamma * inv_std * (x_dot - x_dot.mean(axis) - xhat * (x_dot * xhat).mean(axis))"
+        ),
         plant=_parameter,
     ),
     Bug(

@@ -88,7 +88,10 @@ BUGS = (
         "ddof-forward",
         "the forward pass normalizes with the unbiased variance",
         "Divide by m: var(unbiased=False), ddof=0. Only the running variance is unbiased, in some frameworks.",
-        hides="In large groups m and m - 1 are nearly the same. A check of the backward pass against its own forward pass agrees with itself: compare y with the definition.",
+        hides=(
+            "In large groups m and m - 1 are nearly the same. A check of the backward pass against its own "
+            "forward pass agrees with itself: compare y with the definition."
+        ),
         wrong="var = x.var(axis, ddof=1)",
         right="var = x.var(axis)",
         seen=(
@@ -129,7 +132,10 @@ BUGS = (
         "axis-wrong",
         "the statistics are taken over the wrong axis",
         "Reduce the layout's own axes: N, H and W for batch norm on images.",
-        hides="A check of the backward pass against its own forward pass agrees with itself: compare y with the definition. Where the sizes coincide, the shapes do not tell.",
+        hides=(
+            "A check of the backward pass against its own forward pass agrees with itself: compare y with the "
+            "definition. Where the sizes coincide, the shapes do not tell."
+        ),
         wrong="mean = x.mean(axis=1)",
         right="mean = x.mean(axis=0)",
         seen=(
@@ -143,7 +149,10 @@ BUGS = (
         "layout-wrong",
         "the channel axis is taken for the last, or the last for the channel: NHWC for NCHW",
         "Reduce every axis but the one of the channels.",
-        hides="A check of the backward pass against its own forward pass agrees with itself: compare y with the definition.",
+        hides=(
+            "A check of the backward pass against its own forward pass agrees with itself: compare y with the "
+            "definition."
+        ),
         wrong="mean = x.mean(axis=(0, 1, 2))  # x is NCHW",
         right="mean = x.mean(axis=(0, 2, 3))",
         seen=(
@@ -157,7 +166,10 @@ BUGS = (
         "per-activation",
         "the statistics are taken over the first axis alone, for every activation",
         "Reduce the other axes as well: a channel has one mean.",
-        hides="Where the sizes coincide, N = C or H·W = 1, it is invisible. A check of the backward pass against its own forward pass agrees with itself: compare y with the definition.",
+        hides=(
+            "Where the sizes coincide, N = C or H·W = 1, it is invisible. A check of the backward pass against "
+            "its own forward pass agrees with itself: compare y with the definition."
+        ),
         wrong="mean = x.mean(axis=0)",
         right="mean = x.mean(axis=(0, 2, 3))",
         seen=(
@@ -171,7 +183,10 @@ BUGS = (
         "statistics-over-everything",
         "one mean and one variance for the whole array",
         "Keep the axis of the channels.",
-        hides="With one channel it is invisible. A check of the backward pass against its own forward pass agrees with itself: compare y with the definition.",
+        hides=(
+            "With one channel it is invisible. A check of the backward pass against its own forward pass agrees "
+            "with itself: compare y with the definition."
+        ),
         wrong="mean = x.mean()",
         right="mean = x.mean(axis=(0, 2, 3))",
         seen=(
@@ -185,7 +200,10 @@ BUGS = (
         "batch-axis-reduced",
         "the statistics are taken over the samples as well",
         "Keep the axis of the samples: each has statistics of its own.",
-        hides="With one sample it is invisible. A check of the backward pass against its own forward pass agrees with itself: compare y with the definition.",
+        hides=(
+            "With one sample it is invisible. A check of the backward pass against its own forward pass agrees "
+            "with itself: compare y with the definition."
+        ),
         wrong="mean = x.mean()",
         right="mean = x.mean(axis=-1, keepdims=True)",
         seen=(

@@ -22,9 +22,9 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 
-from bncheck import __version__
 from bncheck.errors import InvalidInput
 from bncheck.figures.studio.look import PRESETS, About, Look
+from bncheck.version import __version__
 
 MARGIN, TITLE, CAPTION, STAMP = 9.0, 12.0, 8.0, 6.0
 """White around the page, and the sizes of its words: in points at beamer169."""

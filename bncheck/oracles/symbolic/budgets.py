@@ -15,10 +15,10 @@ from dataclasses import dataclass
 DERIVATION = 30.0
 """Seconds of processor time in which the gradients of a definition have to be derived; then it is refused."""
 
-PROOF = 30.0
+PROOF = 20.0
 """Seconds in which the equalities of one proof have to be decided, all together; the rest is not decided."""
 
-THEOREMS = 30.0
+THEOREMS = 20.0
 """Seconds in which the theorems about one layer have to be decided, all together; the rest is not decided."""
 
 

@@ -18,7 +18,6 @@ from bncheck.errors import InvalidDefinition
 from bncheck.layers import Layer
 from bncheck.oracles.symbolic import budgets
 from bncheck.oracles.symbolic.domain import check_domain
-from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.oracles.symbolic.sums import derivative, normal, over
 from bncheck.oracles.symbolic.symbols import ALONE as ALONE
 from bncheck.oracles.symbolic.symbols import EPS as EPS
@@ -34,6 +33,7 @@ from bncheck.oracles.symbolic.symbols import gradient_symbol as gradient_symbol
 from bncheck.oracles.symbolic.symbols import replace_indexed as replace_indexed
 from bncheck.oracles.symbolic.symbols import upstream_symbol as upstream_symbol
 from bncheck.oracles.symbolic.vanishing import Centring, Step, centrings, vanishes
+from bncheck.outcomes import Outcome
 from bncheck.tangents import SUFFIX
 from bncheck.trace import Graph, Node, trace
 
@@ -159,10 +159,17 @@ def derive(layer: Layer, layout: Layout | None = None, parameters: tuple[str, ..
     except budgets.Spent:
         if budget.seconds > 0:
             raise  # a budget around this one
-        raise InvalidDefinition(
-            f"definition={layer.name} takes more than {budgets.DERIVATION:g} seconds to derive, expected a shorter"
-            " formula. Return what it computes on the way under names of its own."
-        ) from None
+        raise too_long(layer, "to derive") from None
+    except RecursionError:
+        raise too_long(layer, "to derive") from None
+
+
+def too_long(layer: Layer, doing: str) -> InvalidDefinition:
+    """What a definition is refused with whose gradients take too long, or too deep a recursion."""
+    return InvalidDefinition(
+        f"definition={layer.name} takes more than {budgets.DERIVATION:g} seconds {doing}, expected a shorter"
+        " formula. Return what it computes on the way under names of its own."
+    )
 
 
 def _derived(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Derivation:
@@ -347,8 +354,10 @@ def factored(expression: sp.Expr) -> sp.Expr:
     terms = sp.Add.make_args(expression)
     if len(terms) == 1:
         return expression
-    shared = [f for f in sp.Mul.make_args(sp.gcd_terms(expression, clear=False)) if not isinstance(f, sp.Add)]
-    front = [f for f in shared if f.atoms(sp.Indexed) and not f.as_base_exp()[1].is_negative]
+    budgets.check()
+    first, *others = (dict(factor.as_base_exp() for factor in sp.Mul.make_args(term)) for term in terms)
+    shared = {b: min(e, *(powers.get(b, sp.S.Zero) for powers in others)) for b, e in first.items() if e.is_Rational}
+    front = [base**least for base, least in shared.items() if least > 0 and base.atoms(sp.Indexed)]
     return sp.Mul(*front, sp.Add(*(term / sp.Mul(*front) for term in terms)), evaluate=False)
 
 

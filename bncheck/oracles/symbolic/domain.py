@@ -35,7 +35,7 @@ def check_domain(layer: Layer, layout: Layout, graph: Graph) -> None:
             faults[node.operation, _step_of(graph, node)] += 1
     (operation, step), _ = faults.most_common(1)[0]
     raise InvalidDefinition(
-        f"definition={layer.name} {_FAULTS[operation]} in {step} whatever x is, expected a formula that has a value."
+        f"definition={layer.name} {_FAULTS[operation]} in {step} at every x tried, expected a formula that has a value."
         " Look at what stands there."
     )
 

@@ -20,7 +20,8 @@ from sympy.printing.str import StrPrinter
 from bncheck.case import X_TANGENT, Layout
 from bncheck.errors import InvalidDefinition
 from bncheck.layers import Layer
-from bncheck.oracles.symbolic.derivation import Derivation, derive, factored, ordered_terms
+from bncheck.oracles.symbolic import budgets
+from bncheck.oracles.symbolic.derivation import Derivation, derive, factored, ordered_terms, too_long
 from bncheck.oracles.symbolic.sums import normal
 from bncheck.oracles.symbolic.symbols import SIZES, gradient_symbol, replace_indexed, upstream_symbol
 from bncheck.oracles.symbolic.vanishing import Step, centrings
@@ -64,6 +65,19 @@ def lower(layer: Layer, layout: Layout, parameters: tuple[str, ...] | None = Non
         return dx, dgamma, dbeta
     """
     derivation = derive(layer, layout, parameters)
+    budget = budgets.Budget(budgets.DERIVATION)
+    try:
+        with budget.running():
+            return _lowered(derivation, layer, layout)
+    except budgets.Spent:
+        if budget.seconds > 0:
+            raise  # a budget around this one
+        raise too_long(layer, "to lower to code") from None
+    except RecursionError:
+        raise too_long(layer, "to lower to code") from None
+
+
+def _lowered(derivation: Derivation, layer: Layer, layout: Layout) -> Lowered:
     gradients = {name: derivation.closed[name] for name in derivation.outputs}
     backward = _Writer(derivation, layout, gradients)
     sources = [backward.saved_source(), backward.source(f"{layer.name}_backward")]
@@ -125,7 +139,8 @@ class _Writer:
         self.printer = _Printer()
         whole = derivation.inputs["x"].indices
         self.whole = {n for n in formulas if n == "y" or derivation.symbol(n.removeprefix("d")).indices == whole}
-        self.large = {symbol for symbol in derivation.inputs.values() if symbol.indices == whole}
+        symbols = [*derivation.inputs.values(), *(step.symbol for step in derivation.steps.values())]
+        self.large = {symbol for symbol in symbols if symbol.indices == whole}
         self.large.add(gradient_symbol(derivation.steps["y"].symbol))
         self.locals: dict[str, sp.Expr] = {}
         self.taken: set[str] = set()
@@ -251,7 +266,7 @@ class _Writer:
                 return [f"{name} = {'' if small == 1 else self.text(small) + ' * '}{self.sum_text(total)}"]
         lines = []
         for total in sums:
-            factors = sp.Mul.make_args(total.function.xreplace(self.known))
+            factors = self.factors(total)
             words = "_".join(map(self.text, factors)).replace("np.", "")
             label = self.fresh("sum_" + re.sub(r"[\W_]+", "_", words).strip("_"))
             lines.append(f"{label} = {self.sum_text(total)}")
@@ -271,9 +286,13 @@ class _Writer:
         roots = {self.derivation.symbol(name) for name in self.derivation.saved}
         return not small.has(sp.Add) and small.atoms(sp.Indexed) <= roots
 
+    def factors(self, total: sp.Sum) -> list[sp.Expr]:
+        """What a sum multiplies, sums within it by their names, in the order of their names."""
+        return sorted(sp.Mul.make_args(total.function.xreplace(self.known)), key=sp.default_sort_key)
+
     def sum_text(self, total: sp.Sum) -> str:
         """A sum over axes that keeps them with size 1; a product of two arrays needs no temporary."""
-        factors = sp.Mul.make_args(total.function.xreplace(self.known))
+        factors = self.factors(total)
         labels = [self.text(factor) for factor in factors]
         letters = [index.name.rstrip("'") for index, *_ in total.limits]
         summed = "".join(self.derivation.roles[letter] for letter in letters)

@@ -12,10 +12,10 @@ import sympy as sp
 from bncheck.oracles.symbolic import budgets
 from bncheck.oracles.symbolic.derivation import Derivation, total_over
 from bncheck.oracles.symbolic.published import PUBLISHED
-from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.oracles.symbolic.sums import derivative
 from bncheck.oracles.symbolic.symbols import EPS, gradient_symbol, replace_indexed
 from bncheck.oracles.symbolic.vanishing import vanishes
+from bncheck.outcomes import Outcome
 
 
 @dataclass(frozen=True)

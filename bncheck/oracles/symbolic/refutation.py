@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache, reduce
 from operator import add, mul
 from random import Random
@@ -14,22 +13,9 @@ from flint import arb, ctx
 
 from bncheck.oracles.symbolic import budgets
 from bncheck.oracles.symbolic.symbols import EPS, SIZES, GradientBase
+from bncheck.outcomes import Outcome
 
 BITS = 200
-
-
-class Outcome(StrEnum):
-    """What became of a claim that holds or does not."""
-
-    PROVED = "proved"
-    REFUTED = "refuted"
-    UNDECIDED = "not decided"
-
-    @classmethod
-    def of_all(cls, outcomes: Iterable[Outcome]) -> Outcome:
-        """What became of several claims together."""
-        present = set(outcomes)
-        return next((outcome for outcome in (cls.REFUTED, cls.UNDECIDED) if outcome in present), cls.PROVED)
 
 
 @dataclass(frozen=True)
@@ -60,7 +46,7 @@ POINTS = (
 
 FURTHER = (
     Point((2, 3, 4, 5), scale=1 / 64, signs=(-1, 1)),
-    Point((3, 5, 2, 4), scale=64.0),
+    Point((3, 5, 2, 4), scale=4096.0),
     Point((2, 3, 4, 5), signs=(-1,)),
 )
 """Where it is tried if it has no value at any of `POINTS`: roots and quotients may exist for small x only, or large."""

@@ -53,6 +53,7 @@ def derivative(expression: sp.Expr, symbol: sp.Indexed) -> sp.Expr:
 
 
 def _derivative(expression: sp.Expr, symbol: sp.Indexed) -> sp.Expr:
+    budgets.check()
     if isinstance(expression, sp.Indexed):
         same = expression.base == symbol.base
         return sp.Mul(*map(sp.KroneckerDelta, expression.indices, symbol.indices)) if same else sp.S.Zero
@@ -74,6 +75,7 @@ def _derivative(expression: sp.Expr, symbol: sp.Indexed) -> sp.Expr:
 
 def substitute(expression: sp.Expr, replacements: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
     """Replaces indices where they are free; a bound index that would capture one is renamed."""
+    budgets.check()
     present = {old: new for old, new in replacements.items() if old in _free(expression)}
     if not present:
         return expression

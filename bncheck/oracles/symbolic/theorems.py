@@ -19,7 +19,6 @@ from bncheck.case import X_TANGENT
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic import budgets
 from bncheck.oracles.symbolic.derivation import Derivation, abstract, derive, total_over
-from bncheck.oracles.symbolic.refutation import Outcome
 from bncheck.oracles.symbolic.sums import derivative, normal
 from bncheck.oracles.symbolic.symbols import (
     ALONE,
@@ -30,6 +29,7 @@ from bncheck.oracles.symbolic.symbols import (
     gradient_symbol,
     replace_indexed,
 )
+from bncheck.outcomes import Outcome
 from bncheck.tangents import SUFFIX, tangent_of
 
 PRIME, TWICE = "′", "″"

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import sympy as sp
 
 from bncheck.oracles.symbolic import budgets
-from bncheck.oracles.symbolic.refutation import NowhereDefined, Outcome, tried
+from bncheck.oracles.symbolic.refutation import NowhereDefined, tried
 from bncheck.oracles.symbolic.sums import is_zero, normal
 from bncheck.oracles.symbolic.symbols import ALONE
+from bncheck.outcomes import Outcome
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bncheck.bugs.mutants import BATCH_NORM, ESSENTIAL, MUTANTS, Mutant, correct, mutants_for, shown, traits, unseen
+from bncheck.bugs.staged import Backward, Forward
 from conftest import random_case
 
 from bncheck.bugs import staged
-from bncheck.bugs.mutants import BATCH_NORM, ESSENTIAL, MUTANTS, Mutant, correct, mutants_for, shown, traits, unseen
-from bncheck.bugs.staged import Backward, Forward
 from bncheck.case import Array, Case
 from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
