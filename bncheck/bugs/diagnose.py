@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -331,6 +332,7 @@ class _Search:
                 first.append((len(explained), base, explained))
         most = max((count for count, *_ in first), default=0)
         best = _distinct([(base, explained) for count, base, explained in first if count == most])
+        best.sort(key=lambda pair: words.plainness(pair[0].style))
         head = () if forward is None else self._with_forward(forward, best)
         if most == len(told):
             return head, ()
@@ -340,6 +342,9 @@ class _Search:
             for base, explained in best if forward is None else best[:3]:
                 if set(told) - explained == wanted:
                     readings += stage(base, tuple(sorted(wanted)), tuple(sorted(explained)))
+                    chosen, left = _cover(readings, wanted)
+                    if not left and (len(chosen) == 1 or stage is not self._catalogued):
+                        return (*head, *chosen), ()
             chosen, left = _cover(readings, wanted)
             if not left:
                 return (*head, *chosen), ()
@@ -386,10 +391,9 @@ class _Search:
             yield from self._read(base, ((edit.kind, edit),), wanted, kept)
 
     def _edited(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
-        for edit in (*of_backward(base), *returned(base)):
+        right = self.derived.styles.get(base.style)
+        for edit in _of_right(base) if base is right else _of_backward(base):
             yield from self._read(base, ((edit.kind, edit),), wanted, kept)
-        for edit in of_forward(base):
-            yield from self._read(base, ((edit.kind, recomputed(edit, base)),), wanted, kept)
 
     def _solved(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
         """Numbers that are solved for: before a term, in place of m, in place of ε."""
@@ -515,6 +519,20 @@ def _difference(before: Expression, after: Expression, label: str) -> Iterator[E
 
 _NUMBERED = ("eps-ignored", "eps-mismatch", "count-wrong")
 """The edits in which a number was solved for that tells more than the formula."""
+
+
+def _of_backward(base: Program) -> Iterator[Edit]:
+    """Every edit of a backward pass in one place, and of what it recomputes of the forward pass."""
+    yield from of_backward(base)
+    yield from returned(base)
+    for edit in of_forward(base):
+        yield recomputed(edit, base)
+
+
+@lru_cache(maxsize=64)
+def _of_right(base: Program) -> tuple[Edit, ...]:
+    """The same of a right program, which every target is held against."""
+    return tuple(_of_backward(base))
 
 
 def _distinct(bases: Sequence[tuple[Program, frozenset[str]]]) -> list[tuple[Program, frozenset[str]]]:

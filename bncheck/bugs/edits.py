@@ -32,6 +32,7 @@ from bncheck.bugs.expressions import (
     power,
     put,
     signed,
+    throughout,
     times,
 )
 from bncheck.bugs.programs import COUNT, HOLE, Program, Steps, gradient
@@ -192,6 +193,10 @@ def one_place(
     yield "zero", expression, ZERO, ZERO
     yield from (("exchanged", expression, Name(name), Name(name)) for name in names)
     yield "sign", expression, minus(expression), minus(expression)
+    if sum(isinstance(node, Reduced) for _, node in places(expression)) > 1:
+        for axes in _other_axes("", program):
+            everywhere = throughout(expression, lambda node, axes=axes: _over(node, axes))  # type: ignore[misc]
+            yield "axes", expression, everywhere, everywhere
     for factor in _factors(names, program):
         yield "factor-added", ONE, factor, times(expression, factor)
     for way, node in places(expression):
@@ -208,6 +213,25 @@ def _factors(names: Iterable[str], program: Program) -> Iterator[Expression]:
             yield Name(name)
             yield power(Name(name), -1)
     yield from (number(2), number(Fraction(1, 2)))
+
+
+def _over(node: Expression, axes: str) -> Expression | None:
+    """A reduction, and all within it, over other axes."""
+    if not isinstance(node, Reduced):
+        return None
+    return replace(node, axes=axes, body=throughout(node.body, lambda inner: _over(inner, axes)))
+
+
+def _other_axes(own: str, program: Program) -> list[str]:
+    """The axes that a sum may go over by mistake: one, all, all but one, one more or less than its own."""
+    layout = program.layout
+    axes = layout.axes
+    others = {axes, *axes, layout.reduced, layout.affine, layout.kept}
+    others |= {axes.replace(axis, "") for axis in axes} | {own.replace(axis, "") for axis in own}
+    others |= {"".join(a for a in axes if a not in own)} | {
+        "".join(a for a in axes if a in own or a == b) for b in axes
+    }
+    return sorted(others - {own, ""})
 
 
 _EXPONENTS = (Fraction(1, 2), Fraction(1), Fraction(3, 2), Fraction(2), Fraction(3))
@@ -338,19 +362,10 @@ def _products(node: Product) -> Iterator[tuple[str, Expression, Expression]]:
 
 
 def _reductions(node: Reduced, program: Program) -> Iterator[tuple[str, Expression, Expression]]:
-    layout, body = program.layout, node.body
+    body = node.body
     yield "not-summed", node, body
     yield "averaged", node, replace(node, mean=not node.mean)
-    axes = layout.axes
-    others = {
-        axes,
-        *axes,
-        *(axes.replace(axis, "") for axis in axes),
-        *(node.axes.replace(axis, "") for axis in node.axes),
-    }
-    others |= {"".join(a for a in axes if a not in node.axes), layout.reduced, layout.affine, layout.kept}
-    others |= {"".join(a for a in axes if a in node.axes or a == axis) for axis in axes}
-    for other in sorted(others - {node.axes, ""}):
+    for other in _other_axes(node.axes, program):
         yield "axes", node, replace(node, axes=other)
     if isinstance(body, Product):
         for k, factor in enumerate(body.factors):

@@ -42,6 +42,7 @@ class Trial:
         self.dtype = min(dtypes, key=lambda dtype: dtype.itemsize)
         self.format = Format.of(self.dtype)
         self._exact = case.astype(np.float64)
+        self._sizes = {name: np.abs(value).max(initial=0.0) for name, value in self.answer.items()}
         self._benches: dict[int, tuple[Program, Bench]] = {}
         self._intervals: dict[int, tuple[Program, Bench]] = {}
 
@@ -67,15 +68,22 @@ class Trial:
             self._benches[id(base)] = (base, Bench(base, self._exact))
         return self._benches[id(base)][1]
 
-    def is_near(self, base: Program, program: Program, name: str) -> bool:
-        """Whether a program's value is near the answer, at a glance."""
-        answer = self.answer[name]
-        value = _compact(self.bench(base).answers(program, (name,))[name], self.case, name)
+    def near(self, base: Program, program: Program, names: Sequence[str]) -> list[str]:
+        """The names for which a program's value is near the answer, at a glance."""
+        values = self.bench(base).answers(program, names)
+        return [name for name in names if self._is_near(name, _compact(values[name], self.case, name))]
+
+    def _is_near(self, name: str, value: Array) -> bool:
+        answer, size = self.answer[name], self._sizes[name]
         if value.shape != answer.shape:
             return False
         with np.errstate(all="ignore"):
-            size = np.abs(answer).max(where=np.isfinite(answer), initial=0.0)
-            distance = np.where(np.isnan(value) & np.isnan(answer), 0.0, np.abs(value - answer))
+            distance = np.abs(value - answer)
+            if np.isnan(
+                size
+            ):  # the answer has elements that are no numbers: so must the value have, there and only there
+                size = np.nanmax(np.abs(answer), initial=0.0)
+                distance = np.where(np.isnan(value) & np.isnan(answer), 0.0, distance)
         return bool(distance.max(initial=0) <= _NEAR[self.dtype.itemsize] * size)  # NaN is no match
 
     def residual(self, base: Program, program: Program, name: str) -> float:
@@ -151,21 +159,20 @@ def match(
     trials: Sequence[Trial], base: Program, program: Program, names: Iterable[str], *, kept: Iterable[str] = ()
 ) -> tuple[frozenset[str], float]:
     """The names that a program explains on every trial, and the largest residual; none where it spoils a kept one."""
-    explained: set[str] = set()
-    worst = 0.0
-    for name in names:
-        told = [trial for trial in trials if name in trial.telling]
-        if told and all(trial.is_near(base, program, name) for trial in told):
-            distance = max(trial.residual(base, program, name) for trial in told)
-            if distance <= SLACK:
-                explained.add(name)
-                worst = max(worst, distance)
-    if explained:
-        for name in kept:
-            told = [trial for trial in trials if name in trial.telling]
-            if not all(trial.is_near(base, program, name) for trial in told):
-                return frozenset(), math.inf
-    return frozenset(explained), worst
+    left = {name for name in names if any(name in trial.telling for trial in trials)}
+    for trial in trials:
+        asked = [name for name in left if name in trial.telling]
+        near = trial.near(base, program, asked) if asked else []
+        left -= set(asked) - set(near)
+        if not left:
+            return frozenset(), 0.0
+    distances = {n: max(t.residual(base, program, n) for t in trials if n in t.telling) for n in left}
+    explained = frozenset(name for name, distance in distances.items() if distance <= SLACK)
+    for trial in trials if explained else ():
+        asked = [name for name in kept if name in trial.telling]
+        if asked and len(trial.near(base, program, asked)) < len(asked):
+            return frozenset(), math.inf
+    return explained, max((distances[name] for name in explained), default=0.0)
 
 
 def fitted(trials: Sequence[Trial], base: Program, edit: Edit, name: str, *, linear: bool) -> Program | None:

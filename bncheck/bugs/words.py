@@ -269,8 +269,13 @@ def simplicity(edits: Sequence[tuple[str, Edit]]) -> tuple[int, ...]:
     """How plainly edits can be told, to choose among those that come to the same."""
     _, edit = edits[-1]
     sort = _SIMPLICITY.index(edit.kind) if edit.kind in _SIMPLICITY else 0
-    style = _STYLES.index(edit.program.style) if edit.program.style in _STYLES else len(_STYLES)
+    style = plainness(edit.program.style)
     return (-len(edits), edit.side != SAVED, not edit.throughout, -sort, -_length(edit.now), -style)
+
+
+def plainness(style: str) -> int:
+    """The place of a style among those that people think in, the plainest first."""
+    return _STYLES.index(style) if style in _STYLES else len(_STYLES)
 
 
 def _length(expression: Expression) -> int:
