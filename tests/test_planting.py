@@ -1,89 +1,102 @@
 """Every planted bug is caught in every layer and mode at every seed; the code it is planted in is correct."""
 
-import dataclasses
+import ast
 import re
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
-from bncheck.bugs.mutants import BATCH_NORM, ESSENTIAL, MUTANTS, Mutant, correct, mutants_for, shown, traits, unseen
-from bncheck.bugs.staged import Backward, Forward
 from conftest import random_case
 
-from bncheck.bugs import staged
-from bncheck.case import Array, Case
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.catalogue.bug import Bug, correct
+from bncheck.bugs.edits import FORWARD
+from bncheck.bugs.planting import ESSENTIAL, bugs_of, shown, touched, unseen
+from bncheck.case import Case, Gradients
 from bncheck.inputs.recipes import Recipe
+from bncheck.inputs.sizes import FEW, TELLING, shape_of
 from bncheck.layers import LAYERS, Layer
+from bncheck.tangents import tangent_of
 from bncheck.tolerances.bounds import tolerance, truth_of
 from bncheck.tolerances.verdicts import Verdict, compare, wrong_or_unstable
 
+LAYER = LAYERS["batch_norm"]
 SEEDS = 50
-SIZES = (
-    {"N": 5, "C": 3, "L": 5, "H": 2, "W": 3, "D": 5, "G": 2, "K": 3},
-    {"N": 6, "C": 2, "L": 4, "H": 3, "W": 2, "D": 3, "G": 3, "K": 2},
-)
+SORTS = {name for name, bug in BUGS.items() if not bug.effect and bug.plant is Bug.plant}
+"""What edits are called that have no name of their own, and what is none: nothing to plant."""
+
+layers = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS.keys())
 
 
 def drawn(layer: Layer, seed: int, *, dtype: str = "float64", eps: float = 1e-3, regime: str = "ordinary") -> Case:
     """An ordinary case; layouts and sizes take turns."""
     layout = layer.layouts[seed % len(layer.layouts)]
-    sizes = SIZES[seed // len(layer.layouts) % len(SIZES)]
-    return Recipe(layout, tuple(sizes[axis] for axis in layout.axes), dtype, eps, regime, seed=seed).build(layer)
+    sizes = (TELLING, FEW)[seed // len(layer.layouts) % 2]
+    return Recipe(layout, shape_of(layout, sizes), dtype, eps, regime, seed=seed).build(layer)
 
 
 def examined(layer: Layer, case: Case) -> dict[str, frozenset[str]]:
-    truth = truth_of(tolerance(layer, case))
-    return shown(layer, case, truth, {name: radius.radius for name, radius in tolerance(layer, case).items()})
+    allowed = tolerance(layer, case)
+    return shown(layer, case, truth_of(allowed), {name: radius.radius for name, radius in allowed.items()})
 
 
-@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS.keys())
+@layers
 def test_every_bug_of_a_layer_is_caught_at_every_seed(layer: Layer) -> None:
-    missed, seen = [], set()
+    missed, planted = [], set()
     for seed in range(SEEDS):
         case = drawn(layer, seed)
-        found = examined(layer, case)
-        assert set(found) == set(mutants_for(layer, case)), "the code without a bug must pass"
-        missed += [(bug, case.origin) for bug, names in found.items() if not names]
-        for bug, names in found.items():
-            assert {name.removesuffix("_tangent") for name in names} <= MUTANTS[bug].shows, (bug, names)
-        seen |= set(found)
+        revealed, changes = examined(layer, case), touched(layer, case)
+        assert set(revealed) == set(bugs_of(layer, case))
+        missed += [(bug, case.origin) for bug, names in revealed.items() if not names]
+        for bug, names in revealed.items():
+            assert names <= changes[bug], (bug, names)
+        planted |= set(revealed)
     assert missed == []
-    assert len(seen) >= 23
-    assert set(ESSENTIAL) <= seen | {"mean-path-missing", "variance-path-missing"}
+    assert len(planted) >= 23
+    assert set(ESSENTIAL) <= planted | {"mean-path-missing", "variance-path-missing"}
 
 
 def test_every_bug_of_the_catalogue_belongs_to_some_layer() -> None:
-    planted = {bug for layer in LAYERS.values() for seed in range(24) for bug in mutants_for(layer, drawn(layer, seed))}
-    far = random_case(offset=1000)
-    assert planted | set(mutants_for(BATCH_NORM, far)) | {m.id for m in MUTANTS.values() if m.effect} == set(MUTANTS)
+    planted = {bug for layer in LAYERS.values() for seed in range(24) for bug in bugs_of(layer, drawn(layer, seed))}
+    planted |= set(bugs_of(LAYER, random_case(offset=1000)))
+    assert planted | {name for name, bug in BUGS.items() if bug.effect} | SORTS == set(BUGS)
+    assert not planted & SORTS
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS.keys())
+@layers
 def test_the_code_without_a_bug_is_correct(layer: Layer, dtype: str) -> None:
     for seed in range(12):
         case = drawn(layer, seed, dtype=dtype)
-        wide = truth_of(tolerance(layer, case))
-        got = correct(case, layer)
-        assert {value.dtype for value in got.values()} == {case.dtype}
-        allowed = {name: radius.radius for name, radius in tolerance(layer, case).items()}
-        assert set(got) == set(allowed)
-        assert not any(c.verdict.failed for c in compare(got, wide, allowed).values())
+        answer, allowed = correct(case, layer), tolerance(layer, case)
+        assert {value.dtype for value in answer.values()} == {case.dtype}
+        assert set(answer) == set(allowed)
+        radii = {name: radius.radius for name, radius in allowed.items()}
+        assert not any(c.verdict.failed for c in compare(answer, truth_of(allowed), radii).values())
 
 
-@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS.keys())
+@layers
 def test_no_two_bugs_are_the_same(layer: Layer) -> None:
     for seed in range(len(layer.layouts)):
         cases = [drawn(layer, seed, eps=eps) for eps in (0.25, 100.0)]  # below the variance, and above it
         answers = {
-            name: [(n, a.tobytes(), a.shape) for case in cases for n, a in mutant.vjp(case, layer).items()]
-            for name, mutant in mutants_for(layer, cases[0]).items()
+            name: [(n, a.tobytes(), a.shape) for case in cases for n, a in bug.vjp(case, layer).items()]
+            for name, bug in bugs_of(layer, cases[0]).items()
         }
-        for name, one in answers.items():
-            assert [other for other, two in answers.items() if one == two] == [name]
+        for name, answer in answers.items():
+            assert [other for other in answers if answers[other] == answer] == [name]
 
 
-FORWARD = [m.id for m in MUTANTS.values() if m.forward_dials != Forward() and m.backward_dials == Backward()]
+def with_its_own_backward(layer: Layer, case: Case) -> list[str]:
+    """The bugs of the forward pass whose backward pass is the reverse sweep of that."""
+    names = []
+    for name, bug in bugs_of(layer, case).items():
+        for edit in bug.edits(layer, case.layout, tuple(case.parameters))[:1]:
+            own = edit.program.swept(edit.program.forward)
+            if edit.side == FORWARD and edit.program.backward == own.backward and "y" in touched(layer, case)[name]:
+                names.append(name)
+    return names
 
 
 @pytest.mark.parametrize("name", ["batch_norm", "batch_norm_eval", "layer_norm", "group_norm", "rms_norm"])
@@ -92,92 +105,96 @@ def test_a_bug_of_the_forward_pass_has_the_backward_pass_of_its_own_forward(name
     layer, checked = LAYERS[name], set()
     for seed in range(2 * len(layer.layouts)):
         case = drawn(layer, seed, eps=0.25)
-        for bug in set(FORWARD) & set(mutants_for(layer, case)):
-            mutant = MUTANTS[bug]
-
-            def forward(x: Array, parameters: Any, mutant: Mutant = mutant, case: Case = case) -> Array:
-                moved = dataclasses.replace(case, x=x, parameters=parameters)
-                return np.asarray(staged.forward(layer, moved, mutant.forward_dials).y)
-
-            own = one_by_one(forward, case)
-            got = mutant.vjp(case, layer)
-            for gradient in case.gradient_names:
-                np.testing.assert_allclose(got[gradient], own[gradient], rtol=0, atol=1e-7, err_msg=f"{bug} {gradient}")
+        for bug in with_its_own_backward(layer, case):
+            answer = BUGS[bug].vjp(case, layer)
+            for gradient, slope, difference in slopes(partial(BUGS[bug].forward, layer=layer), answer, case):
+                assert abs(slope - difference) <= 1e-7 * case.x.size, (bug, gradient)
             checked.add(bug)
     assert len(checked) >= 5
 
 
-def one_by_one(forward: Any, case: Case) -> dict[str, Array]:
-    """Central differences, one element at a time: a bug may mix what ought to be groups."""
-    inputs = {"x": np.array(case.x), **{n: np.array(a) for n, a in case.parameters.items()}}
-    found = {}
+def slopes(forward: Callable[[Case], Gradients], answer: Gradients, case: Case) -> Iterator[tuple[str, float, float]]:
+    """Each gradient along a random direction, and the central difference of Σ dy·y along that."""
+    rng = np.random.default_rng(0)
+    inputs = {"x": case.x, **case.parameters}
     for name, values in inputs.items():
-        gradient = np.zeros_like(values)
-        for index in np.ndindex(values.shape):
-            ends = []
-            for step in (1e-5, -1e-5):
-                there = {**inputs, name: values.copy()}
-                there[name][index] += step
-                ends.append(float((forward(there.pop("x"), there) * case.dy).sum()))
-            gradient[index] = (ends[0] - ends[1]) / 2e-5
-        found[f"d{name}"] = gradient
-    return found
+        direction = rng.normal(size=values.shape)
+        ends = []
+        for step in (1e-5, -1e-5):
+            there = {**inputs, name: values + step * direction}
+            moved = Case(case.layout, there.pop("x"), case.dy, there, case.eps, state=case.state)
+            ends.append(float((forward(moved)["y"] * case.dy).sum()))
+        yield f"d{name}", float((answer[f"d{name}"] * direction).sum()), (ends[0] - ends[1]) / 2e-5
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_one_pass_variance_is_caught_far_from_zero_and_called_unstable(dtype: str) -> None:
-    bug = MUTANTS["one-pass-variance"]
+    bug = BUGS["one-pass-variance"]
     for seed in range(SEEDS):
         near, far = (random_case((32, 4), dtype, seed, offset=offset) for offset in (0.0, 1000.0))
-        assert "one-pass-variance" not in mutants_for(BATCH_NORM, near)
-        assert examined(BATCH_NORM, far)["one-pass-variance"]
-    assert wrong_or_unstable(bug.vjp, BATCH_NORM, far, "dx") is Verdict.UNSTABLE
+        assert "one-pass-variance" not in bugs_of(LAYER, near)
+        assert examined(LAYER, far)["one-pass-variance"]
+    assert wrong_or_unstable(bug.vjp, LAYER, far, "dx") is Verdict.UNSTABLE
 
 
 @pytest.mark.parametrize("layer", [LAYERS["batch_norm"], LAYERS["batch_norm_eval"], LAYERS["batch_norm_jvp"]])
 def test_effects_show_in_what_the_caller_has(layer: Layer) -> None:
     for dtype, other in (("float64", "float32"), ("float32", "float64")):
         case = drawn(layer, 1, dtype=dtype)
-        assert {v.dtype for v in MUTANTS["dtype-changed"].vjp(case, layer).values()} == {np.dtype(other)}
+        assert {v.dtype for v in BUGS["dtype-changed"].vjp(case, layer).values()} == {np.dtype(other)}
     for bug, held in (("mutates-input", {"x": case.x}), ("state-changed", dict(case.state))):
-        if not MUTANTS[bug].needs <= traits(layer, case):
+        if not held:
             continue
         with pytest.raises(ValueError, match="read-only"):
-            MUTANTS[bug].vjp(case, layer)
+            BUGS[bug].vjp(case, layer)
         before = {name: value.copy() for name, value in held.items()}
         for value in held.values():
             value.setflags(write=True)
-        MUTANTS[bug].vjp(case, layer)
+        BUGS[bug].vjp(case, layer)
         assert all((before[name] != value).any() for name, value in held.items())
 
 
+@layers
+def test_a_single_element_is_off_and_all_others_are_right(layer: Layer) -> None:
+    case = drawn(layer, 0)
+    answer, right = BUGS["one-element"].vjp(case, layer), correct(case, layer)
+    name = tangent_of("dx") if layer.primal else "dx"
+    assert (answer[name] != right[name]).sum() == 1
+    assert all(np.array_equal(answer[other], right[other]) for other in right if other != name)
+
+
 def test_a_case_on_which_an_essential_bug_passes_is_vacuous() -> None:
-    assert unseen(examined(BATCH_NORM, random_case())) == ()
-    assert "zero" in unseen(examined(BATCH_NORM, random_case((1, 4))))
+    assert unseen(examined(LAYER, random_case())) == ()
+    assert "zero" in unseen(examined(LAYER, random_case((1, 4))))
     for layer in LAYERS.values():
         plain = Recipe(layer.layouts[0], (3,) * len(layer.layouts[0].axes), affine=False).build(layer)
         assert "gamma-missing" not in examined(layer, plain)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS.keys())
-def test_every_entry_is_told_in_full(mutant: Mutant) -> None:
-    assert mutant.words
-    assert mutant.words == mutant.words.rstrip(".")
-    assert mutant.fix.endswith(".")
-    turned = (mutant.forward_dials, mutant.backward_dials) != (Forward(), Backward())
-    assert turned != bool(mutant.effect)
+def test_a_layer_has_no_room_for_what_it_does_not_compute() -> None:
+    rms, plain = LAYERS["rms_norm"], LAYERS["batch_norm_eval"]
+    for layer, name in ((rms, "mean-path-missing"), (rms, "dbeta-not-dy"), (plain, "variance-path-missing")):
+        assert BUGS[name].formulas(layer) == ("", "")
+        with pytest.raises(LookupError, match=name):
+            BUGS[name].vjp(drawn(layer, 0), layer)
+
+
+@pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS.keys())
+def test_every_entry_is_told_in_full(bug: Bug) -> None:
+    assert bug.words
+    assert bug.words == bug.words.rstrip(".")
+    assert bug.fix.endswith(".")
+    assert bug.hides.endswith(".")
+    assert bug.wrong != bug.right
+    for code in (bug.wrong, bug.right):
+        ast.parse(code.replace("return", "_ ="))
+    assert all(re.fullmatch(r"[\w./-]+#\d+", issue) for issue in bug.seen)
     for layer in LAYERS.values():
-        got, right = mutant.formulas(layer)
-        assert got != right or not mutant.needs <= traits(layer, drawn(layer, 0))
-        assert not set("{}⟦⟧") & set(got + right)
-        if mutant.needs <= traits(layer, drawn(layer, 0)) and " = " in got and " = " in right:
-            assert re.split(r"\[| = ", got)[0] == re.split(r"\[| = ", right)[0], "two formulas of one quantity"
-
-
-def test_every_dial_is_turned_by_some_bug() -> None:
-    for dials, default in (("forward_dials", Forward()), ("backward_dials", Backward())):
-        for field in dataclasses.fields(default):
-            used = [
-                m.id for m in MUTANTS.values() if getattr(getattr(m, dials), field.name) != getattr(default, field.name)
-            ]
-            assert used, field.name
+        for layout in layer.layouts:
+            edits = bug.edits(layer, layout, layer.parameters)
+            computed, right = bug.formulas(layer, layout)
+            assert bool(edits) == bool(computed) == bool(right)
+            assert not set("{}⟦⟧∂?#") & set((computed + right).replace("∂ℓ/∂", ""))
+            if edits:
+                assert computed != right
+                assert computed.split(" = ")[0] == right.split(" = ")[0], "two formulas of one quantity"

@@ -31,7 +31,7 @@ from bncheck.bugs.edits import (
     recomputed,
     returned,
 )
-from bncheck.bugs.expressions import ZERO, Expression, Name, Reduced, exchanged, number, times
+from bncheck.bugs.expressions import ZERO, Name, Reduced, exchanged
 from bncheck.bugs.planting import bugs_of
 from bncheck.bugs.programs import HOLE, STYLES, Bench, Program, gradient
 from bncheck.bugs.readings import Reading, Trial, fitted, match, measured
@@ -254,34 +254,32 @@ class _Search:
         if self.coarse:
             return
         stages = self.derived.stages
-        other = {n: exchanged(e, {"eps": times(Name(HOLE), Name("eps"))}) for n, e in stages.forward.items()}
+        other = {n: exchanged(e, {"eps": Name(HOLE)}) for n, e in stages.forward.items()}
         whole = replace(stages, forward=other, saved=other)
         label = next((n for n, e in stages.forward.items() if "eps" in e.names), "")
         if label:
-            edit = Edit("eps-ignored", whole, FORWARD, label, stages.forward[label], other[label])
+            edit = Edit("eps-ignored", whole, FORWARD, label, Name("eps"), Name(HOLE))
             reading = self._fitted_eps(stages, edit, wrong[0])
             if reading is not None:
                 yield reading
                 return
         for edit in forward_holes(stages):
-            program = fitted(self.trials, stages, edit, wrong[0], linear=False)
-            if program is not None:
-                reading = self._value(stages, ((edit.kind, replace(edit, program=program)),))
+            filled = fitted(self.trials, stages, edit, wrong[0], linear=False)
+            if filled is not None:
+                reading = self._value(stages, ((edit.kind, filled),))
                 if reading is not None:
                     yield reading
                     return
 
     def _fitted_eps(self, base: Program, edit: Edit, name: str) -> Reading | None:
         """Another ε: a multiple of the one given, or a constant in its place."""
-        program = fitted(self.trials, base, edit, name, linear=False)
-        if program is None:
+        filled = fitted(self.trials, base, edit, name, linear=False)
+        if filled is None:
             return None
         kept = () if edit.side == FORWARD else self.values
         names = self.values if edit.side == FORWARD else self.gradients
-        explained, distance = match(self.trials, base, program, names, kept=kept)
-        return (
-            Reading(program, ((edit.kind, replace(edit, program=program)),), explained, distance) if explained else None
-        )
+        explained, distance = match(self.trials, base, filled.program, names, kept=kept)
+        return Reading(filled.program, ((edit.kind, filled),), explained, distance) if explained else None
 
     def _of_two(self) -> Iterator[Reading]:
         """Two bugs of the catalogue in the forward pass."""
@@ -400,11 +398,11 @@ class _Search:
         """Numbers that are solved for: before a term, in place of m, in place of ε."""
         for name in wanted:
             for edit in holes(base):
-                program = fitted(self.trials, base, edit, name, linear=True)
-                if program is not None:
-                    yield from self._read(base, ((edit.kind, replace(edit, program=program)),), wanted, kept)
+                filled = fitted(self.trials, base, edit, name, linear=True)
+                if filled is not None:
+                    yield from self._read(base, ((edit.kind, filled),), wanted, kept)
         hole = Name(HOLE)
-        for kind, label, changes in (("count-wrong", "m", {"m": times(hole, Name("m"))}),):
+        for kind, label, changes in (("count-wrong", "m", {"m": hole}),):
             backward = {n: exchanged(e, changes) for n, e in base.backward.items()}
             steps = [n for n in backward if backward[n] != base.backward[n]]
             if steps:
@@ -414,20 +412,20 @@ class _Search:
 
     def _other_eps(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
         """Another ε in the backward pass: wherever it is computed anew, or in the root that is used and not in x̂."""
-        change = {"eps": times(Name(HOLE), Name("eps"))}
+        change = {"eps": Name(HOLE)}
         saved = {n: exchanged(e, change) for n, e in base.saved.items()}
         backward = {n: exchanged(e, change) for n, e in base.backward.items()}
         labels = [n for n in saved if saved[n] != base.saved[n]]
         for changed in (replace(base, saved=saved, backward=backward), replace(base, backward=backward)):
             if labels:
-                edit = Edit("eps-mismatch", changed, SAVED, labels[0], base.saved[labels[0]], saved[labels[0]])
+                edit = Edit("eps-mismatch", changed, SAVED, labels[0], Name("eps"), Name(HOLE))
                 yield from self._searched(base, edit, wanted, kept)
 
     def _searched(self, base: Program, edit: Edit, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
         for name in wanted:
-            program = fitted(self.trials, base, edit, name, linear=False)
-            if program is not None:
-                yield from self._read(base, ((edit.kind, replace(edit, program=program)),), wanted, kept)
+            filled = fitted(self.trials, base, edit, name, linear=False)
+            if filled is not None:
+                yield from self._read(base, ((edit.kind, filled),), wanted, kept)
 
     def _doubled(self, bases: Sequence[Program], left: Iterable[str], kept: Iterable[str]) -> Iterator[Reading]:
         """Two bugs of the catalogue in one gradient."""
@@ -493,29 +491,9 @@ class _Search:
         told = []
         for trial in self.trials:
             given = trial.case.count if label == "m" else trial.case.eps
-            value = self._filling(edit, label, trial)
-            told.append(f"{value:.6g} where {'m is ' if label == 'm' else ''}{given:g}")
+            told.append(f"{measured(edit.now, trial.case):.6g} where {'m is ' if label == 'm' else ''}{given:g}")
         tail = "" if label == "m" else " was given"
         return " and ".join(dict.fromkeys(told)) + tail
-
-    def _filling(self, edit: Edit, label: str, trial: Trial) -> float:
-        """What stands in the place of a name in the equation that an edit changed: as much as makes it what it is."""
-        steps = edit.program.backward if edit.side == BACKWARD else edit.program.saved
-        right = self.derived.styles[edit.program.style]
-        before = right.backward if edit.side == BACKWARD else right.forward
-        factor = next(iter(_difference(before[edit.step], steps[edit.step], label)), None)
-        given = trial.case.count if label == "m" else trial.case.eps
-        return given if factor is None else measured(exchanged(factor, {label: number(given)}), trial.case)
-
-
-def _difference(before: Expression, after: Expression, label: str) -> Iterator[Expression]:
-    """What stands after an edit where a name stood before it."""
-    if before == Name(label):
-        yield after
-    elif type(before) is type(after) and len(before.parts) == len(after.parts):
-        for left, right in zip(before.parts, after.parts, strict=True):
-            if left != right:
-                yield from _difference(left, right, label)
 
 
 _NUMBERED = ("eps-ignored", "eps-mismatch", "count-wrong")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bncheck.bugs.edits import Edit
-from bncheck.bugs.expressions import Expression, Number, Room, exchanged, number, over, plus, times
+from bncheck.bugs.expressions import Expression, Name, Number, Room, exchanged, number, over, plus, times
 from bncheck.bugs.programs import COUNT, HOLE, Bench, Program, size
 from bncheck.case import Array, Case, Gradients
 from bncheck.formats import Format, is_float
@@ -175,8 +175,8 @@ def match(
     return explained, max((distances[name] for name in explained), default=0.0)
 
 
-def fitted(trials: Sequence[Trial], base: Program, edit: Edit, name: str, *, linear: bool) -> Program | None:
-    """A program with a hole, filled with the number or the size for which it gives the answer, if one does."""
+def fitted(trials: Sequence[Trial], base: Program, edit: Edit, name: str, *, linear: bool) -> Edit | None:
+    """An edit with a hole, filled with the number or the size for which it gives the answer, if one does."""
     values = []
     for trial in trials:
         if name in trial.telling:
@@ -185,7 +185,9 @@ def fitted(trials: Sequence[Trial], base: Program, edit: Edit, name: str, *, lin
                 return None
             values.append((value, trial.case))
     filling = _recognised(values) if values else None
-    return None if filling is None else filled(edit.program, filling)
+    if filling is None:
+        return None
+    return replace(edit, program=filled(edit.program, filling), now=exchanged(edit.now, {HOLE: filling}))
 
 
 def filled(program: Program, filling: Expression) -> Program:
@@ -239,11 +241,11 @@ _FRACTIONS = 12  # the largest denominator of a number that is written as a frac
 
 
 def _recognised(values: Sequence[tuple[float, Case]]) -> Expression | None:
-    """What number, or size times a number, these values are: a size only where they differ as it does."""
+    """What number, or size or ε times a number, these values are: a size only where they differ as it does."""
     axes = values[0][1].layout.axes
     group, kept = COUNT, size(values[0][1].layout.kept)
     sizes = [group, kept, *(size(axis) for axis in axes), plus(group, number(-1)), plus(group, number(1))]
-    sizes += [over(group, plus(group, number(-1))), over(plus(group, number(-1)), group)]
+    sizes += [over(group, plus(group, number(-1))), over(plus(group, number(-1)), group), Name("eps")]
     for scale in (number(1), *sizes, *(over(number(1), s) for s in sizes)):
         ratios = [value / measured(scale, case) for value, case in values]
         first = ratios[0]
@@ -252,11 +254,14 @@ def _recognised(values: Sequence[tuple[float, Case]]) -> Expression | None:
             if math.isclose(float(simple), first, rel_tol=1e-6, abs_tol=1e-9):
                 return times(Number(simple), scale)
             if scale == number(1):
-                return Number(Fraction(first))
+                return Number(Fraction(first).limit_denominator(10**9))
+    more = [value - measured(group, case) for value, case in values]
+    if all(math.isclose(other, round(more[0]), abs_tol=1e-6) for other in more):
+        return plus(group, number(round(more[0])))
     return None
 
 
 def measured(scale: Expression, case: Case) -> float:
-    """What a number or a size comes to on a case."""
+    """What a number, a size or ε comes to on a case."""
     sizes = dict(zip((f"#{axis}" for axis in case.layout.axes), case.x.shape, strict=True))
-    return float(scale.value(Room({**sizes, COUNT.label: case.count}, case.layout.axes))) or math.nan
+    return float(scale.value(Room({**sizes, COUNT.label: case.count, "eps": case.eps}, case.layout.axes))) or math.nan
