@@ -87,7 +87,7 @@ def test_a_rule_that_is_no_average_stays_unknown() -> None:
     assert running(steps(1.0, 1.0), steps(1.0, 1.0), 8, 0.9) == unknown
     crooked = Steps(np.array([0.3, -0.2, 0.9]), np.array([1.0, 7.0, -3.0]), np.array([2.0, 0.5, -1.0]))
     assert running(crooked, crooked, 8, 0.9) == unknown
-    single = Steps(np.array([0.3]), np.array([0.4]), np.array([2.0]))
+    single = Steps(np.array([0.3]), np.array([0.2]), np.array([2.0]))
     assert running(single, single, 8, 0.9) == unknown
 
 

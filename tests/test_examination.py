@@ -186,6 +186,112 @@ def test_the_other_modes_are_held_against_their_definitions(bug: str, tmp_path: 
     assert {name for name, finding in report.gradients.items() if finding.verdict.failed} == failing
 
 
+STEP_OF_MEAN = STEP.format("mean", "mu")
+LATER = "self.momentum * self.running_mean + (1 - self.momentum) * mu"
+NO_AVERAGE = {
+    "momentum added": LATER.replace("self.momentum *", "self.momentum +", 1),
+    "the old forgotten": LATER.partition(" + ")[2],
+    "the batch forgotten": LATER.partition(" + ")[0],
+    "weights that are not one": LATER.replace("1 -", "1 +"),
+    "a negative weight": LATER.replace("1 -", "0 -"),
+    "another weight than the variance's": INVERTED.format("mean", "mu"),
+    "divided by what starts at zero": LATER.replace("self.momentum *", "self.momentum /", 1),
+    "a single number": f"np.mean({LATER})",
+}
+
+
+@pytest.mark.parametrize("rule", NO_AVERAGE)
+def test_a_running_mean_that_is_no_average_is_wrong(rule: str, tmp_path: Path) -> None:
+    report = changed(tmp_path, "textbook.py", (STEP_OF_MEAN, NO_AVERAGE[rule]))
+    assert report.verdict is Verdict.WRONG
+    failing = {name for name, finding in report.gradients.items() if finding.verdict.failed}
+    of_state = {"new_running_var"} if "variance's" in rule else {"new_running_mean"}  # which, nobody can tell
+    assert of_state <= failing
+    assert report.gradients["dx"].verdict is Verdict.CORRECT
+
+
+@pytest.mark.parametrize("momentum", ["2 / 3", "0.123456", "0.999"])
+def test_any_weight_of_an_average_is_a_convention(momentum: str, tmp_path: Path) -> None:
+    report = changed(tmp_path, "textbook.py", ("momentum=0.9", f"momentum={momentum}"))
+    assert report.verdict is Verdict.CORRECT
+    assert report.observations["new_weight"] == pytest.approx(1 - eval(momentum), rel=1e-12)
+
+
+def test_a_cumulative_average_is_a_convention(tmp_path: Path) -> None:
+    steps = [
+        (STEP.format(name, of_batch), f"self.running_{name} + ({of_batch} - self.running_{name}) / self.t")
+        for name, of_batch in (("mean", "mu"), ("var", "var"))
+    ]
+    started = ("self.momentum = momentum", "self.momentum = momentum\n        self.t = 0")
+    counted = ("        if train_flg:", "        self.t += train_flg\n        if train_flg:")
+    assert changed(tmp_path, "textbook.py", *steps, started, counted).verdict is Verdict.CORRECT
+
+
+def test_a_momentum_by_default_that_is_no_weight_is_wrong(tmp_path: Path) -> None:
+    for told, verdict in (("1.9", Verdict.WRONG), ("0.7", Verdict.CORRECT)):
+        change = ('bn_param.get("momentum", 0.9)', f'bn_param.get("momentum", {told})')
+        report = changed(tmp_path, "course.py", change, only=":batchnorm_forward+batchnorm_backward")
+        assert report.verdict is verdict
+
+
+ANSWER = "        return self.weight"
+FAILING_EVALUATIONS = {
+    "raise KeyError('no')": (Verdict.CRASHED, "In evaluation mode it raised KeyError"),
+    "return None": (Verdict.WRONG, "In evaluation mode it returned y as NoneType"),
+    "return x[0]": (Verdict.WRONG, ""),
+}
+
+
+@pytest.mark.parametrize("failing", FAILING_EVALUATIONS)
+def test_an_evaluation_that_fails_is_a_finding(failing: str, tmp_path: Path) -> None:
+    verdict, words = FAILING_EVALUATIONS[failing]
+    wrong = f"        if not self.training:\n            {failing}\n{ANSWER}"
+    report = changed(tmp_path, "switchable.py", (ANSWER, wrong))
+    assert report.verdict is verdict
+    assert words in report.detail
+
+
+def test_evaluation_is_asked_for_in_the_words_of_the_code(tmp_path: Path) -> None:
+    only = ":batchnorm_forward+batchnorm_backward"
+    report = changed(tmp_path, "course.py", ('mode == "test"', 'mode == "eval"'), only=only)
+    assert report.verdict is Verdict.CORRECT
+    assert report.observations["evaluation"] == "running statistics"
+    report = changed(tmp_path, "course.py", ('mode == "test"', 'mode != "test"'), only=only)
+    assert report.verdict is Verdict.CRASHED
+
+
+def test_an_evaluation_that_learns_is_wrong(tmp_path: Path) -> None:
+    learning = "mean, var = self.running_mean, self.running_var"
+    report = changed(tmp_path, "switchable.py", (learning, f"{learning}; self.running_mean = self.running_mean + 1.0"))
+    assert report.verdict is Verdict.WRONG
+    assert "state-changed" in ids(report)
+
+
+def test_a_running_variance_that_starts_below_zero_is_wrong(tmp_path: Path) -> None:
+    report = changed(tmp_path, "switchable.py", ("self.running_var = np.ones", "self.running_var = -np.ones"))
+    assert report.verdict is Verdict.WRONG
+    assert "below zero" in report.detail
+
+
+@pytest.mark.parametrize("eps", ["0", "-1e-5", "1e-3", "1e-12"])
+def test_an_eps_by_default_is_told_and_wrong_only_where_it_is_none(eps: str, tmp_path: Path) -> None:
+    report = changed(tmp_path, "honest.py", ("gamma, beta, eps)", f"gamma, beta, eps={eps})"))
+    assert report.verdict is (Verdict.CORRECT if float(eps) > 0 else Verdict.WRONG)
+    assert ("By default" in report.detail) is (float(eps) <= 0)
+    if float(eps) > 0:
+        assert report.observations["default_eps"] == float(eps)
+        assert f"by default {float(eps):g}" in " ".join(str(report).split())
+
+
+def test_one_bug_in_training_is_one_complaint(tmp_path: Path) -> None:
+    """A backward that knows no evaluation mode answers there for the batch before, with the bug that it has."""
+    mean_path = ("dmu = np.sum(dxc, axis=0)", "dmu = 0.5 * np.sum(dxc, axis=0)")
+    report = changed(tmp_path, "textbook.py", mean_path)
+    assert report.verdict is Verdict.WRONG
+    assert {name for name, finding in report.gradients.items() if finding.verdict.failed} == {"dx"}
+    assert len(report.diagnosis) == 1
+
+
 def test_a_backward_that_knows_no_evaluation_mode_is_named(tmp_path: Path) -> None:
     """Its x̂ is that of the running statistics, its paths those of the batch: frozen layers learn something else."""
     report = changed(tmp_path, "switchable.py", ("not self.training", "False"))

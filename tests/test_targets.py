@@ -17,6 +17,7 @@ from bncheck.layers import LAYERS
 from bncheck.targets.address import Address
 from bncheck.targets.calls import Target, fixed_sizes, parameter_shapes
 from bncheck.targets.child.roles import BACKWARD, FORWARD, Unbound, call, gradient_role, gradients_in, role, roles_of
+from bncheck.targets.child.styles import evaluating
 from bncheck.targets.opening import adapter, open_target
 from bncheck.tolerances.verdicts import Verdict
 
@@ -400,3 +401,16 @@ def test_parameters_are_shown_in_the_shapes_that_people_use() -> None:
     shapes = parameter_shapes(Layout("NGKHW", "KHW", "GK"), (5, 2, 3, 4, 4))
     assert shapes == {"flat": (6,), "kept": (1, 6, 1, 1), "row": (1, 6), "stored": (2, 3), "case": (2, 3)}
     assert fixed_sizes(Layout("NCHW", "NHW", "C"), (3, 4), 0) is None
+
+
+def test_the_word_for_evaluation_is_that_of_the_code() -> None:
+    class Switched:
+        def forward(self, x: Array, mode: str) -> Array:
+            return self.inner(x, mode)
+
+        def inner(self, x: Array, mode: str) -> Array:
+            return x if mode == "inference" else -x
+
+    assert evaluating(Switched().forward) == ("inference", True)
+    assert evaluating(lambda x, mode: x if mode == "train" else -x) == ("test", True)
+    assert evaluating(lambda x: x) == ("test", False)

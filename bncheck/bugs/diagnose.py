@@ -337,11 +337,12 @@ class _Search:
         readings: list[Reading] = []
         wanted = set(told) - best[0][1]
         for stage in (self._catalogued, self._edited, self._solved, self._used):
-            for base, explained in best if forward is None else best[:3]:
+            few = best if stage != self._used else best[:_FEW]
+            for base, explained in few if forward is None else few[:3]:
                 if set(told) - explained == wanted:
                     readings += stage(base, tuple(sorted(wanted)), tuple(sorted(explained)))
                     chosen, left = _cover(readings, wanted)
-                    if not left and (len(chosen) == 1 or stage is not self._catalogued):
+                    if not left and len(chosen) == 1:
                         return (*head, *chosen), ()
             chosen, left = _cover(readings, wanted)
             if not left:
@@ -349,7 +350,7 @@ class _Search:
             if self.coarse:
                 break
         if not self.coarse:
-            readings += self._doubled([base for base, _ in best[:8]], left, best[0][1])
+            readings += self._doubled([base for base, _ in best[:_FEW]], left, best[0][1])
             chosen, left = _cover(readings, wanted)
         return (*head, *chosen), tuple(name for name in told if name in left)
 
@@ -450,11 +451,11 @@ class _Search:
 
     def told(self, readings: Sequence[Reading], left: Sequence[str]) -> tuple[Diagnosis, ...]:
         """The diagnoses that readings are, and a description of every name that fails and that none explains."""
-        diagnoses: dict[str, Diagnosis] = {}
+        diagnoses: dict[tuple[str, int], Diagnosis] = {}
         for reading in readings:
             for name, edit in reading.edits:
                 diagnosis = self.named(name, edit, reading)
-                key = f"{name} {diagnosis.formula_got}" if name not in BUGS else name
+                key = name, id(reading.program)
                 if key in diagnoses:
                     explains = (*diagnoses[key].explains, *diagnosis.explains)
                     diagnosis = replace(diagnoses[key], explains=explains)
@@ -537,6 +538,9 @@ def _cover(readings: Sequence[Reading], wanted: Iterable[str]) -> tuple[tuple[Re
         left -= best.explains
     return tuple(chosen), tuple(left)
 
+
+_FEW = 4
+"""In how many styles the long searches are made, the plainest ones."""
 
 COMPARE = "Compare it with the source that bncheck derive --format numpy prints."
 

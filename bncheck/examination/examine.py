@@ -11,17 +11,18 @@ from dataclasses import replace
 from itertools import product
 from types import MappingProxyType
 
-from bncheck.bugs.diagnose import Diagnosis, diagnose, named_effect
+from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose, named_effect
 from bncheck.case import Case
 from bncheck.errors import BncheckError, TargetFailed
 from bncheck.examination.one_case import check
-from bncheck.examination.running_statistics import modes
+from bncheck.examination.running_statistics import EVALUATED, modes
 from bncheck.examination.subjects import Subject, fitting, telling
 from bncheck.inputs.recipes import Recipe
 from bncheck.inputs.sizes import FEW, MANY
 from bncheck.layers import LAYERS, Layer
 from bncheck.results import Check, Finding, TargetReport, concluded
 from bncheck.targets.calls import Target
+from bncheck.targets.observations import NOT_FINITE
 from bncheck.tolerances.verdicts import Verdict
 
 ASKED = ("float64", "float32", "float16")
@@ -75,16 +76,16 @@ def examine(
         return replace(report, verdict=Verdict.INCONCLUSIVE, detail=takes)
     questions = [(case, True) for case in cases] or _cases(subject, layer, spoken, seed)
     checks, crash = _asked(subject, layer, questions)
+    wrong = ""
     bugs = list(_habits(subject, layer, spoken))
     if not crash:
         bugs += _diagnosed(subject, layer, seed, checks)
         if isinstance(subject, Target) and not cases:
-            others, more = modes(subject, spoken, seed)
-            checks, bugs = [*checks, *others], [*bugs, *more]
+            others = modes(subject, spoken, seed)
+            checks, bugs = [*checks, *others.checks], [*bugs, *_new(others.bugs, bugs)]
+            crash, wrong = others.crash, others.wrong
     gradients = _together(checks)
-    report = replace(
-        report, gradients=gradients, diagnosis=tuple({bug.id: bug for bug in reversed(bugs)}.values())[::-1]
-    )
+    report = replace(report, gradients=gradients, diagnosis=_distinct(bugs))
     source = CONVENTIONS.get((layer, frozenset(bug.id for bug in bugs)))
     if source and report.consistent is Verdict.CORRECT and all(bug.residual <= 1 for bug in bugs):
         gradients = {name: replace(finding, verdict=Verdict.CORRECT) for name, finding in gradients.items()}
@@ -93,10 +94,30 @@ def examine(
     if crash:
         return replace(report, detail=crash)
     entangled = not subject.observations.get("interleaved", True)
+    detail = _ENTANGLED if entangled else wrong or _BY_DEFAULT.get(subject.observations.get("default_eps"), "")
     verdict = concluded(gradients, _unseen(checks))
-    if not verdict.failed and gradients and (report.diagnosis or entangled):
+    if not verdict.failed and gradients and (report.diagnosis or detail):
         verdict = Verdict.WRONG
-    return replace(report, verdict=verdict, detail=_ENTANGLED if entangled else "")
+    return replace(report, verdict=verdict, detail=detail)
+
+
+def _new(others: Iterable[Diagnosis], bugs: Sequence[Diagnosis]) -> Iterator[Diagnosis]:
+    """The bugs of the other modes but for what those of training explain: a y that is wrong there, or what follows."""
+    wrong = {bug.gradient for bug in bugs}
+    for bug in others:
+        again = bug.gradient == "y" and "y" in wrong
+        follows = bug.id == UNKNOWN and wrong & {"y", bug.gradient.removesuffix(EVALUATED)}
+        if not again and not follows:
+            yield bug
+
+
+def _distinct(bugs: Iterable[Diagnosis]) -> tuple[Diagnosis, ...]:
+    """Each bug once in each mode, and at most one in each that is unknown."""
+    told: dict[tuple[str, str, bool, bool], Diagnosis] = {}
+    for bug in bugs:
+        mode = bug.gradient.startswith("new_"), bug.gradient.endswith(EVALUATED)
+        told.setdefault((bug.id, bug.formula_got, *mode), bug)
+    return tuple(told.values())
 
 
 def _together(checks: Sequence[Outcome]) -> dict[str, Finding]:
@@ -116,6 +137,12 @@ def _unseen(checks: Sequence[Outcome]) -> set[str]:
 
 
 _UNREPEATABLE = "A second call with the same input answers something else."
+_BY_DEFAULT: Mapping[object, str] = MappingProxyType(
+    {
+        0.0: "By default it adds no eps: a group without variance gives NaN.",
+        NOT_FINITE: "By default its eps is such that where the variance is small what it answers is not finite.",
+    }
+)
 _ENTANGLED = "Its backward answers for the latest forward, whatever cache it is handed."
 
 Outcome = tuple[Case, Check]

@@ -179,7 +179,8 @@ def conventions(observed: Mapping[str, Any]) -> dict[str, str]:
     parts = [f"statistics {said['statistics']}"] if "statistics" in said else []
     if "eps" in said:
         eps = said["eps"] if isinstance(said["eps"], str) else f"{said['eps']:g}"
-        parts.append(", ".join([f"eps {eps}", *([said["eps_place"]] if "eps_place" in said else [])]))
+        own = [f"by default {said['default_eps']:g}"] if isinstance(said.get("default_eps"), float) else []
+        parts.append(", ".join([f"eps {eps}", *own, *([said["eps_place"]] if "eps_place" in said else [])]))
     elif "eps_place" in said:
         parts.append(f"eps {said['eps_place']}")
     if "variance" in said:

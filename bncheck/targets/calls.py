@@ -82,9 +82,9 @@ class Target:
         return Case(case.layout, case.x, case.dy, kept, self.eps or case.eps, case.origin)
 
     def forward(
-        self, x: Array, parameters: Mapping[str, Array], *, layout: Layout | None = None, eps: float = TRIAL_EPS
+        self, x: Array, parameters: Mapping[str, Array], *, layout: Layout | None = None, eps: float | None = TRIAL_EPS
     ) -> Array:
-        """The target's own y, in training mode, on a fresh instance.
+        """The target's own y, in training mode, on a fresh instance; an eps of None is left to it.
 
         Raises
             TargetFailed: it did not answer with an array of floats in the shape of x.
@@ -106,7 +106,9 @@ class Target:
         answers, _ = self.ask({"x": case.x, **dy, **case.parameters}, case.layout, case.eps)
         return {name: value for name, value in answers.items() if name in ("y", *case.gradient_names)}
 
-    def ask(self, given: Mapping[str, Array], layout: Layout, eps: float) -> tuple[dict[str, Array], dict[str, Any]]:
+    def ask(
+        self, given: Mapping[str, Array], layout: Layout, eps: float | None
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
         """One call in the sandbox: the answers in the case's shapes, and what was noticed on the way."""
         if self.failure:
             raise self.failure
@@ -129,26 +131,31 @@ class Target:
         self,
         batches: Mapping[str, Array],
         parameters: Mapping[str, Array],
-        eps: float = TRIAL_EPS,
-        momentum: float = MOMENTUM,
+        eps: float | None = TRIAL_EPS,
+        momentum: float | None = MOMENTUM,
         *,
+        insisted: bool = False,
         evaluated: Array | None = None,
         dy: Array | None = None,
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         """Forwards on one instance, batch after batch: ``NAME y`` and ``NAME running_mean``, and ``evaluated y``.
 
         The last is y of `evaluated`, by default the first batch, in evaluation mode after all of them; where there is a
-        `dy`, ``evaluated dx`` and its like follow, if a backward answers then.
+        `dy`, ``evaluated dx`` and its like follow, if a backward answers then. An eps or a momentum of None is left to
+        the target; one that has a momentum by default is given another only where that is `insisted` on.
         """
         first = next(iter(batches.values()))
         given = {"x": first, "evaluated": first if evaluated is None else evaluated, **parameters}
         header, shown = self._shown(given if dy is None else {**given, "dy": dy}, self.layout, eps)
         shown |= {name: batch.reshape(shown["x"].shape) for name, batch in batches.items()}
-        header["momentum"] = momentum
+        header |= {"momentum": momentum, "insisted": ["momentum"] if insisted else []}
         notes, arrays = self.sandbox.call({"op": "train", "sequence": list(batches), **header}, shown)
-        return {k: v.reshape(first.shape) if v.size == first.size else v for k, v in arrays.items()}, notes
+        numbers = {k: v.astype(first.dtype) if v.dtype.kind in "biu" else v for k, v in arrays.items()}
+        return {k: v.reshape(first.shape) if v.size == first.size else v for k, v in numbers.items()}, notes
 
-    def _shown(self, given: Mapping[str, Array], layout: Layout, eps: float) -> tuple[dict[str, Any], dict[str, Array]]:
+    def _shown(
+        self, given: Mapping[str, Array], layout: Layout, eps: float | None
+    ) -> tuple[dict[str, Any], dict[str, Array]]:
         """A call as the target is to see it."""
         shape = given["x"].shape
         kind = self.plan.shapes[layout]

@@ -69,7 +69,11 @@ def divided(divisor: Divisor, count: int) -> Divided:
 
 @dataclass(frozen=True)
 class Running:
-    """How running statistics are kept: the weight of the new batch, what momentum means, and the divisor."""
+    """How running statistics are kept: the weight of the new batch, what momentum means, and the divisor.
+
+    The weight is None where no weight explains either statistic, and the divisor `UNKNOWN` where none explains the
+    variance with the weight: then the rule is that of no convention.
+    """
 
     new_weight: float | None
     momentum: str
@@ -77,23 +81,25 @@ class Running:
 
 
 def running(means: Steps, variances: Steps, count: int, momentum: float | None) -> Running:
-    """The update rule from two steps: r₂ = keep · r₁ + new · statistic of the second batch.
+    """The update rule from two steps: r₂ = r₁ + weight · (statistic of the second batch − r₁), 0 < weight ≤ 1.
 
-    `momentum` is the value that the implementation was given or keeps, where that is known.
+    `momentum` is the value that the implementation was given or keeps, where that is known. Where the two statistics
+    are not kept by the same weight, it is momentum's, or the mean's.
 
     >>> steps = Steps(np.array([0.1, 0.2]), np.array([0.4, 0.1]), np.array([3.1, -0.8]))
     >>> running(steps, steps, 8, 0.9)
     Running(new_weight=0.1, momentum='weight of the old', variance='biased')
     """
-    weights = means.weights()
-    if weights is None or not _near(sum(weights), 1.0):
-        return Running(None, UNKNOWN, UNKNOWN)
-    keep, new = weights
-    senses = {"weight of the old": keep, "weight of the new": new}
-    sense = _only([name for name, weight in senses.items() if momentum is not None and _near(weight, momentum)])
     factors = {"biased": 1.0, "unbiased": count / (count - 1) if count > 1 else math.inf}
-    fitting = [name for name, factor in factors.items() if variances.follows(keep, new * factor)]
-    return Running(float(f"{new:.4g}"), sense, _only(fitting))
+    by_divisor = {name: variances.weight(factor) for name, factor in factors.items()}
+    told = [weight for weight in (means.weight(), *by_divisor.values()) if weight is not None]
+    if not told:
+        return Running(None, UNKNOWN, UNKNOWN)
+    senses = {} if momentum is None else {"weight of the old": 1 - momentum, "weight of the new": momentum}
+    weight = next((w for w in told if any(_near(w, meant) for meant in senses.values())), told[0])
+    sense = _only([name for name, meant in senses.items() if _near(weight, meant)])
+    fitting = [name for name, factor in factors.items() if variances.follows(weight, factor)]
+    return Running(weight, sense, _only(fitting))
 
 
 @dataclass(frozen=True)
@@ -104,20 +110,28 @@ class Steps:
     second: Array
     batch: Array
 
-    def weights(self) -> tuple[float, float] | None:
-        """Keep and new, by least squares over the groups; None where they do not explain every group."""
-        if self.first.size < 2:
-            return None
-        columns = np.stack([self.first.ravel(), self.batch.ravel()], axis=1).astype(np.float64)
-        if not np.isfinite(columns).all() or np.linalg.matrix_rank(columns, _CLOSE) < 2:
-            return None
-        keep, new = np.linalg.lstsq(columns, self.second.ravel().astype(np.float64), rcond=None)[0]
-        return (float(keep), float(new)) if self.follows(keep, new) else None
+    def weight(self, factor: float = 1.0) -> float | None:
+        """The weight of the batch's statistic, times a factor, by least squares; None where none explains every group.
 
-    def follows(self, keep: float, new: float) -> bool:
-        """Whether the second value is this combination."""
-        expected = keep * self.first + new * self.batch
-        return bool(np.allclose(self.second, expected, rtol=_CLOSE, atol=_CLOSE * float(np.abs(self.batch).max())))
+        It has no more digits than are sure.
+        """
+        before, after, batch = (value.ravel().astype(np.float64) for value in (self.first, self.second, self.batch))
+        with np.errstate(all="ignore"):
+            towards = factor * batch - before
+            weight = float(np.sum((after - before) * towards) / np.sum(towards * towards))
+        if not _CLOSE**2 < weight < 1 + _CLOSE:
+            return None
+        digits = (float(f"{weight:.{k}g}") for k in range(1, 18))
+        sure = 4 * float(np.finfo(self.first.dtype).eps)
+        weight = next(value for value in digits if math.isclose(value, weight, rel_tol=sure))
+        return weight if weight <= 1 and self.follows(weight, factor) else None
+
+    def follows(self, weight: float, factor: float = 1.0) -> bool:
+        """Whether the second value is what this weight makes of the first."""
+        with np.errstate(all="ignore"):
+            expected = self.first + weight * (factor * self.batch - self.first)
+            scale = float(np.abs(self.batch).max())
+            return bool(np.allclose(self.second, expected, rtol=_CLOSE, atol=_CLOSE * scale))
 
 
 def agree(first: Array, second: Array) -> bool:

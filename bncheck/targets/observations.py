@@ -3,6 +3,7 @@
 The names, and what they can say:
 
 eps             a number that it keeps to, "as given", or "unknown"
+default_eps     what it takes where it is given none: a number, 0 for none at all; "not finite" where its answer is so
 eps_place       "inside the root", "outside the root", "max(var, eps)", "none"
 variance        "biased" or "unbiased"
 statistics      "per feature" of flat data, "per channel" or "per activation" of images, or "per sample"
@@ -39,6 +40,7 @@ from bncheck.targets.calls import TRIAL_EPS, Target
 from bncheck.targets.conventions import UNKNOWN, Divided, Steps, agree, divided, running
 
 _OTHER_EPS = 1e-3
+NOT_FINITE = "not finite"
 
 
 def observed(target: Target, *, pair: bool) -> Target:
@@ -49,6 +51,9 @@ def observed(target: Target, *, pair: bool) -> Target:
     with _as_far_as_it_goes(target):
         place, eps = _eps(target, dtype)
         notes |= place
+    if target.plan.takes_eps:
+        with _as_far_as_it_goes(target):
+            notes |= _default_eps(target, dtype)
     with _as_far_as_it_goes(target):
         notes |= _habits(target, dtype, pair=pair)
     if target.layer == LAYERS["batch_norm"]:
@@ -86,38 +91,60 @@ def _ones(target: Target, x: Array) -> dict[str, Array]:
 
 def _eps(target: Target, dtype: str) -> tuple[dict[str, Any], float | None]:
     """Eps, its place and the divisor of the variance; and eps as a number if the target keeps to it."""
-    layout = target.layout
-    shape = shape_of(layout, EVEN, target.fixed_sizes())
-    count = layout.count(shape)
-    inner = np.moveaxis(np.zeros(shape), layout.reduced_axes, range(len(layout.reduced_axes)))
-    within = np.arange(count).reshape(inner.shape[: len(layout.reduced_axes)])
-    signs = np.where(within % 2 == 0, 1.0, -1.0) * (within < count - count % 2)  # an odd one out is 0
-    pattern = np.broadcast_to(signs.reshape(signs.shape + (1,) * (len(shape) - signs.ndim)), inner.shape)
-    pattern = np.moveaxis(pattern, range(signs.ndim), layout.reduced_axes)
-    moved = pattern != 0
-    if not moved.any():
+    usual = _divided(target, dtype, TRIAL_EPS)
+    if usual is None:
         return {}, None
-
-    def measured(eps: float) -> Divided:
-        def divisor(half: float) -> float:
-            x = (half * math.sqrt(count / (count - count % 2)) * pattern).astype(dtype)
-            y = target.forward(x, _ones(target, x), eps=eps)
-            with np.errstate(all="ignore"):
-                ratio = (x[moved] / y[moved]).astype(np.float64)
-            return float(ratio[0]) if agree(ratio, np.full_like(ratio, ratio[0])) else math.nan
-
-        return divided(divisor, count)
-
-    usual = measured(TRIAL_EPS)
     notes: dict[str, Any] = {"eps_place": usual.place, "variance": usual.variance}
     if not target.plan.takes_eps:
         return {"eps": UNKNOWN if usual.eps is None else usual.eps, **notes}, usual.eps or None
-    other = measured(_OTHER_EPS)
+    other = _divided(target, dtype, _OTHER_EPS)
+    assert other is not None
     if (usual.eps, other.eps) == (TRIAL_EPS, _OTHER_EPS):
         return {"eps": "as given", **notes}, None
     if usual.eps is not None and usual.eps == other.eps:
         return {"eps": usual.eps, **notes}, usual.eps or None
     return {"eps": UNKNOWN, **notes}, None
+
+
+def _default_eps(target: Target, dtype: str) -> dict[str, Any]:
+    """The eps of a target that is given none; nothing where it insists on one, or where that cannot be told."""
+    taken = _divided(target, dtype, None)
+    if taken is None:
+        return {}
+    if taken.eps is not None:
+        return {"default_eps": taken.eps}
+    x = _alternating(target, dtype)
+    finite = all(np.isfinite(target.forward(half * x, _ones(target, x), eps=None)).all() for half in (0, 2.0**-40))
+    return {} if finite else {"default_eps": NOT_FINITE}
+
+
+def _divided(target: Target, dtype: str, eps: float | None) -> Divided | None:
+    """What the target divides by; None in sizes where that cannot be told."""
+    pattern = _alternating(target, dtype)
+    count, moved = target.layout.count(pattern.shape), pattern != 0
+    if not moved.any():
+        return None
+
+    def divisor(half: float) -> float:
+        x = (half * math.sqrt(count / (count - count % 2)) * pattern).astype(dtype)
+        y = target.forward(x, _ones(target, x), eps=eps)
+        with np.errstate(all="ignore"):
+            ratio = (x[moved] / y[moved]).astype(np.float64)
+        return float(ratio[0]) if agree(ratio, np.full_like(ratio, ratio[0])) else math.nan
+
+    return divided(divisor, count)
+
+
+def _alternating(target: Target, dtype: str) -> Array:
+    """Input of 1 and −1 by turns within each group, where an odd one out is 0."""
+    layout = target.layout
+    shape = shape_of(layout, EVEN, target.fixed_sizes())
+    count = layout.count(shape)
+    inner = np.moveaxis(np.zeros(shape), layout.reduced_axes, range(len(layout.reduced_axes)))
+    within = np.arange(count).reshape(inner.shape[: len(layout.reduced_axes)])
+    signs = np.where(within % 2 == 0, 1.0, -1.0) * (within < count - count % 2)
+    pattern = np.broadcast_to(signs.reshape(signs.shape + (1,) * (len(shape) - signs.ndim)), inner.shape)
+    return np.moveaxis(pattern, range(signs.ndim), layout.reduced_axes).astype(dtype)
 
 
 def _drawn(target: Target, dtype: str, seed: int) -> dict[str, Array]:

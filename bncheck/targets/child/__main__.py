@@ -26,7 +26,7 @@ from bncheck.targets import wire
 from bncheck.targets.child.families import FAMILIES, NoGradient, family_of, plain
 from bncheck.targets.child.recognition import Candidate, candidates
 from bncheck.targets.child.roles import Unbound
-from bncheck.targets.child.styles import Functions, Run
+from bncheck.targets.child.styles import Functions, NoEvaluation, Run
 
 Answer = tuple[dict[str, Any], dict[str, Array]]
 
@@ -127,29 +127,40 @@ class _Session:
     def train(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
         """Several forwards on one instance: y and the running statistics after each, then y in evaluation mode.
 
-        Where dy was sent, the gradients in evaluation mode follow.
+        Where dy was sent, the gradients in evaluation mode follow. What is raised in evaluation is an answer, too.
         """
-        family, results = FAMILIES[header["family"]], {}
+        family, results, raised = FAMILIES[header["family"]], dict[str, Array](), None
         with family.precision(arrays["x"].dtype):
             run, _ = self._begin(header, arrays)
             for name in header["sequence"]:
                 results[f"{name} y"] = _checked("y", run.forward(family.array(arrays[name].copy())))
-                kept = {k: v for k, v in run.running().items() if plain(v) is not None}
-                results |= {f"{name} {k}": _checked(k, v) for k, v in kept.items()}
-            with contextlib.suppress(Exception):  # without an evaluation mode there is nothing to observe in it
+                results |= {f"{name} {k}": v for k, v in _running(run).items()}
+            try:
                 results["evaluated y"] = _checked("y", run.evaluate(family.array(arrays["evaluated"].copy())))
+            except NoEvaluation:
+                pass
+            except Exception as error:
+                raised = _failure(error, self.address)
+            results |= {f"evaluated {k}": v for k, v in _running(run).items()}
             if "evaluated y" in results and "dy" in arrays:
                 with contextlib.suppress(Exception):  # many have no backward in evaluation mode
                     gradients = run.backward(family.array(arrays["dy"].copy()))
                     results |= {f"evaluated {k}": _checked(k, v) for k, v in gradients.items() if v is not None}
-        return {"momentum": run.momentum, "changed": self.surroundings.restored()}, results
+        notes = {"momentum": run.momentum, "used": sorted(run.used), "evaluation": raised}
+        return {**notes, "changed": self.surroundings.restored()}, results
 
     def _begin(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> tuple[Run, dict[str, Array]]:
         """A fresh instance, and the arrays that were handed to it."""
         handed = {name: arrays[name].copy() for name in ("x", "gamma", "beta") if name in arrays}
         settings = {name: header[name] for name in ("eps", "groups", "features", "layout", "momentum")}
         given = {**{k: v for k, v in settings.items() if v is not None}, **handed}
+        given["insisted"] = header.get("insisted", ())
         return self.found[header["candidate"]].style.begin(FAMILIES[header["family"]], given), handed
+
+
+def _running(run: Run) -> dict[str, Array]:
+    """The running statistics as they are now, those that are arrays."""
+    return {name: _checked(name, value) for name, value in run.running().items() if plain(value) is not None}
 
 
 def _checked(name: str, value: Any) -> Array:

@@ -10,6 +10,7 @@ from bncheck.targets.child.roles import arguments, role
 from bncheck.targets.child.styles import (
     PARAMETERS,
     Given,
+    NoEvaluation,
     Run,
     Style,
     fixed_sizes,
@@ -91,7 +92,7 @@ class _FlaxModuleRun(Run):
 
         super().__init__(family, given)
         module = thing() if isinstance(thing, type) else thing
-        wanted = {name: given["eps"] for name in ("epsilon", "eps") if hasattr(module, name)}
+        wanted = {name: given["eps"] for name in ("epsilon", "eps") if hasattr(module, name) and "eps" in given}
         self.used = {"eps"} if wanted else set()
         self.module = module.clone(**wanted)
         self.flags: dict[str, dict[str, bool]] = {"train": {}, "test": {}}
@@ -120,7 +121,7 @@ class _FlaxModuleRun(Run):
 
     def evaluate(self, x: Any) -> Any:
         if self.flags["train"] == self.flags["test"]:
-            raise NotImplementedError
+            raise NoEvaluation
         return self.differentiated(lambda x, parameters: self._apply(x, parameters, "test")[0], x)
 
     def running(self) -> Mapping[str, Any]:

@@ -109,7 +109,8 @@ def call(
 ) -> tuple[Any, set[str]]:
     """Calls a function with what it asks for by role; returns its answer and the roles that were used.
 
-    Arguments of no known role take their defaults, or, where exactly as many lack one, the `unnamed` values in order.
+    Arguments of no known role take their defaults, or, where exactly as many lack one, the `unnamed` values in order;
+    so do those of some roles, such as momentum, unless ``given["insisted"]`` names them.
 
     Raises
         Unbound: an argument has neither.
@@ -124,7 +125,8 @@ def call(
     skipped = False
     for argument in named:
         one = by_name.get(argument.name, "")
-        asked = one in given and (argument.default is argument.empty or one not in _ONLY_WHEN_ASKED)
+        left = _ONLY_WHEN_ASKED.difference(given.get("insisted", ()))
+        asked = one in given and (argument.default is argument.empty or one not in left)
         if not asked and argument.name not in rest:
             if argument.default is argument.empty:
                 raise Unbound(argument.name)

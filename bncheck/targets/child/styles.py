@@ -32,6 +32,10 @@ Given = dict[str, Any]
 PARAMETERS = ("gamma", "beta")
 
 
+class NoEvaluation(Exception):
+    """There is no evaluation mode to be put in."""
+
+
 class Run:
     """One instance at work. `used` says which roles found a place, `saved` is what forward keeps for backward."""
 
@@ -66,8 +70,12 @@ class Run:
         return pull(dy)
 
     def evaluate(self, x: Any) -> Any:
-        """The output in evaluation mode; a backward after it is that of this call."""
-        raise NotImplementedError
+        """The output in evaluation mode, asked for after `forward`; a backward after it is that of this call.
+
+        Raises
+            NoEvaluation: there is none. What the target itself raises passes through.
+        """
+        raise NoEvaluation
 
     def running(self) -> Mapping[str, Any]:
         """The running statistics it keeps."""
@@ -120,7 +128,7 @@ class _FunctionsRun(Run):
         super().__init__(family, given)
         self.style = style
         self.given |= {"training": True, "mode": "train"}
-        self.given["options"] = {"mode": "train", "eps": given["eps"], "momentum": given["momentum"]}
+        self.given["options"] = {"mode": "train", **{k: given[k] for k in ("eps", "momentum") if k in given}}
         asked = set(roles_of(style.call_forward, FORWARD, "x").values())
         for name, start in (("running_mean", np.zeros), ("running_var", np.ones)):
             if name in asked:
@@ -152,16 +160,22 @@ class _FunctionsRun(Run):
         return gradients_in(answer, self.gradient_names)
 
     def evaluate(self, x: Any) -> Any:
-        self.given["options"]["mode"] = "test"
-        self.given |= {"training": False, "mode": "test"}
-        y = self.forward(x)
         if not self.used & {"training", "mode", "options"}:
-            raise NotImplementedError
-        return y
+            raise NoEvaluation
+        word, spoken = evaluating(self.style.call_forward)
+        self.given["options"]["mode"] = word
+        self.given |= {"training": False, "mode": word}
+        try:
+            return self.forward(x)
+        except Exception:
+            if spoken or "training" in self.used:
+                raise
+            raise NoEvaluation from None  # what it raised may be about a word that it does not know
 
     @property
     def momentum(self) -> float | None:
-        return self.given["momentum"] if "momentum" in self.used else default_of(self.style.call_forward, "momentum")
+        default = default_of(self.style.call_forward, "momentum")
+        return self.given.get("momentum", default) if "momentum" in self.used else default
 
     def running(self) -> Mapping[str, Any]:
         found = {role(k, ("running_mean", "running_var")): v for k, v in self.given["options"].items()}
@@ -228,8 +242,33 @@ def made(thing: Any, given: Given) -> tuple[Any, set[str]]:
     return built, used
 
 
+_EVALUATING = ("test", "eval", "inference", "infer", "predict", "val", "valid", "validation", "evaluation", "testing")
+
+
+def evaluating(function: Any) -> tuple[str, bool]:
+    """The word by which a function, or one that it calls, knows the evaluation mode, and whether it speaks of modes.
+
+    >>> evaluating(lambda x, mode: x if mode != "eval" else 0), evaluating(lambda x: x)
+    (('eval', True), ('test', False))
+    """
+    spoken, seen, left = set[str](), set[int](), [function]
+    while left:
+        one = left.pop()
+        code = getattr(one, "__code__", None)
+        if code is None or id(code) in seen:
+            continue
+        seen.add(id(code))
+        spoken |= {constant for constant in code.co_consts if isinstance(constant, str)}
+        near = {**one.__globals__, **vars(type(getattr(one, "__self__", None)))}
+        left += [near[name] for name in code.co_names if name in near]
+    word = next((word for word in _EVALUATING if word in spoken), "")
+    return word or _EVALUATING[0], bool(word) or "train" in spoken
+
+
 def set_eps(thing: Any, given: Given) -> set[str]:
-    """Gives an instance the eps of the case, where it keeps one."""
+    """Gives an instance the eps of the case, where it keeps one and the case has one."""
+    if "eps" not in given:
+        return set()
     names = [name for name, value in vars(thing).items() if role(name, ("eps",)) and isinstance(value, float)]
     for name in names:
         setattr(thing, name, given["eps"])
@@ -244,6 +283,7 @@ class _ObjectsRun(Run):
             self.used |= set_eps(self.thing, given)
         self._switch(training=True)
         self.call_forward = method(self.thing, _FORWARDS)
+        self.asked: set[str] = set()  # what the latest forward took
         if self._unplaced and not set(roles_of(self.call_forward, FORWARD, "x").values()) & set(PARAMETERS):
             self._place()
             if self._unplaced:  # some make their parameters when they first see an input
@@ -285,19 +325,23 @@ class _ObjectsRun(Run):
                 setattr(self.thing, name, training)
                 return True
             if role(name, ("mode",)) and isinstance(value, str):
-                setattr(self.thing, name, "train" if training else ("eval" if value == "eval" else "test"))
+                setattr(self.thing, name, "train" if training else self._word)
                 return True
         return False
 
-    def _forward(self, x: Any, *, training: bool) -> tuple[Any, set[str]]:
-        switched = {"x": x, "training": training, "mode": "train" if training else "test"}
-        answer, used = call(self.call_forward, {**self.given, **switched}, FORWARD, "x")
-        self.used |= used
+    @property
+    def _word(self) -> str:
+        return evaluating(method(self.thing, _FORWARDS))[0]
+
+    def _forward(self, x: Any, *, training: bool) -> Any:
+        switched = {"x": x, "training": training, "mode": "train" if training else self._word}
+        answer, self.asked = call(self.call_forward, {**self.given, **switched}, FORWARD, "x")
+        self.used |= self.asked
         y, *self.saved = answer if isinstance(answer, tuple) else (answer,)
-        return y, used
+        return y
 
     def forward(self, x: Any) -> Any:
-        return self._forward(x, training=True)[0]
+        return self._forward(x, training=True)
 
     def backward(self, dy: Any) -> Mapping[str, Any]:
         backward = method(self.thing, _BACKWARDS)
@@ -306,11 +350,9 @@ class _ObjectsRun(Run):
         return {**gradients_left(self.thing, self.gradient_names), **gradients_in(answer, self.gradient_names)}
 
     def evaluate(self, x: Any) -> Any:
-        switched = self._switch(training=False)
-        y, used = self._forward(x, training=False)
-        if not switched and not used & {"training", "mode"}:
-            raise NotImplementedError
-        return y
+        if not self._switch(training=False) and not self.asked & {"training", "mode"}:
+            raise NoEvaluation
+        return self._forward(x, training=False)
 
     def running(self) -> Mapping[str, Any]:
         return running_in(self.thing)
