@@ -87,8 +87,8 @@ class Plant:
 
     def forward(self, case: Case) -> Gradients:
         """What it returns beside gradients."""
-        answer = self.vjp(case)
-        return {name: value for name, value in answer.items() if name not in case.gradient_names}
+        bug = self.mutant or BUGS["zero"]  # the forward pass of that one is right
+        return bug.forward(case, self.layer)
 
     def vjp(self, case: Case) -> Gradients:
         """What it returns, and every gradient."""

@@ -374,7 +374,7 @@ class _Search:
         names = list(self.bugs)
         for name in names[names.index(after) + 1 if after else 0 :]:
             bug = self.bugs[name]
-            if not bug.effect:
+            if bug.plant and not bug.effect:
                 for edit in bug.plant(parts):
                     if (edit.side == FORWARD) == (side == FORWARD):
                         yield name, edit

@@ -138,7 +138,11 @@ class Bench:
             self._saved = self._forward
             if program.saved is not program.forward:
                 self._saved = _after(program.saved, self._inputs, {}, {}, case.layout)
-            self._backward = _after(program.backward, self._saved, {}, {}, case.layout)
+
+    @cached_property
+    def _backward(self) -> dict[str, Any]:
+        with np.errstate(all="ignore"):
+            return _after(self.program.backward, self._saved, {}, {}, self.case.layout)
 
     def answers(self, program: Program, names: Iterable[str] | None = None) -> dict[str, Any]:
         """What another program of this layer answers, for these names or for all."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from bncheck.bugs.edits import BACKWARD, FORWARD, SAVED, Edit
 from bncheck.bugs.expressions import Expression, Name, exchanged
-from bncheck.bugs.programs import Program, gradient
+from bncheck.bugs.programs import Bench, Program, gradient
 from bncheck.bugs.roles import Derived, derived
 from bncheck.bugs.words import told
 from bncheck.case import Array, Case, Gradients, Layout
@@ -37,8 +37,13 @@ class Bug:
     wrong: str
     right: str
     seen: tuple[str, ...] = ()
-    plant: Plant = field(default=lambda derived: (), compare=False)
+    plant: Plant | None = field(default=None, compare=False)
     effect: str = ""
+
+    @property
+    def planted(self) -> bool:
+        """Whether it is planted; a sort of edit that machines make is only spoken of."""
+        return self.plant is not None or self.effect != ""
 
     def edits(self, layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> tuple[Edit, ...]:
         """The edits that plant it in a layer, the first of which is the usual one; none where there is no room."""
@@ -66,7 +71,11 @@ class Bug:
 
     def forward(self, case: Case, layer: Layer = LAYERS["batch_norm"]) -> Gradients:
         """What the layer with this bug returns beside gradients."""
-        return {name: value for name, value in self.vjp(case, layer).items() if name not in case.gradient_names}
+        parts = derived(layer, case.layout, tuple(case.parameters))
+        edits = self.edits(layer, case.layout, tuple(case.parameters))
+        program = edits[0].program if edits else parts.closed
+        wide = case.widened() if self.effect == "rounding" else case.astype(np.float64)
+        return _rounded(Bench(program, wide).answers(program, layer.returned(program.forward)), case)
 
     def formulas(self, layer: Layer = LAYERS["batch_norm"], layout: Layout | None = None) -> tuple[str, str]:
         """The formula with the bug, and the right one; nothing where the layer has no room for it.
@@ -83,7 +92,7 @@ class Bug:
 
 @lru_cache(maxsize=4096)
 def _edits(bug: Bug, layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> tuple[Edit, ...]:
-    return tuple(bug.plant(derived(layer, layout, parameters)))
+    return tuple(bug.plant(derived(layer, layout, parameters))) if bug.plant else ()
 
 
 def correct(case: Case, layer: Layer = LAYERS["batch_norm"]) -> Gradients:
