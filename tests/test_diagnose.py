@@ -362,7 +362,7 @@ EDITS = (
     (("eps-outside-in-forward-only",), "np.sqrt(var + eps)", "np.sqrt(var) + eps"),
     (("eps-ignored",), "eps = case.x, case.dy, case.eps", "eps = case.x, case.dy, 1e-3"),
     (("ddof-in-forward-only",), "** 2).sum(axis=0) / m", "** 2).sum(axis=0) / (m - 1)"),
-    (("reduced-by-mean",), "dbeta = dy.sum(axis=0)", "dbeta = dy.mean(axis=0)"),
+    (("averaged",), "dbeta = dy.sum(axis=0)", "dbeta = dy.mean(axis=0)"),
     (("dgamma-not-xhat",), "(dy * xhat)", "(dy * y)"),
     (("dgamma-from-centred",), "(dy * xhat)", "(dy * centred)"),
     (("dbeta-not-dy",), "dbeta = dy.sum", "dbeta = y.sum"),
