@@ -47,6 +47,8 @@ class Layer:
     def __reduce__(self) -> tuple[Any, ...]:
         if self.source or LAYERS.get(self.name) == self:
             return (find_layer, (self.address,))
+        if self.primal is not None:  # its definition is made anew, for it has no address
+            return (Layer.forward_mode, (self.primal,))
         return (Layer, (self.definition, self.layouts, self.title, "", self.outputs, self.primal))
 
     def __post_init__(self) -> None:

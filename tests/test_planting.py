@@ -79,7 +79,7 @@ def test_the_code_without_a_bug_is_correct(layer: Layer, dtype: str) -> None:
 @layers
 def test_no_two_bugs_are_the_same(layer: Layer) -> None:
     for seed in range(len(layer.layouts)):
-        cases = [drawn(layer, seed, eps=eps) for eps in (0.25, 100.0)]  # below the variance, and above it
+        cases = [drawn(layer, seed, eps=eps) for eps in (0.25, 1e6)]  # below any moment, and above it
         answers = {
             name: [(n, a.tobytes(), a.shape) for case in cases for n, a in bug.vjp(case, layer).items()]
             for name, bug in bugs_of(layer, cases[0]).items()

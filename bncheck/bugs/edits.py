@@ -196,7 +196,8 @@ def one_place(
     if sum(isinstance(node, Reduced) for _, node in places(expression)) > 1:
         for axes in _other_axes("", program):
             everywhere = throughout(expression, lambda node, axes=axes: _over(node, axes))  # type: ignore[misc]
-            yield "axes", expression, everywhere, everywhere
+            if everywhere != expression:
+                yield "axes", expression, everywhere, everywhere
     for factor in _factors(names, program):
         yield "factor-added", ONE, factor, times(expression, factor)
     for way, node in places(expression):
