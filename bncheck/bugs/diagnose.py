@@ -379,9 +379,16 @@ class _Search:
                     if (edit.side == FORWARD) == (side == FORWARD):
                         yield name, edit
 
+    def _parts(self, base: Program) -> Derived:
+        """Where bugs are planted in a program: one with a forward pass of its own stands for every style."""
+        right = self.derived.styles
+        own = base.forward is not right[base.style].forward
+        return Derived(dict.fromkeys(right, base) if own else {**right, base.style: base})
+
     def _catalogued(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
-        parts = Derived({**self.derived.styles, base.style: base})
-        for name, edit in self.planted(parts, BACKWARD):
+        parts = self._parts(base)
+        sides = (BACKWARD,) if self.values else (BACKWARD, FORWARD)  # no y: nothing is known of the forward pass
+        for name, edit in chain.from_iterable(self.planted(parts, side) for side in sides):
             if edit.program.style == base.style:
                 yield from self._read(base, ((name, edit),), wanted, kept)
 
@@ -431,10 +438,9 @@ class _Search:
         """Two bugs of the catalogue in one gradient."""
         wanted, kept = tuple(left), tuple(kept)
         for base in bases:
-            parts = Derived({**self.derived.styles, base.style: base})
-            for name, edit in self.planted(parts, BACKWARD):
+            for name, edit in self.planted(self._parts(base), BACKWARD):
                 if edit.program.style == base.style:
-                    both = Derived({**self.derived.styles, base.style: edit.program})
+                    both = self._parts(edit.program)
                     for other, second in self.planted(both, BACKWARD, after=name):
                         if second.program.style == base.style:
                             yield from self._read(base, ((name, edit), (other, second)), wanted, kept)

@@ -254,6 +254,7 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
     for style in STYLES:
         forward = _Spelling(graph, layout, style).steps
         written[style] = Program(layer, layout, present, style, forward, {}, {}).swept(forward)
+    written["equations in s"] = _with_roots(written["equations"], written["stages"])
     written |= _closed_forms(written["reciprocal"])
     written |= {style: written.pop(style) for style in ("totals", "apart")}  # the same backward passes
     distinct: dict[str, Program] = {}
@@ -261,6 +262,17 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
         if all((program.forward, program.backward) != (p.forward, p.backward) for p in distinct.values()):
             distinct[style] = program
     return MappingProxyType(distinct)
+
+
+def _with_roots(equations: Program, stages: Program) -> Program:
+    """The chain rule through the named results with 1/s for the inverse of a root that the forward pass keeps."""
+    roots = {e: Name(n) for n, e in stages.forward.items() if isinstance(e, Power) and n not in equations.forward}
+
+    def kept(node: Expression) -> Expression | None:
+        return over(ONE, roots[inverse]) if (inverse := over(ONE, node)) in roots else None
+
+    backward = {label: throughout(expression, kept) for label, expression in equations.backward.items()}
+    return replace(stages, style="equations in s", backward=backward)
 
 
 ELEMENTARY = "elementary"

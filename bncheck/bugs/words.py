@@ -255,6 +255,7 @@ _SIMPLICITY = (
 
 _STYLES = (
     "equations",
+    "equations in s",
     "stages",
     "closed in dx̂",
     "closed",
