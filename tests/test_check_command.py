@@ -15,7 +15,7 @@ from test_targets import ZOO
 
 from bncheck.cli import run
 from bncheck.examination.files import examine_all
-from bncheck.report.targets import SCREEN, text
+from bncheck.report.targets import SCREEN, one, text
 from bncheck.report.text import WIDTH
 
 HONEST, WRONG, ODD = (str(ZOO / name) for name in ("honest.py", "eps_outside.py", "odd.py"))
@@ -68,14 +68,14 @@ def test_the_command_that_it_prints_says_the_same_again(capsys: pytest.CaptureFi
 def test_every_report_of_the_zoo_fits_the_screen() -> None:
     hostile = [str(path) for path in sorted(HOSTILE.glob("re*.py"))]
     for report in examine_all([HONEST, WRONG, str(ZOO / "textbook.py"), str(ZOO / "course.py"), *hostile]).reports:
-        lines = str(report).splitlines()
+        lines = one(report).splitlines()
         assert len(lines) <= SCREEN, report.target
         assert all(len(line) <= WIDTH for line in lines if "python -m" not in line), report.target
 
 
 def test_several_bugs_that_do_not_fit_are_named_at_least() -> None:
     (report,) = examine_all([WRONG]).reports
-    lines = str(replace(report, diagnosis=report.diagnosis * 6)).splitlines()
+    lines = one(replace(report, diagnosis=report.diagnosis * 6)).splitlines()
     assert len(lines) <= SCREEN
     assert any(line.startswith("  and also") for line in lines)
 

@@ -30,7 +30,9 @@ def planted(layer: Layer, *names: str) -> Vjp:
     def vjp(case: Case) -> Gradients:
         parts = derived(layer, case.layout, tuple(case.parameters))
         for name in names:
-            program = next(iter(BUGS[name].plant(parts))).program
+            plant = BUGS[name].plant
+            assert plant is not None
+            program = next(iter(plant(parts))).program
             parts = Derived(dict.fromkeys(parts.styles, program))
         return program.run(case)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bncheck.bugs.diagnose import Diagnosis
 from bncheck.report.text import reproduce
 from bncheck.results import (
     Counterexample,
@@ -117,10 +118,16 @@ def _target(report: TargetReport) -> dict[str, Any]:
         "conforms": _said(report.conforms),
         "detail": report.detail,
         "gradients": {name: _finding(finding) for name, finding in report.gradients.items()},
-        "diagnosis": [{**asdict(bug), "residual": _number(bug.residual)} for bug in report.diagnosis],
+        "diagnosis": [_diagnosis(bug) for bug in report.diagnosis],
         "observations": dict(report.observations),
         "reproduce": report.reproduce,
     }
+
+
+def _diagnosis(bug: Diagnosis) -> dict[str, Any]:
+    """A diagnosis in words and formulas; the program that reproduces it stays here."""
+    names = ("id", "gradient", "explanation", "formula_got", "formula_expected", "fix", "where", "explains")
+    return {**{name: getattr(bug, name) for name in names}, "residual": _number(bug.residual)}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
