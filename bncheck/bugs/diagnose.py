@@ -467,7 +467,8 @@ class _Search:
                     diagnosis = replace(diagnoses[key], explains=explains)
                 diagnoses[key] = diagnosis
         unknown = [_described(self.layer, self.trials, self.vjp, name) for name in left if name in self.failing]
-        return (*diagnoses.values(), *unknown)
+        order = [*self.values, *self.gradients]
+        return tuple(sorted((*diagnoses.values(), *unknown), key=lambda bug: order.index(bug.gradient)))
 
     def named(self, name: str, edit: Edit, reading: Reading) -> Diagnosis:
         """One edit of a reading in words."""

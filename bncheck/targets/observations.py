@@ -222,7 +222,8 @@ def _evaluation(target: Target, x: Array, answers: Mapping[str, Array], eps: flo
     hypotheses = {"batch statistics": answers["third y"]}
     groups = [1 if k in target.layout.reduced_axes else n for k, n in enumerate(x.shape)]
     if mean is not None and variance is not None and mean.size == variance.size == math.prod(groups):
+        state = {"running_mean": mean.reshape(groups), "running_var": variance.reshape(groups)}
         with np.errstate(all="ignore"):
-            hypotheses["running statistics"] = (x - mean.reshape(groups)) / np.sqrt(variance.reshape(groups) + eps)
+            hypotheses["running statistics"] = LAYERS["batch_norm_eval"].forward(x, state, eps, sqrt=np.sqrt)["y"]
     fitting = [name for name, y in hypotheses.items() if agree(answers["evaluated y"], y)]
     return fitting[0] if len(fitting) == 1 else UNKNOWN
