@@ -112,6 +112,7 @@ def test_help_fits_80_columns(command: list[str], option: str, capsys: pytest.Ca
     assert said.err == ""
     assert max(map(len, said.out.splitlines())) <= 80
     assert "..." not in said.out.partition("\n")[2]
+    assert "\\" not in said.out
     assert "-h, --help" in said.out
 
 
