@@ -182,7 +182,8 @@ class _Search:
         if all(alone):
             return tuple(diagnosis for diagnosis in alone if diagnosis)[:1]
         if not wrong:
-            right = {style: [program] for style, program in self.derived.styles.items()}
+            styles = self.derived.styles.items()  # two spell the forward pass otherwise, and it is right
+            right = {style: [program] for style, program in styles if style not in ("totals", "apart")}
             return self.told(*self.backward(right))
         told, several = self._told(self.gradients), list[tuple[int, Reading]]()
         for forward in self.forwards(wrong):
@@ -337,7 +338,7 @@ class _Search:
         readings: list[Reading] = []
         wanted = set(told) - best[0][1]
         for stage in (self._catalogued, self._edited, self._solved, self._used):
-            few = best if stage != self._used else best[:_FEW]
+            few = best if stage in (self._catalogued, self._edited) else best[:_FEW]
             for base, explained in few if forward is None else few[:3]:
                 if set(told) - explained == wanted:
                     readings += stage(base, tuple(sorted(wanted)), tuple(sorted(explained)))

@@ -221,7 +221,7 @@ def _searched(trial: Trial, base: Program, program: Program, name: str) -> float
     def at(exponent: float) -> Array:
         return _at(trial, base, program, name, math.exp(exponent))
 
-    scale = np.linspace(-30, 15, 61)
+    scale = np.linspace(-30, 15, 31)
     with np.errstate(all="ignore"):
         lengths = [float(np.linalg.norm(at(t))) for t in scale]
         exponent = float(scale[int(np.argmin(np.nan_to_num(lengths, nan=np.inf)))])
