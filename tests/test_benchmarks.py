@@ -197,7 +197,7 @@ def counted(score: Any, name: str, home: str = "batch_norm") -> Any:
 def test_every_bug_of_the_catalogue_is_planted_once_and_correct_code_in_every_layer() -> None:
     plants = planted(SHAPES)
     bugs = [plant.name for plant in plants if plant.mutant]
-    assert sorted(bugs) == sorted(BUGS)
+    assert sorted(bugs) == sorted(name for name, bug in BUGS.items() if bug.planted)
     assert len(plants) - len(bugs) == len(HOMES) * len(STYLES)
     assert {plant.group for plant in plants} == set(GROUPS)
     assert all(any(map(plant.fits, SHAPES)) for plant in plants)

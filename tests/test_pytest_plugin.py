@@ -60,7 +60,7 @@ def test_nothing_is_imported_before_a_test_asks() -> None:
         "      sorted(n for n in sys.modules if n.startswith('bncheck')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['bncheck'] ['bncheck', 'bncheck.pytest_plugin']"
+    assert done.stdout.strip() == "['bncheck'] ['bncheck', 'bncheck.pytest_plugin', 'bncheck.version']"
 
 
 def test_the_entry_point_is_declared() -> None:
