@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bncheck.bugs.expressions import exchanged, number, plus
-from bncheck.bugs.programs import COUNT, DY, Bench, elementary, gradient
 from bncheck.case import Array, Case
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.formats import Format
@@ -45,25 +43,27 @@ def verdicts(layer: Layer, case: Case, backward: Backward | None = None, *, ddof
     Without it the suspect is the reverse sweep as textbooks write it, node by node; with `ddof` every mean in it sends
     1/(m − ddof) of its gradient back to each element: 1 is a bug that real code has had.
     """
+    from bncheck.bugs.expressions import exchanged, number, plus
+    from bncheck.bugs.programs import COUNT, DY, Bench, elementary, gradient
+
     graph = trace(layer, case.layout, tuple(case.parameters))
     truth = sweep(layer, case).gradients
     program, labels = elementary(layer, case.layout, tuple(case.parameters))
+    own = {node: gradient(label) for node, label in labels.items()}
+    steps = {node for node, label in labels.items() if label in program.forward}  # one that has none receives dy itself
+    gradients = {n: g if g in program.backward else DY for n, g in own.items() if n in steps or g in program.backward}
     fmt = Format.of(case.dtype)
     allowed = Bench(program, case, lambda values: Radius.exact(np.asarray(values, np.float64), fmt)).values(program)
     if backward is None:
         count = {COUNT.label: plus(COUNT, number(-ddof))}
         edited = replace(program, backward={n: exchanged(e, count) for n, e in program.backward.items()})
         values = Bench(program, case).values(edited)
-        got = {node: values[_gradient(label)] for node, label in labels.items() if _gradient(label) in values}
+        got = {node: values[label] for node, label in gradients.items()}
     else:
         nodes = {**graph.inputs, **graph.named}
         got = {nodes[name]: np.reshape(value, np.shape(truth[nodes[name]])) for name, value in backward(case).items()}
-    radii = {node: allowed[_gradient(labels[node])] for node in got}
+    radii = {node: allowed[gradients[node]] for node in got}
     return {node: bool(np.all(np.abs(got[node] - truth[node]) <= 2 * _radius(radii[node]))) for node in got}
-
-
-def _gradient(label: str) -> str:
-    return DY if label == "y" else gradient(label)
 
 
 def _radius(allowed: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -89,11 +90,13 @@ def given(rng: np.random.Generator, count: int, test: Test) -> Case:
 
 
 def planted(case: Case) -> dict[str, Bug]:
-    """The bugs of the backward pass alone: what a gradient check is for."""
+    """The bugs of the backward pass alone, what a gradient check is for: those of a case with several values."""
     from bncheck.bugs.planting import bugs_of, touched
 
     layer = LAYERS["batch_norm"]
-    return {name: bug for name, bug in bugs_of(layer, case).items() if "y" not in touched(layer, case)[name]}
+    several = given(np.random.default_rng(0), COUNT, TESTS[-1])
+    of_layer = replace(several, parameters={name: several.parameters[name] for name in case.parameters})
+    return {name: bug for name, bug in bugs_of(layer, of_layer).items() if "y" not in touched(layer, of_layer)[name]}
 
 
 def _distance(truth: Enclosure, got: Array) -> Array:
