@@ -27,16 +27,16 @@ ABOUT = About(
         "组内只有一个值，或以 y 之和为损失时，无论容差如何，约一半错误梯度都能通过；随机权重加随机 γ 则无一放过。",
     ),
     caption=Words(
-        "26 planted bugs in dx, dγ and dβ; w random; float64, 4 groups, 6 cases each.",
-        "dx、dγ 和 dβ 中植入的 26 个错误；权重 w 随机；float64，4 组，每点 6 个随机样例。",
+        "26 planted bugs in dx, dγ and dβ; w random; float64, 5 groups, 6 cases each.",
+        "dx、dγ 和 dβ 中植入的 26 个错误；权重 w 随机；float64，5 组，每点 6 个随机样例。",
     ),
 )
 
 SIZES = (1, 2, 3, 4, 8, 16, 32)
 """Values in a group."""
 
-COUNT, GROUPS, CASES = 8, 4, 6
-"""Values in a group where the test varies, groups, and cases."""
+COUNT, GROUPS, CASES = 8, 5, 6
+"""Values in a group where the test varies, groups, as many as no group has values, and cases."""
 
 Upstream = Callable[[Array, np.random.Generator], Array]
 """A loss, as dy from y."""
