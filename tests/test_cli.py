@@ -320,6 +320,9 @@ def test_interruption_ends_everything_at_once(jobs: str, wait: float, tmp_path: 
     while "_multiarray_umath" not in Path(f"/proc/{process.pid}/maps").read_text():  # before that it is Python's own
         time.sleep(0.01)
     time.sleep(wait)
+    patience = time.monotonic() + 30
+    while jobs == "2" and wait > 1 and len(descendants(process.pid)) < 2 and time.monotonic() < patience:
+        time.sleep(0.02)
     children = descendants(process.pid)
     sent = time.monotonic()
     process.send_signal(signal.SIGINT)
