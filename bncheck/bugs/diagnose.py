@@ -358,7 +358,8 @@ class _Search:
     def _with_forward(self, forward: Reading, best: Sequence[tuple[Program, frozenset[str]]]) -> tuple[Reading, ...]:
         """What a forward reading explains together with the backward pass that fits it."""
         base, explained = best[0]
-        own = any(base.backward == b.backward for b in self.bases(forward)["own"])
+        (swept,) = self.bases(forward)["own"]  # where that fits, too, the bug is in the forward pass alone
+        own = len(match(self.trials, swept, swept, self._told(self.gradients))[0]) == len(self._told(self.gradients))
         edits = forward.edits
         if not own and explained >= set(self._told(self.gradients)):
             edits = tuple((self._forward_only(name, base), edit) for name, edit in edits)
