@@ -170,16 +170,6 @@ def forward_holes(program: Program) -> Iterator[Edit]:
                 yield Edit("constant", replace(program, forward=forward, saved=forward), FORWARD, label, node, now)
 
 
-def scopes(edit: Edit, right: Program) -> Iterator[Edit]:
-    """An edit of the forward pass with each of the backward passes that may go with it.
-
-    The one that reads what was saved; that of the new forward; the one that computes what it needs anew, and rightly.
-    """
-    yield edit
-    yield replace(edit, program=right.swept(edit.program.forward))
-    yield replace(edit, program=replace(edit.program, saved=right.saved))
-
-
 def recomputed(edit: Edit, right: Program) -> Edit:
     """An edit of the forward pass that only the backward pass makes, which computes what it needs anew."""
     return replace(edit, side=SAVED, program=replace(edit.program, forward=right.forward))
