@@ -314,9 +314,13 @@ def _cmdline(pid: int) -> bytes:
 @pytest.mark.parametrize(
     ("jobs", "wait"), [("1", 0.0), ("1", 0.4), ("1", 1.8), pytest.param("2", 0.5), pytest.param("2", 1.8)]
 )
-def test_interruption_ends_everything_at_once(jobs: str, wait: float, tmp_path: Path) -> None:
+def test_interruption_ends_everything_at_once(
+    jobs: str, wait: float, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     target = tmp_path / "report"
-    process = start("verify", "--cases", "5000", "--jobs", jobs, "--output", str(target))
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which in the background of a shell it would not
+    process = start("verify", "--cases", "5000", "--jobs", jobs, "--output", str(target), preexec_fn=hears)
+    request.addfinalizer(process.kill)
     while "_multiarray_umath" not in Path(f"/proc/{process.pid}/maps").read_text():  # before that it is Python's own
         time.sleep(0.01)
     time.sleep(wait)

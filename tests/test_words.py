@@ -92,6 +92,7 @@ SORTS = {
     "constant": "stands where",
     "exponent": "the power is another",
     "exchanged": "stands where",
+    "swapped": "stand for each other",
     "operator": "an operator at",
     "misplaced": "ends in another place",
     "axes": "where it should be",

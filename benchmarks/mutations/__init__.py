@@ -72,7 +72,7 @@ _NOTES = (
     "a sum or a root dropped, a sum for a mean, keepdims, the order of what is returned. Each mutant is called "
     "directly, without check, and held against Arb's truth within the computed tolerance. same: still right; conv: "
     "right but for a convention that is held against nobody, its own eps or momentum, where its running statistics "
-    "start and the divisor of their variance, lengths of one in a gradient's shape; crash: it raises on every call, or "
+    "start and the divisor of their variance, lengths of one in a gradient's shape; crash: it raises, or "
     "returns no y of x's shape; wrong: all others. Of the wrong, in percent: caught, check of the file fails; named, "
     "its diagnosis is not unknown; rightly, the layer with just the diagnosed bugs gives the mutant's own answers, "
     "within {near:.0e} of the largest, on cases in other sizes and with another eps than any that the diagnosis was "

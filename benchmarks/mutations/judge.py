@@ -170,23 +170,19 @@ def judge(source: Source, code: str) -> Judgement:
 
 
 class _Crashed(Exception):
-    """It never answered; the text says why."""
+    """It did not answer; the text says why."""
 
 
 def _conventions(source: Source, code: str, by_default: bool) -> Iterator[str]:
     """Those in which code that is right differs from its source, in one way of calling it."""
-    answers, complaints = [], []
+    answers = []
     for trial in trials(source, by_default=by_default):
         try:
             answers.append((trial, trial.answers(code)))
         except (Wrong, TimeoutError):
             raise
         except Exception as error:  # a mutant may raise anything
-            complaints.append(raised_text(error))
-    if complaints and not answers and not by_default:
-        raise _Crashed(complaints[0])
-    if complaints:
-        raise Wrong(complaints[0])
+            raise _Crashed(raised_text(error)) from error
     first = answers[0][0].case
     eps = _eps(answers)
     if eps != first.eps:

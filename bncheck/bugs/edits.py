@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 from bncheck.bugs.expressions import (
     MINUS,
@@ -85,12 +85,17 @@ def of_backward(program: Program, labels: Iterable[str] | None = None) -> Iterat
 
 
 def _everywhere(program: Program) -> Iterator[Edit]:
-    """One name read for another in the whole backward pass: what was saved is not what is used."""
-    used = frozenset[str]().union(*(expression.names for expression in program.backward.values()))
+    """Names read for others in the whole backward pass: what was saved is not what is used."""
+    names = frozenset[str]().union(*(expression.names for expression in program.backward.values()))
     forward = [*program.axes_of_inputs, *program.forward]
-    for label in forward:
-        if label not in used:
-            continue
+    used = [label for label in forward if label in names]
+    for first, second in combinations(used, 2):
+        swapped = {first: Name(second), second: Name(first)}
+        backward = {name: exchanged(e, swapped) for name, e in program.backward.items()}
+        step = next(name for name, expression in program.backward.items() if first in expression.names)
+        changed = replace(program, backward=backward)
+        yield Edit("swapped", changed, BACKWARD, step, Name(first), Name(second), True)
+    for label in used:
         steps = [name for name, expression in program.backward.items() if label in expression.names]
         inside = program.forward.get(label)
         for now in (
@@ -183,11 +188,11 @@ def one_place(
     yield "zero", expression, ZERO, ZERO
     yield from (("exchanged", expression, Name(name), Name(name)) for name in names)
     yield "sign", expression, minus(expression), minus(expression)
-    if sum(isinstance(node, Reduced) for _, node in places(expression)) > 1:
-        for axes in _other_axes("", program):
-            everywhere = throughout(expression, lambda node, axes=axes: _over(node, axes))  # type: ignore[misc]
-            if everywhere != expression:
-                yield "axes", expression, everywhere, everywhere
+    reductions = [node.axes for _, node in places(expression) if isinstance(node, Reduced)]
+    for axes in _other_axes(reductions[0], program) if len(reductions) > 1 else ():
+        everywhere = throughout(expression, lambda node, axes=axes: _over(node, axes))  # type: ignore[misc]
+        if everywhere != expression:
+            yield "axes", expression, everywhere, everywhere
     for factor in _factors(names, program):
         yield "factor-added", ONE, factor, times(expression, factor)
     for way, node in places(expression):
@@ -214,15 +219,15 @@ def _over(node: Expression, axes: str) -> Expression | None:
 
 
 def _other_axes(own: str, program: Program) -> list[str]:
-    """The axes that a sum may go over by mistake: one, all, all but one, one more or less than its own."""
+    """The axes that a sum may go over by mistake: one, all but one, all; one more, less or other than its own."""
     layout = program.layout
     axes = layout.axes
-    others = {axes, *axes, layout.reduced, layout.affine, layout.kept}
-    others |= {axes.replace(axis, "") for axis in axes} | {own.replace(axis, "") for axis in own}
-    others |= {"".join(a for a in axes if a not in own)} | {
-        "".join(a for a in axes if a in own or a == b) for b in axes
-    }
-    return sorted(others - {own, ""})
+    few: list[str] = [axes, *axes, layout.reduced, layout.affine, layout.kept]
+    few += [axes.replace(axis, "") for axis in axes]
+    rest = [axis for axis in axes if axis not in own]
+    few += [own + new for new in rest] + ["".join(rest)]
+    few += [own.replace(old, new) for old in own for new in ("", *rest)]
+    return sorted({"".join(axis for axis in axes if axis in chosen) for chosen in few} - {own, ""})
 
 
 _EXPONENTS = (Fraction(1, 2), Fraction(1), Fraction(3, 2), Fraction(2), Fraction(3))
@@ -272,10 +277,13 @@ def _others(label: str, names: Iterable[str]) -> Iterator[Expression]:
 def _powers(node: Power, names: Iterable[str]) -> Iterator[tuple[str, Expression, Expression]]:
     base, exponent = node.base, node.exponent
     steps = {exponent + sign * step for step in _EXPONENTS for sign in (1, -1)}
+    above, below = exponent.as_integer_ratio()  # ** (-3 - 2) for ** (-3 / 2)
+    steps |= {Fraction(above + below), Fraction(above - below), Fraction(above * below)}
     for other in sorted({*steps, -exponent, 2 * exponent, exponent / 2, Fraction(1)} - {exponent, Fraction(0)}):
         if other.denominator <= 8:
             yield "exponent", node, power(base, other)
     yield "operator", node, times(number(exponent), base)
+    yield "operator", node, over(base, number(exponent))
     yield "operator", node, plus(base, number(exponent))
     yield "operator", node, plus(base, number(-exponent))
     if exponent.numerator not in (1, -1):  # ** -3 / 2 without its brackets
@@ -314,16 +322,26 @@ def _sums(node: Sum, names: Iterable[str] = ()) -> Iterator[tuple[str, Expressio
     for k, j in permutations(range(len(terms)), 2):
         (first, negative), (second, _) = signed(terms[k]), signed(terms[j])
         rest = plus(*(term for n, term in enumerate(terms) if n not in (k, j)))
-        for joined in ((times(first, second),) if k < j else ()) + (over(first, second),):
+        for joined in (times(first, second), over(first, second)):  # with the sign of the one that is written first
             yield "operator", plus(terms[k], terms[j]), plus(rest, minus(joined) if negative else joined)
-            if rest != ZERO:
-                yield "misplaced", node, times(plus(rest, terms[k]), second)
+        if rest != ZERO:
+            yield "misplaced", node, times(plus(rest, terms[k]), second)
     for k, term in enumerate(terms):  # a bracket closed elsewhere: (a + b)·c for a + b·c, a/c + b for (a + b)/c
         if isinstance(term, Product):
             for factor in term.factors:
                 if not isinstance(factor, Number) or factor.fraction != MINUS:
                     rest = plus(*terms[:k], over(term, factor), *terms[k + 1 :])
                     yield "misplaced", node, times(rest, factor)
+
+
+def _upright(factor: Expression) -> tuple[Expression, ...]:
+    """A factor; and what it divides by, where it is a divisor."""
+    divides = all(isinstance(part, Power) and part.exponent < 0 for part in _factors_of(factor))
+    return (factor, power(factor, -1)) if divides else (factor,)
+
+
+def _factors_of(expression: Expression) -> tuple[Expression, ...]:
+    return expression.factors if isinstance(expression, Product) else (expression,)
 
 
 def _products(node: Product) -> Iterator[tuple[str, Expression, Expression]]:
@@ -339,8 +357,8 @@ def _products(node: Product) -> Iterator[tuple[str, Expression, Expression]]:
             for chosen in combinations(range(len(others)), many):
                 before = times(*(others[n] for n in chosen))
                 rest = times(*(other for n, other in enumerate(others) if n not in chosen))
-                for operand in {factor, power(factor, -1)} if isinstance(factor, Power) else {factor}:
-                    for joined in (plus(before, operand), plus(before, minus(operand)), plus(operand, minus(before))):
+                for left, right in product(_upright(before), _upright(factor)):
+                    for joined in (plus(left, right), plus(left, minus(right)), plus(right, minus(left))):
                         yield "operator", factor, times(joined, rest)
                 yield "operator", factor, over(rest, before, factor)
     yield "sign", node, minus(node)

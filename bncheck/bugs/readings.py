@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bncheck.bugs.edits import Edit
-from bncheck.bugs.expressions import Expression, Name, Number, Room, exchanged, number, over, plus, times
+from bncheck.bugs.expressions import ONE, Expression, Name, Number, Room, exchanged, number, over, plus, times
 from bncheck.bugs.programs import COUNT, HOLE, Bench, Program, size
 from bncheck.case import Array, Case, Gradients
 from bncheck.formats import Format, is_float
@@ -109,11 +109,11 @@ class Trial:
 
 
 def _compact(value: Any, case: Case, name: str) -> Any:
-    """An array of a wrong shape without its axes of length one, which say nothing; one of the right shape as it is."""
+    """An array of a wrong shape without its axes, which may be split or joined; one of the right shape as it is."""
     expected = case.shape_of(name) if name in case.gradient_names or name == "y" else None
     if expected is None or value.shape == expected:
         return value
-    return value.reshape([size for size in value.shape if size > 1])
+    return value.reshape(-1)
 
 
 def residual(got: Array, there: Radius) -> float:
@@ -242,23 +242,32 @@ _FRACTIONS = 12  # the largest denominator of a number that is written as a frac
 
 def _recognised(values: Sequence[tuple[float, Case]]) -> Expression | None:
     """What number, or size or ε times a number, these values are: a size only where they differ as it does."""
-    axes = values[0][1].layout.axes
-    group, kept = COUNT, size(values[0][1].layout.kept)
-    sizes = [group, kept, *(size(axis) for axis in axes), plus(group, number(-1)), plus(group, number(1))]
-    sizes += [over(group, plus(group, number(-1))), over(plus(group, number(-1)), group), Name("eps")]
-    for scale in (number(1), *sizes, *(over(number(1), s) for s in sizes)):
+    layout = values[0][1].layout
+    lengths = [COUNT, size(layout.kept), *map(size, layout.axes)]
+    less, more = plus(COUNT, number(-1)), plus(COUNT, number(1))
+    single = [*lengths, less, more, over(COUNT, less), over(less, COUNT), Name("eps")]
+    single += [over(ONE, scale) for scale in single]
+    pairs = [(a, b) for a in lengths for b in lengths]
+    several = [make(a, b) for make in (times, over) for a, b in pairs]
+    several += [over(times(COUNT, a), b) for a, b in pairs] + [over(COUNT, a, b) for a, b in pairs]
+    first = values[0][0]
+    if all(math.isclose(value, first, rel_tol=1e-5, abs_tol=1e-9) for value, _ in values):
+        return Number(_simple(first) or Fraction(first).limit_denominator(10**9))
+    for scale in (*single, *several):
         ratios = [value / measured(scale, case) for value, case in values]
-        first = ratios[0]
-        if all(math.isclose(ratio, first, rel_tol=1e-5, abs_tol=1e-9) for ratio in ratios):
-            simple = Fraction(first).limit_denominator(_FRACTIONS)
-            if math.isclose(float(simple), first, rel_tol=1e-6, abs_tol=1e-9):
-                return times(Number(simple), scale)
-            if scale == number(1):
-                return Number(Fraction(first).limit_denominator(10**9))
-    more = [value - measured(group, case) for value, case in values]
-    if all(math.isclose(other, round(more[0]), abs_tol=1e-6) for other in more):
-        return plus(group, number(round(more[0])))
+        ratio = _simple(ratios[0]) if scale in single else Fraction(1)
+        if ratio and all(math.isclose(other, ratio, rel_tol=1e-5, abs_tol=1e-9) for other in ratios):
+            return times(Number(ratio), scale)
+    added = round(first - measured(COUNT, values[0][1]))
+    if all(math.isclose(value - measured(COUNT, case), added, abs_tol=1e-6) for value, case in values):
+        return plus(COUNT, number(added))
     return None
+
+
+def _simple(value: float) -> Fraction | None:
+    """The fraction with a small denominator that a number is."""
+    simple = Fraction(value).limit_denominator(_FRACTIONS)
+    return simple if math.isclose(simple, value, rel_tol=1e-6, abs_tol=1e-9) else None
 
 
 def measured(scale: Expression, case: Case) -> float:

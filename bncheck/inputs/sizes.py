@@ -9,10 +9,10 @@ from bncheck.case import Layout
 
 Sizes = Mapping[str, int]
 
-TELLING: Sizes = MappingProxyType({"N": 6, "C": 4, "L": 5, "D": 5, "H": 2, "W": 3, "G": 2, "K": 3})
+TELLING: Sizes = MappingProxyType({"N": 6, "C": 4, "L": 3, "D": 5, "H": 2, "W": 3, "G": 4, "K": 5})
 """On which no two bugs of the catalogue look alike."""
 
-FEW: Sizes = MappingProxyType({"N": 5, "C": 3, "L": 3, "D": 6, "H": 2, "W": 2, "G": 2, "K": 4})
+FEW: Sizes = MappingProxyType({"N": 5, "C": 3, "L": 4, "D": 6, "H": 4, "W": 2, "G": 2, "K": 3})
 """Small enough for the range of half precision."""
 
 MANY: Sizes = MappingProxyType({"N": 32, "C": 5, "L": 6, "D": 32, "H": 6, "W": 5, "G": 3, "K": 4})

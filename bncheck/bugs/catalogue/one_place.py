@@ -81,6 +81,14 @@ BUGS = (
         right="dx = inv_std * (dxhat - dxhat.mean(axis) - xhat * (dxhat * xhat).mean(axis))",
     ),
     Bug(
+        "swapped",
+        "two values stand for each other in the whole backward pass",
+        "Read what was saved in the order in which it was saved.",
+        hides="Where the two are alike, as σ and 1/σ of standardised data, it is almost invisible.",
+        wrong="# in the backward pass\ninv_std, xhat = (x - mean) * inv_std, inv_std\n" + _DX,
+        right="# in the backward pass\nxhat, inv_std = (x - mean) * inv_std, inv_std\n" + _DX,
+    ),
+    Bug(
         "operator",
         "an operator is another in one place",
         "Write the operator that stands in the right formula.",
