@@ -279,13 +279,3 @@ def test_what_fared_alike_shares_a_row(score: Any) -> None:
 )
 def test_a_share_is_whole_only_if_nothing_is_missing(k: int, n: int, text: str, score: Any) -> None:
     assert str(score.Tally(k, n)) == text
-
-
-@pytest.mark.slow
-def test_smoke_runs_everything() -> None:
-    command = [sys.executable, "-m", "benchmarks", "--smoke"]
-    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("### ") == len(command_line.NAMES)
-    assert "NOT MET" not in done.stdout
-    assert max(len(line) for line in done.stdout.splitlines() if line.startswith("|")) <= 80

@@ -56,7 +56,7 @@ def misnamed(layer: Layer, cases: tuple[Case, ...]) -> tuple[Counter[tuple[str, 
     return confusion, len(bugs)
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("shape", [SHAPES[0], *(pytest.param(s, marks=pytest.mark.slow) for s in SHAPES[1:])])
 def test_every_bug_is_called_by_its_name(shape: tuple[int, ...], dtype: str, seed: int) -> None:

@@ -23,6 +23,7 @@ from bncheck.bugs.expressions import (
     Product,
     Reduced,
     Sum,
+    divides,
     exchanged,
     minus,
     number,
@@ -336,12 +337,8 @@ def _sums(node: Sum, names: Iterable[str] = ()) -> Iterator[tuple[str, Expressio
 
 def _upright(factor: Expression) -> tuple[Expression, ...]:
     """A factor; and what it divides by, where it is a divisor."""
-    divides = all(isinstance(part, Power) and part.exponent < 0 for part in _factors_of(factor))
-    return (factor, power(factor, -1)) if divides else (factor,)
-
-
-def _factors_of(expression: Expression) -> tuple[Expression, ...]:
-    return expression.factors if isinstance(expression, Product) else (expression,)
+    parts = factor.factors if isinstance(factor, Product) else (factor,)
+    return (factor, power(factor, -1)) if all(map(divides, parts)) else (factor,)
 
 
 def _products(node: Product) -> Iterator[tuple[str, Expression, Expression]]:

@@ -7,7 +7,7 @@ midpoint-radius arrays, tangents. Every array keeps all axes of x, reduced ones 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -73,9 +73,13 @@ class Number(Expression):
 
     fraction: Fraction
 
+    @cached_property
+    def _plain(self) -> int | float:
+        return self.fraction.numerator if self.fraction.denominator == 1 else float(self.fraction)
+
     def value(self, room: Room) -> Any:
         """What it comes to."""
-        return self.fraction.numerator if self.fraction.denominator == 1 else float(self.fraction)
+        return self._plain
 
 
 @dataclass(frozen=True)
@@ -120,16 +124,15 @@ class Product(Expression):
         """The product of other factors."""
         return times(*parts)
 
+    @cached_property
+    def _fraction(self) -> tuple[tuple[Expression, ...], tuple[Expression, ...]]:
+        """What stands above the fraction line, and what stands below it."""
+        above = tuple(factor for factor in self.factors if not divides(factor))
+        return above, tuple(power(factor, -1) for factor in self.factors if divides(factor))
+
     def value(self, room: Room) -> Any:
         """What stands above the fraction line over what stands below it."""
-        above, below = None, None
-        for factor in self.factors:
-            if isinstance(factor, Power) and factor.exponent < 0:
-                value = _power(factor.base.value(room), -factor.exponent)
-                below = value if below is None else below * value
-            else:
-                value = factor.value(room)
-                above = value if above is None else above * value
+        above, below = (_multiplied(factors, room) for factors in self._fraction)
         return above if below is None else _quotient(1 if above is None else above, below)
 
 
@@ -151,7 +154,12 @@ class Power(Expression):
 
     def value(self, room: Room) -> Any:
         """What it comes to."""
-        return _power(self.base.value(room), self.exponent)
+        return _power(self.base.value(room), *self._halved)
+
+    @cached_property
+    def _halved(self) -> tuple[int, int]:
+        """How many roots are taken, and what power of that."""
+        return self.exponent.denominator.bit_length() - 1, self.exponent.numerator
 
 
 @dataclass(frozen=True)
@@ -283,6 +291,11 @@ def over(dividend: Expression, *divisors: Expression) -> Expression:
     return times(dividend, *(power(divisor, -1) for divisor in divisors))
 
 
+def divides(factor: Expression) -> bool:
+    """Whether a factor stands below the fraction line."""
+    return isinstance(factor, Power) and factor.exponent < 0
+
+
 def signed(term: Expression) -> tuple[Expression, bool]:
     """A term without its sign, and whether that was negative."""
     number = term if isinstance(term, Number) else term.parts[0] if isinstance(term, Product) else None
@@ -331,14 +344,20 @@ def _quotient(above: Any, below: Any) -> Any:
     return above / below
 
 
-def _power(value: Any, exponent: Fraction) -> Any:
-    root = value
-    for _ in range(exponent.denominator.bit_length() - 1):
-        root = _root(root)
-    times = abs(exponent.numerator)
-    result = root
-    for _ in range(times - 1):
-        result = result * root
+def _multiplied(factors: Sequence[Expression], room: Room) -> Any:
+    product = None
+    for factor in factors:
+        value = factor.value(room)
+        product = value if product is None else product * value
+    return product
+
+
+def _power(value: Any, roots: int, exponent: int) -> Any:
+    for _ in range(roots):
+        value = _root(value)
+    result = value
+    for _ in range(abs(exponent) - 1):
+        result = result * value
     return result if exponent > 0 else _quotient(1, result)
 
 

@@ -78,6 +78,15 @@ def gradient(name: str) -> str:
     return f"∂{name}"
 
 
+def step_of(name: str) -> str:
+    """The label of the step that gives a gradient, by the name that a case has for it.
+
+    >>> step_of("dgamma"), step_of("dx" + tangent_of(""))
+    ('∂gamma', '∂x')
+    """
+    return gradient(name.removeprefix("d").removesuffix(tangent_of("")))
+
+
 def arriving(name: str) -> str:
     """The label of the gradient that arrives at an output from outside."""
     return DY if name == "y" else f"∂{name} from outside"
@@ -205,13 +214,11 @@ def _inputs(program: Program, case: Case, lifted: Lifted) -> dict[str, Any]:
 
 def _gradient(values: Mapping[str, Any], name: str, layer: Layer) -> Any:
     """A gradient by the name that a case has for it; that of a direction is the layer's own, of the first order."""
-    label = name.removeprefix("d")
+    value = values[step_of(name)]
     if layer.primal is None:
-        return values[gradient(label)]
-    direction = tangent_of("")
-    if not label.endswith(direction):
-        return _moved(values[gradient(label)])
-    value = values[gradient(label.removesuffix(direction))]
+        return value
+    if not name.endswith(tangent_of("")):
+        return _moved(value)
     return value.value if isinstance(value, Tangent) else value
 
 

@@ -37,6 +37,7 @@ class Trial:
     def __init__(self, layer: Layer, case: Case, answer: Gradients) -> None:
         self.layer, self.case = layer, case
         floats = {name: np.asarray(value) for name, value in answer.items() if is_float(np.asarray(value).dtype)}
+        self.shapes = {name: value.shape for name, value in floats.items()}
         self.answer = {name: _compact(value, case, name) for name, value in floats.items()}
         dtypes = (case.dtype, *(value.dtype for value in self.answer.values()))
         self.dtype = min(dtypes, key=lambda dtype: dtype.itemsize)
@@ -155,17 +156,22 @@ class Reading:
         return all(edit.kind == "catalogue" for _, edit in self.edits)
 
 
+def near(trials: Sequence[Trial], base: Program, program: Program, names: Iterable[str]) -> set[str]:
+    """The names that a program explains on every trial, at a glance; those on which a trial says anything."""
+    left = {name for name in names if any(name in trial.telling for trial in trials)}
+    for trial in trials:
+        asked = [name for name in left if name in trial.telling]
+        left -= set(asked) - set(trial.near(base, program, asked) if asked else ())
+        if not left:
+            break
+    return left
+
+
 def match(
     trials: Sequence[Trial], base: Program, program: Program, names: Iterable[str], *, kept: Iterable[str] = ()
 ) -> tuple[frozenset[str], float]:
     """The names that a program explains on every trial, and the largest residual; none where it spoils a kept one."""
-    left = {name for name in names if any(name in trial.telling for trial in trials)}
-    for trial in trials:
-        asked = [name for name in left if name in trial.telling]
-        near = trial.near(base, program, asked) if asked else []
-        left -= set(asked) - set(near)
-        if not left:
-            return frozenset(), 0.0
+    left = near(trials, base, program, names)
     distances = {n: max(t.residual(base, program, n) for t in trials if n in t.telling) for n in left}
     explained = frozenset(name for name, distance in distances.items() if distance <= SLACK)
     for trial in trials if explained else ():

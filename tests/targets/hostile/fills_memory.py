@@ -12,7 +12,7 @@ from honest import forward as honest_forward
 def forward(x, gamma, beta, eps):
     kept = []
     while True:
-        kept.append(np.ones(1 << 24))
+        kept.append(np.zeros(1 << 24))
 
 
 def backward(dy, cache):

@@ -1,0 +1,395 @@
+"""The search for the edits of a layer's derived programs that together answer as somebody's code does.
+
+First which forward pass this is; then which edit of the backward pass that belongs to it, in all gradients together.
+The catalogue's bugs are tried first, since they have names and pages; then every edit in one place, made by machine;
+then numbers that are solved for; then two bugs at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import chain
+
+from bncheck.bugs import words
+from bncheck.bugs.catalogue import BUGS
+from bncheck.bugs.edits import (
+    BACKWARD,
+    FORWARD,
+    SAVED,
+    Edit,
+    at_one_use,
+    forward_holes,
+    holes,
+    of_backward,
+    of_forward,
+    recomputed,
+    returned,
+)
+from bncheck.bugs.expressions import Name, exchanged
+from bncheck.bugs.planting import bugs_of
+from bncheck.bugs.programs import HOLE, STYLES, Program, step_of
+from bncheck.bugs.readings import Reading, Trial, fitted, match, near
+from bncheck.bugs.roles import Derived, derived
+from bncheck.layers import Layer
+
+Found = tuple[tuple[Reading, ...], tuple[str, ...]]
+"""The readings that together explain what fails, and the names that none does."""
+
+_FORWARDS = 4
+"""How many forward passes are followed into the backward pass where none explains it all."""
+
+
+class Search:
+    """Finds the fewest edits that together answer as somebody's code does."""
+
+    def __init__(self, layer: Layer, trials: tuple[Trial, ...]) -> None:
+        self.layer, self.trials = layer, trials
+        case = trials[0].case
+        self.derived = derived(layer, case.layout, tuple(case.parameters))
+        planted = {name for trial in trials for name in bugs_of(layer, trial.case)}
+        self.bugs = {name: bug for name, bug in BUGS.items() if name in planted}
+        answered = [name for name in trials[0].right if name in trials[0].answer]
+        self.gradients = tuple(name for name in answered if name in case.gradient_names)
+        self.values = tuple(name for name in answered if name not in case.gradient_names)
+        self.failing = tuple(dict.fromkeys(name for trial in trials for name in trial.failing))
+        self.coarse = trials[0].dtype.itemsize < 4  # too few digits to tell one edit from the next
+
+    def found(self) -> Found:
+        """What explains all that fails: the forward pass first, then the backward pass that belongs to it."""
+        wrong = [name for name in self.values if name in self.failing]
+        if not wrong:
+            styles = self.derived.styles.items()  # two spell the forward pass otherwise, and it is right
+            return self.backward([program for style, program in styles if style not in ("totals", "apart")])
+        told = self._told(self.gradients)
+        several: list[tuple[int, Reading, list[Program]]] = []
+        for forward in self.forwards(wrong):
+            bases = self.bases(forward)
+            most = max(len(near(self.trials, base, base, told)) for base in bases)
+            several.append((most, forward, bases))
+            if most == len(told):
+                break
+        if not several:
+            return (), tuple(wrong)
+        several.sort(key=lambda found: -found[0])
+        followed = several[: 1 if several[0][0] == len(told) else _FORWARDS]
+        return min((self.backward(bases, forward) for _, forward, bases in followed), key=_cost)
+
+    def forward_edit(self) -> Reading | None:
+        """The first single edit of the forward pass that gives what is returned beside gradients."""
+        return next(chain(self._of_catalogue(), self._of_one_place()), None)
+
+    # which forward pass this is
+
+    def forwards(self, wrong: Sequence[str]) -> Iterator[Reading]:
+        """Edits of the forward pass that give what is returned beside gradients, the simplest first."""
+        yield from self._of_catalogue()
+        several = list(self._of_one_place())
+        yield from sorted(several, key=lambda reading: words.simplicity(reading.edits), reverse=True)
+        if not several:
+            yield from self._of_numbers(wrong)
+            yield from self._of_two()
+
+    def _value(self, base: Program, edits: tuple[tuple[str, Edit], ...]) -> Reading | None:
+        program, told = edits[-1][1].program, set(self._told(self.values))
+        if near(self.trials, base, program, told) < told:
+            return None
+        explained, distance = match(self.trials, base, program, told)
+        return Reading(program, edits, explained, distance) if explained == told else None
+
+    def _told(self, names: Iterable[str]) -> list[str]:
+        """Those on which a trial says anything."""
+        return [name for name in names if any(name in trial.telling for trial in self.trials)]
+
+    def _of_catalogue(self) -> Iterator[Reading]:
+        for name, edit in self.planted(self.derived, FORWARD):
+            reading = self._value(self.derived.styles[edit.program.style], ((name, edit),))
+            if reading:
+                yield reading
+
+    def _of_one_place(self) -> Iterator[Reading]:
+        if self.coarse:
+            return
+        for base in self._spellings():
+            for edit in of_forward(base):
+                reading = self._value(base, ((edit.kind, edit),))
+                if reading:
+                    yield reading
+
+    def _spellings(self) -> list[Program]:
+        """A program for each way in which the forward steps are written."""
+        return [program for style, program in self.derived.styles.items() if style in STYLES]
+
+    def _of_numbers(self, wrong: Sequence[str]) -> Iterator[Reading]:
+        """Another ε than the one given; then any number before any part of the forward pass."""
+        if self.coarse:
+            return
+        stages = self.derived.stages
+        other = {n: exchanged(e, {"eps": Name(HOLE)}) for n, e in stages.forward.items()}
+        whole = replace(stages, forward=other, saved=other)
+        label = next((n for n, e in stages.forward.items() if "eps" in e.names), "")
+        if label:
+            edit = Edit("eps-ignored", whole, FORWARD, label, Name("eps"), Name(HOLE))
+            reading = self._fitted_eps(stages, edit, wrong[0])
+            if reading is not None:
+                yield reading
+                return
+        for edit in forward_holes(stages):
+            filled = fitted(self.trials, stages, edit, wrong[0], linear=False)
+            if filled is not None:
+                reading = self._value(stages, ((edit.kind, filled),))
+                if reading is not None:
+                    yield reading
+                    return
+
+    def _fitted_eps(self, base: Program, edit: Edit, name: str) -> Reading | None:
+        """Another ε: a multiple of the one given, or a constant in its place."""
+        filled = fitted(self.trials, base, edit, name, linear=False)
+        if filled is None:
+            return None
+        kept = () if edit.side == FORWARD else self.values
+        names = self.values if edit.side == FORWARD else self.gradients
+        explained, distance = match(self.trials, base, filled.program, names, kept=kept)
+        return Reading(filled.program, ((edit.kind, filled),), explained, distance) if explained else None
+
+    def _of_two(self) -> Iterator[Reading]:
+        """Two bugs of the catalogue in the forward pass."""
+        if self.coarse:
+            return
+        for name, edit in self.planted(self.derived, FORWARD):
+            both = Derived({**self.derived.styles, edit.program.style: edit.program})
+            for other, second in self.planted(both, FORWARD, after=name):
+                if second.program.style == edit.program.style:
+                    base = self.derived.styles[edit.program.style]
+                    reading = self._value(base, ((name, edit), (other, second)))
+                    if reading:
+                        yield reading
+
+    def bases(self, forward: Reading) -> list[Program]:
+        """The backward passes that may go with a forward pass, of each style that has these steps.
+
+        That of the new forward; the one that reads what was saved; the one that computes what it needs anew, rightly.
+        """
+        steps = forward.program.forward
+        before = self.derived.styles[forward.program.style].forward
+        changed = {n: e for n, e in steps.items() if before.get(n) != e}
+        bases = [forward.program.swept(steps)]
+        for right in self.derived.styles.values():
+            if right.forward.keys() <= steps.keys():
+                own = steps
+            elif changed.keys() <= right.forward.keys():
+                own = {**right.forward, **changed}
+            else:
+                continue
+            saved = replace(right, forward=own, saved=own)
+            bases += [saved, replace(saved, saved=right.saved)]
+        return bases
+
+    # which backward pass
+
+    def backward(self, bases: Sequence[Program], forward: Reading | None = None) -> Found:
+        """The readings that together explain every gradient, and the names that none does."""
+        told = self._told(self.gradients)
+        if forward is None:
+            right = frozenset(told) - set(self.failing)
+            fitting = [(base, right) for base in _distinct(bases)]
+        else:
+            fitting = self._fitting(bases, told)
+        base, explained = fitting[0]
+        head = () if forward is None else self._with_forward(forward, base, explained)
+        wanted = set(told) - explained
+        if not wanted:
+            return head, ()
+        fitting = [(base, explained) for base, explained in fitting if set(told) - explained == wanted]
+        readings: list[Reading] = []
+        for stage in (self._catalogued, self._edited, self._solved, self._used):
+            many = stage in (self._catalogued, self._edited) and forward is None
+            for base, explained in fitting if many else fitting[: _FEW if forward is None else 3]:
+                readings += stage(base, tuple(sorted(wanted)), tuple(sorted(explained)))
+                chosen, left = _cover(readings, wanted)
+                if not left and len(chosen) == 1:
+                    return (*head, *chosen), ()
+            chosen, left = _cover(readings, wanted)
+            if not left:
+                return (*head, *chosen), ()
+            if self.coarse:
+                break
+        if not self.coarse:
+            readings += self._doubled([base for base, _ in fitting[:_FEW]], left, fitting[0][1])
+            chosen, left = _cover(readings, wanted)
+        return (*head, *chosen), tuple(name for name in told if name in left)
+
+    def _fitting(self, bases: Sequence[Program], told: Sequence[str]) -> list[tuple[Program, frozenset[str]]]:
+        """The backward passes that explain the most gradients as they are, the plainest first, and which those are."""
+        close = [(len(near(self.trials, base, base, told)), base) for base in bases]
+        most = max(count for count, _ in close)
+        fitting = []
+        for base in _distinct([base for count, base in close if count == most]):
+            explained, _ = match(self.trials, base, base, told)
+            fitting.append((base, explained))
+            if len(explained) == len(told):
+                return fitting[-1:]
+        return sorted(fitting, key=lambda pair: -len(pair[1]))
+
+    def _with_forward(self, forward: Reading, base: Program, explained: frozenset[str]) -> tuple[Reading, ...]:
+        """What a forward reading explains together with the backward pass that fits it."""
+        told = set(self._told(self.gradients))
+        swept, *_ = self.bases(forward)  # where that fits, too, the bug is in the forward pass alone
+        edits = forward.edits
+        if explained >= told and match(self.trials, swept, swept, told)[0] < told:
+            edits = tuple((self._forward_only(name), edit) for name, edit in edits)
+        program = replace(base, forward=forward.program.forward)
+        return (Reading(program, edits, forward.explains | explained, forward.residual),)
+
+    @staticmethod
+    def _forward_only(name: str) -> str:
+        """The name of a forward bug whose backward pass is that of the right forward, where there is one."""
+        others = {"eps-outside-sqrt": "eps-outside-in-forward-only", "ddof-forward": "ddof-in-forward-only"}
+        return others.get(name, name)
+
+    def planted(self, parts: Derived, side: str, after: str = "") -> Iterator[tuple[str, Edit]]:
+        """The edits of the catalogue on one side, of the bugs that come after one."""
+        names = list(self.bugs)
+        for name in names[names.index(after) + 1 if after else 0 :]:
+            bug = self.bugs[name]
+            if bug.plant and not bug.effect:
+                for edit in bug.plant(parts):
+                    if (edit.side == FORWARD) == (side == FORWARD):
+                        yield name, edit
+
+    def _parts(self, base: Program) -> Derived:
+        """Where bugs are planted in a program: one with a forward pass of its own stands for every style."""
+        right = self.derived.styles
+        own = base.forward is not right[base.style].forward
+        return Derived(dict.fromkeys(right, base) if own else {**right, base.style: base})
+
+    def _catalogued(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
+        parts = self._parts(base)
+        sides = (BACKWARD,) if self.values else (BACKWARD, FORWARD)  # no y: nothing is known of the forward pass
+        for name, edit in chain.from_iterable(self.planted(parts, side) for side in sides):
+            if edit.program.style == base.style:
+                yield from self._read(base, ((name, edit),), wanted, kept)
+
+    def _used(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
+        behind = _behind(base, wanted)
+        for edit in at_one_use(base):
+            if edit.step in behind:
+                yield from self._read(base, ((edit.kind, edit),), wanted, kept)
+
+    def _edited(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
+        right, behind = self.derived.styles.get(base.style), _behind(base, wanted)
+        for edit in _of_right(base) if base is right else _of_backward(base):
+            if edit.side != BACKWARD or edit.throughout or edit.step in behind:
+                yield from self._read(base, ((edit.kind, edit),), wanted, kept)
+
+    def _solved(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
+        """Numbers that are solved for: before a term, in place of m, in place of ε."""
+        for name in wanted:
+            for edit in holes(base):
+                filled = fitted(self.trials, base, edit, name, linear=True)
+                if filled is not None:
+                    yield from self._read(base, ((edit.kind, filled),), wanted, kept)
+        hole = Name(HOLE)
+        for kind, label, changes in (("count-wrong", "m", {"m": hole}),):
+            backward = {n: exchanged(e, changes) for n, e in base.backward.items()}
+            steps = [n for n in backward if backward[n] != base.backward[n]]
+            if steps:
+                edit = Edit(kind, replace(base, backward=backward), BACKWARD, steps[-1], Name(label), hole)
+                yield from self._searched(base, edit, wanted, kept)
+        yield from self._other_eps(base, wanted, kept)
+
+    def _other_eps(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
+        """Another ε in the backward pass: wherever it is computed anew, or in the root that is used and not in x̂."""
+        change = {"eps": Name(HOLE)}
+        saved = {n: exchanged(e, change) for n, e in base.saved.items()}
+        backward = {n: exchanged(e, change) for n, e in base.backward.items()}
+        labels = [n for n in saved if saved[n] != base.saved[n]]
+        for changed in (replace(base, saved=saved, backward=backward), replace(base, backward=backward)):
+            if labels:
+                edit = Edit("eps-mismatch", changed, SAVED, labels[0], Name("eps"), Name(HOLE))
+                yield from self._searched(base, edit, wanted, kept)
+
+    def _searched(self, base: Program, edit: Edit, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
+        for name in wanted:
+            filled = fitted(self.trials, base, edit, name, linear=False)
+            if filled is not None:
+                yield from self._read(base, ((edit.kind, filled),), wanted, kept)
+
+    def _doubled(self, bases: Sequence[Program], left: Iterable[str], kept: Iterable[str]) -> Iterator[Reading]:
+        """Two bugs of the catalogue in one gradient."""
+        wanted, kept = tuple(left), tuple(kept)
+        for base in bases:
+            for name, edit in self.planted(self._parts(base), BACKWARD):
+                if edit.program.style == base.style:
+                    both = self._parts(edit.program)
+                    for other, second in self.planted(both, BACKWARD, after=name):
+                        if second.program.style == base.style:
+                            yield from self._read(base, ((name, edit), (other, second)), wanted, kept)
+
+    def _read(
+        self, base: Program, edits: tuple[tuple[str, Edit], ...], wanted: Sequence[str], kept: Sequence[str]
+    ) -> Iterator[Reading]:
+        program = edits[-1][1].program
+        explained, distance = match(self.trials, base, program, wanted, kept=kept)
+        if explained:
+            yield Reading(program, edits, explained, distance)
+
+
+def _of_backward(base: Program) -> Iterator[Edit]:
+    """Every edit of a backward pass in one place, and of what it recomputes of the forward pass."""
+    yield from of_backward(base)
+    yield from returned(base)
+    for edit in of_forward(base):
+        yield recomputed(edit, base)
+
+
+@lru_cache(maxsize=64)
+def _of_right(base: Program) -> tuple[Edit, ...]:
+    """The same of a right program, which every target is held against."""
+    return tuple(_of_backward(base))
+
+
+def _behind(base: Program, names: Iterable[str]) -> set[str]:
+    """The backward steps that some gradients are computed from."""
+    behind = set(map(step_of, names))
+    for step in reversed(list(base.backward)):
+        if step in behind:
+            behind |= base.backward[step].names
+    return behind
+
+
+def _distinct(bases: Iterable[Program]) -> list[Program]:
+    """The programs whose backward passes differ, in what they compute or in what they read, the plainest first."""
+    distinct: list[Program] = []
+    for base in bases:
+        if all((base.backward, base.saved) != (other.backward, other.saved) for other in distinct):
+            distinct.append(base)
+    return sorted(distinct, key=lambda base: words.plainness(base.style))
+
+
+def _cost(found: Found) -> tuple[int, int, bool]:
+    """What is left, how many edits it takes, and whether some have no name."""
+    readings, left = found
+    edits = {id(edit) for reading in readings for _, edit in reading.edits}
+    return len(left), len(edits), not all(reading.known for reading in readings)
+
+
+def _cover(readings: Sequence[Reading], wanted: Iterable[str]) -> tuple[tuple[Reading, ...], tuple[str, ...]]:
+    """The fewest readings that explain these names, known ones before others, and the names that are left."""
+    left, chosen = set(wanted), list[Reading]()
+    while left:
+        best = max(
+            readings,
+            key=lambda reading: (len(reading.explains & left), reading.known, *words.simplicity(reading.edits)),
+            default=None,
+        )
+        if best is None or not best.explains & left:
+            break
+        chosen.append(best)
+        left -= best.explains
+    return tuple(chosen), tuple(left)
+
+
+_FEW = 4
+"""In how many styles the long searches are made, the plainest ones."""
