@@ -143,8 +143,9 @@ def conclusive(got: Array, there: Radius) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A program that gives some of the answers: the edits in it, and the names that it explains."""
+    """A program that gives some of the answers: what it was before, the edits in it, and the names that it explains."""
 
+    base: Program
     program: Program
     edits: tuple[tuple[str, Edit], ...]
     explains: frozenset[str]

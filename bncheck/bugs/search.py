@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import chain
 
 from bncheck.bugs import words
@@ -49,7 +49,7 @@ class Search:
         case = trials[0].case
         self.derived = derived(layer, case.layout, tuple(case.parameters))
         planted = {name for trial in trials for name in bugs_of(layer, trial.case)}
-        self.bugs = {name: bug for name, bug in BUGS.items() if name in planted}
+        self.plants = {n: bug.plant for n, bug in BUGS.items() if n in planted and bug.plant and not bug.effect}
         answered = [name for name in trials[0].right if name in trials[0].answer]
         self.gradients = tuple(name for name in answered if name in case.gradient_names)
         self.values = tuple(name for name in answered if name not in case.gradient_names)
@@ -96,14 +96,14 @@ class Search:
         if near(self.trials, base, program, told) < told:
             return None
         explained, distance = match(self.trials, base, program, told)
-        return Reading(program, edits, explained, distance) if explained == told else None
+        return Reading(base, program, edits, explained, distance) if explained == told else None
 
     def _told(self, names: Iterable[str]) -> list[str]:
         """Those on which a trial says anything."""
         return [name for name in names if any(name in trial.telling for trial in self.trials)]
 
     def _of_catalogue(self) -> Iterator[Reading]:
-        for name, edit in self.planted(self.derived, FORWARD):
+        for name, edit in self._planted(self.derived, FORWARD):
             reading = self._value(self.derived.styles[edit.program.style], ((name, edit),))
             if reading:
                 yield reading
@@ -151,15 +151,15 @@ class Search:
         kept = () if edit.side == FORWARD else self.values
         names = self.values if edit.side == FORWARD else self.gradients
         explained, distance = match(self.trials, base, filled.program, names, kept=kept)
-        return Reading(filled.program, ((edit.kind, filled),), explained, distance) if explained else None
+        return Reading(base, filled.program, ((edit.kind, filled),), explained, distance) if explained else None
 
     def _of_two(self) -> Iterator[Reading]:
         """Two bugs of the catalogue in the forward pass."""
         if self.coarse:
             return
-        for name, edit in self.planted(self.derived, FORWARD):
+        for name, edit in self._planted(self.derived, FORWARD):
             both = Derived({**self.derived.styles, edit.program.style: edit.program})
-            for other, second in self.planted(both, FORWARD, after=name):
+            for other, second in self._planted(both, FORWARD, after=name):
                 if second.program.style == edit.program.style:
                     base = self.derived.styles[edit.program.style]
                     reading = self._value(base, ((name, edit), (other, second)))
@@ -190,37 +190,20 @@ class Search:
 
     def backward(self, bases: Sequence[Program], forward: Reading | None = None) -> Found:
         """The readings that together explain every gradient, and the names that none does."""
-        told = self._told(self.gradients)
+        told = frozenset(self._told(self.gradients))
         if forward is None:
-            right = frozenset(told) - set(self.failing)
-            fitting = [(base, right) for base in _distinct(bases)]
+            fitting = [(base, told - set(self.failing)) for base in _distinct(bases)]
         else:
             fitting = self._fitting(bases, told)
         base, explained = fitting[0]
-        head = () if forward is None else self._with_forward(forward, base, explained)
-        wanted = set(told) - explained
-        if not wanted:
-            return head, ()
-        fitting = [(base, explained) for base, explained in fitting if set(told) - explained == wanted]
-        readings: list[Reading] = []
-        for stage in (self._catalogued, self._edited, self._solved, self._used):
-            many = stage in (self._catalogued, self._edited) and forward is None
-            for base, explained in fitting if many else fitting[: _FEW if forward is None else 3]:
-                readings += stage(base, tuple(sorted(wanted)), tuple(sorted(explained)))
-                chosen, left = _cover(readings, wanted)
-                if not left and len(chosen) == 1:
-                    return (*head, *chosen), ()
-            chosen, left = _cover(readings, wanted)
-            if not left:
-                return (*head, *chosen), ()
-            if self.coarse:
-                break
-        if not self.coarse:
-            readings += self._doubled([base for base, _ in fitting[:_FEW]], left, fitting[0][1])
-            chosen, left = _cover(readings, wanted)
-        return (*head, *chosen), tuple(name for name in told if name in left)
+        alike = [base for base, also in fitting if also == explained]
+        chosen, left = self._edits(alike, told - explained, explained, right=forward is None)
+        if forward is not None:
+            head = self._with_forward(forward, chosen[0].base if chosen else base, bases[0], explained)
+            chosen = (head, *chosen)
+        return chosen, tuple(name for name in self.gradients if name in left)
 
-    def _fitting(self, bases: Sequence[Program], told: Sequence[str]) -> list[tuple[Program, frozenset[str]]]:
+    def _fitting(self, bases: Sequence[Program], told: frozenset[str]) -> list[tuple[Program, frozenset[str]]]:
         """The backward passes that explain the most gradients as they are, the plainest first, and which those are."""
         close = [(len(near(self.trials, base, base, told)), base) for base in bases]
         most = max(count for count, _ in close)
@@ -228,35 +211,56 @@ class Search:
         for base in _distinct([base for count, base in close if count == most]):
             explained, _ = match(self.trials, base, base, told)
             fitting.append((base, explained))
-            if len(explained) == len(told):
+            if explained == told:
                 return fitting[-1:]
         return sorted(fitting, key=lambda pair: -len(pair[1]))
 
-    def _with_forward(self, forward: Reading, base: Program, explained: frozenset[str]) -> tuple[Reading, ...]:
-        """What a forward reading explains together with the backward pass that fits it."""
-        told = set(self._told(self.gradients))
-        swept, *_ = self.bases(forward)  # where that fits, too, the bug is in the forward pass alone
-        edits = forward.edits
-        if explained >= told and match(self.trials, swept, swept, told)[0] < told:
-            edits = tuple((self._forward_only(name), edit) for name, edit in edits)
-        program = replace(base, forward=forward.program.forward)
-        return (Reading(program, edits, forward.explains | explained, forward.residual),)
+    def _edits(
+        self, bases: Sequence[Program], wanted: frozenset[str], kept: frozenset[str], *, right: bool
+    ) -> tuple[tuple[Reading, ...], frozenset[str]]:
+        """The readings of these backward passes that together explain what is wanted, and what they leave."""
+        few = bases[: _FEW if right else _FEW - 1]
+        stages = (
+            (self._catalogued, bases),
+            (self._edited, bases if right else few),
+            (self._solved, few),
+            (self._used, few),
+            (self._doubled, few),
+        )
+        readings: list[Reading] = []
+        chosen, left = _cover(readings, wanted)
+        for stage, tried in stages[: 1 if self.coarse else None]:
+            for base in tried if left else ():
+                readings += stage(base, tuple(sorted(wanted)), tuple(sorted(kept)))
+                chosen, left = _cover(readings, wanted)
+                if not left and len(chosen) == 1:
+                    break
+        return chosen, left
 
-    @staticmethod
-    def _forward_only(name: str) -> str:
-        """The name of a forward bug whose backward pass is that of the right forward, where there is one."""
+    def _with_forward(self, forward: Reading, base: Program, swept: Program, explained: frozenset[str]) -> Reading:
+        """What a forward reading explains together with the backward pass that goes with it.
+
+        Where that is not its own, nor as right as its own is, the bug is in the forward pass only.
+        """
+        told = frozenset(self._told(self.gradients))
+        own = base is swept or (explained == told and match(self.trials, swept, swept, told)[0] == told)
         others = {"eps-outside-sqrt": "eps-outside-in-forward-only", "ddof-forward": "ddof-in-forward-only"}
-        return others.get(name, name)
+        edits = forward.edits if own else tuple((others.get(name, name), edit) for name, edit in forward.edits)
+        program = replace(base, forward=forward.program.forward)
+        return Reading(base, program, edits, forward.explains | explained, forward.residual)
 
-    def planted(self, parts: Derived, side: str, after: str = "") -> Iterator[tuple[str, Edit]]:
+    @cached_property
+    def _sides(self) -> dict[str, set[bool]]:
+        """Whether a bug of the catalogue is in the forward pass: yes, no, or both."""
+        return {name: {edit.side == FORWARD for edit in plant(self.derived)} for name, plant in self.plants.items()}
+
+    def _planted(self, parts: Derived, side: str, after: str = "") -> Iterator[tuple[str, Edit]]:
         """The edits of the catalogue on one side, of the bugs that come after one."""
-        names = list(self.bugs)
+        names = [name for name, sides in self._sides.items() if (side == FORWARD) in sides or name == after]
         for name in names[names.index(after) + 1 if after else 0 :]:
-            bug = self.bugs[name]
-            if bug.plant and not bug.effect:
-                for edit in bug.plant(parts):
-                    if (edit.side == FORWARD) == (side == FORWARD):
-                        yield name, edit
+            for edit in self.plants[name](parts):
+                if (edit.side == FORWARD) == (side == FORWARD):
+                    yield name, edit
 
     def _parts(self, base: Program) -> Derived:
         """Where bugs are planted in a program: one with a forward pass of its own stands for every style."""
@@ -267,7 +271,7 @@ class Search:
     def _catalogued(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
         parts = self._parts(base)
         sides = (BACKWARD,) if self.values else (BACKWARD, FORWARD)  # no y: nothing is known of the forward pass
-        for name, edit in chain.from_iterable(self.planted(parts, side) for side in sides):
+        for name, edit in chain.from_iterable(self._planted(parts, side) for side in sides):
             if edit.program.style == base.style:
                 yield from self._read(base, ((name, edit),), wanted, kept)
 
@@ -316,16 +320,13 @@ class Search:
             if filled is not None:
                 yield from self._read(base, ((edit.kind, filled),), wanted, kept)
 
-    def _doubled(self, bases: Sequence[Program], left: Iterable[str], kept: Iterable[str]) -> Iterator[Reading]:
+    def _doubled(self, base: Program, wanted: Sequence[str], kept: Sequence[str]) -> Iterator[Reading]:
         """Two bugs of the catalogue in one gradient."""
-        wanted, kept = tuple(left), tuple(kept)
-        for base in bases:
-            for name, edit in self.planted(self._parts(base), BACKWARD):
-                if edit.program.style == base.style:
-                    both = self._parts(edit.program)
-                    for other, second in self.planted(both, BACKWARD, after=name):
-                        if second.program.style == base.style:
-                            yield from self._read(base, ((name, edit), (other, second)), wanted, kept)
+        for name, edit in self._planted(self._parts(base), BACKWARD):
+            if edit.program.style == base.style:
+                for other, second in self._planted(self._parts(edit.program), BACKWARD, after=name):
+                    if second.program.style == base.style:
+                        yield from self._read(base, ((name, edit), (other, second)), wanted, kept)
 
     def _read(
         self, base: Program, edits: tuple[tuple[str, Edit], ...], wanted: Sequence[str], kept: Sequence[str]
@@ -333,7 +334,7 @@ class Search:
         program = edits[-1][1].program
         explained, distance = match(self.trials, base, program, wanted, kept=kept)
         if explained:
-            yield Reading(program, edits, explained, distance)
+            yield Reading(base, program, edits, explained, distance)
 
 
 def _of_backward(base: Program) -> Iterator[Edit]:
@@ -359,13 +360,16 @@ def _behind(base: Program, names: Iterable[str]) -> set[str]:
     return behind
 
 
-def _distinct(bases: Iterable[Program]) -> list[Program]:
-    """The programs whose backward passes differ, in what they compute or in what they read, the plainest first."""
+def _distinct(bases: Sequence[Program]) -> list[Program]:
+    """The programs whose backward passes differ, in what they compute or in what they read.
+
+    The first, a forward pass's own, stays there; the plainest follow.
+    """
     distinct: list[Program] = []
     for base in bases:
         if all((base.backward, base.saved) != (other.backward, other.saved) for other in distinct):
             distinct.append(base)
-    return sorted(distinct, key=lambda base: words.plainness(base.style))
+    return distinct[:1] + sorted(distinct[1:], key=lambda base: words.plainness(base.style))
 
 
 def _cost(found: Found) -> tuple[int, int, bool]:
@@ -375,7 +379,7 @@ def _cost(found: Found) -> tuple[int, int, bool]:
     return len(left), len(edits), not all(reading.known for reading in readings)
 
 
-def _cover(readings: Sequence[Reading], wanted: Iterable[str]) -> tuple[tuple[Reading, ...], tuple[str, ...]]:
+def _cover(readings: Sequence[Reading], wanted: Iterable[str]) -> tuple[tuple[Reading, ...], frozenset[str]]:
     """The fewest readings that explain these names, known ones before others, and the names that are left."""
     left, chosen = set(wanted), list[Reading]()
     while left:
@@ -388,7 +392,7 @@ def _cover(readings: Sequence[Reading], wanted: Iterable[str]) -> tuple[tuple[Re
             break
         chosen.append(best)
         left -= best.explains
-    return tuple(chosen), tuple(left)
+    return tuple(chosen), frozenset(left)
 
 
 _FEW = 4
