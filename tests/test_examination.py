@@ -45,7 +45,10 @@ def changed(tmp_path: Path, source: str, *changes: tuple[str, str], only: str = 
     return report
 
 
-@pytest.mark.parametrize("file", FILES)
+SLOW = "jax_written.py"  # JAX compiles every shape anew
+
+
+@pytest.mark.parametrize("file", [pytest.param(f, marks=[pytest.mark.slow] if f == SLOW else []) for f in FILES])
 def test_no_correct_implementation_raises_an_alarm(file: str) -> None:
     needs(file)
     for report in check_target(str(ZOO / file)):

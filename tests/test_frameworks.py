@@ -330,6 +330,7 @@ def test_one_of_several_packages_is_enough(monkeypatch: pytest.MonkeyPatch) -> N
     assert FRAMEWORKS["jax"].missing == "flax"
 
 
+@pytest.mark.slow
 def test_all_four_take_part_in_one_campaign(capsys: pytest.CaptureFixture[str]) -> None:
     needs(*FRAMEWORKS)
     assert run(["verify", "--layer", "rms_norm", "--cases", "6", "--against", EVERYTHING]) == 0

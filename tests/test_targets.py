@@ -309,6 +309,7 @@ FRAMEWORK_FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", FRAMEWORK_FILES)
 def test_a_layer_of_a_framework_is_recognised(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")

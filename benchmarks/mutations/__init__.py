@@ -67,16 +67,17 @@ def by_source(outcomes: Sequence[Outcome], most: int | None) -> Table:
 _HEADINGS = ("right code", "made", "same", "conv", "crash", "wrong", "caught", "named", "rightly")
 
 _NOTES = (
-    "{extent} changes of one token in right code of this style: an operator, a constant, an axis, a name exchanged for "
-    "another of its function or object (at most {names} at a place, drawn by a fixed seed), a factor, a term, a minus, "
-    "a sum or a root dropped, a sum for a mean, keepdims, the order of what is returned. Each mutant is called "
-    "directly, without check, and held against Arb's truth within the computed tolerance. same: still right; conv: "
-    "right but for a convention that is held against nobody, its own eps or momentum, where its running statistics "
-    "start and the divisor of their variance, lengths of one in a gradient's shape; crash: it raises, or "
+    "{extent} changes of one token in right code of this style: an operator, a constant, an axis, a name exchanged "
+    "for another of its function or object (at most {names} at a place, drawn by a fixed seed), a factor, a term, a "
+    "minus, a sum or a root dropped, a sum for a mean, keepdims, the order of what is returned. Each mutant is "
+    "called directly, without check, and held against Arb's truth within the computed tolerance. same: still right; "
+    "conv: right but for a convention that is held against nobody, its own eps or momentum, where its running "
+    "statistics start and the divisor of their variance, lengths of one in a gradient's shape; crash: it raises, or "
     "returns no y of x's shape; wrong: all others. Of the wrong, in percent: caught, check of the file fails; named, "
-    "its diagnosis is not unknown; rightly, the layer with just the diagnosed bugs gives the mutant's own answers, "
-    "within {near:.0e} of the largest, on cases in other sizes and with another eps than any that the diagnosis was "
-    "made on. What may not be accused are the sources themselves, and all mutants under same and conv."
+    "its diagnosis is not unknown, or it is told in a line what is wrong beside the formulas; rightly, the layer "
+    "with just the diagnosed bugs gives the mutant's own answers, within {near:.0e} of the largest, on cases in "
+    "other sizes and with another eps than any that the diagnosis was made on. What may not be accused are the "
+    "sources themselves, and all mutants under same and conv."
 )
 
 

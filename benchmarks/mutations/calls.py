@@ -176,6 +176,10 @@ class Wrong(Exception):
     """Some code's answer; the text says which, and what is wrong with it."""
 
 
+class Crashed(Exception):
+    """Some code did not answer; the text says why."""
+
+
 def raised_text(error: Exception) -> str:
     """What some code raised, in one line."""
     return f"raises {type(error).__name__}: {' '.join(str(error).split())}"

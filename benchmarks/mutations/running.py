@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.mutations.calls import Source, Wrong, raised_text
+from benchmarks.mutations.calls import Crashed, Source, Wrong, raised_text
 from bncheck.case import Array, Case
 
 CLOSE = 1e-9
@@ -37,7 +37,8 @@ class Steps:
         """Asks the code; the first batch is the case's x.
 
         Raises
-            Wrong: it raises on the way, or keeps statistics of another shape.
+            Crashed: it raises on the way.
+            Wrong: it keeps statistics of another shape.
         """
         second = case.x[..., ::-1] * 1.5 + 0.5
         try:
@@ -51,7 +52,7 @@ class Steps:
         except TimeoutError:
             raise
         except Exception as error:
-            raise Wrong(f"{raised_text(error)}, in a second batch or in evaluation") from None
+            raise Crashed(f"{raised_text(error)}, in a second batch or in evaluation") from None
         if any(value.size != case.x.size // case.count for value in (*old, *new, *steps.after)):
             raise Wrong("the running statistics have another shape")
         return steps

@@ -57,7 +57,9 @@ class Outcome:
     @property
     def named(self) -> bool:
         """Whether the fault has a name."""
-        return bool(self.diagnosis) and UNKNOWN not in self.diagnosis
+        if not self.diagnosis:
+            return self.caught and bool(self.detail) and not self.broke
+        return UNKNOWN not in self.diagnosis
 
     @property
     def broke(self) -> bool:

@@ -47,7 +47,8 @@ class Edit:
 
     `kind` is the sort of change, `step` the label of the equation in which it is; `was` stood there, `now` stands
     there. `side` is whose equation that is: that of the forward pass, of what the backward pass saved or recomputes of
-    it, or of the backward pass.
+    it, or of the backward pass. `right` is the equation before the edit where it is written otherwise than the
+    program's own.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Edit:
     was: Expression
     now: Expression
     throughout: bool = False
+    right: Expression | None = None
 
     @property
     def equation(self) -> Expression:
@@ -67,21 +69,32 @@ class Edit:
         return {FORWARD: program.forward, SAVED: program.saved, BACKWARD: program.backward}[self.side]
 
 
+def _is_last(steps: Steps, label: str) -> bool:
+    """Whether no other step reads this one, so that it may come after all of them."""
+    return not any(label in expression.names for name, expression in steps.items() if name != label)
+
+
+def _known(steps: Steps, label: str) -> list[str]:
+    """The steps that may be read where one is computed."""
+    names = list(steps)
+    return [name for name in names if name != label] if _is_last(steps, label) else names[: names.index(label)]
+
+
 def _with(steps: Steps, label: str, expression: Expression) -> dict[str, Expression]:
-    return {**steps, label: expression}
+    """Steps with another expression in one, which comes last where it reads later ones."""
+    changed, names = {**steps, label: expression}, list(steps)
+    if not expression.names.isdisjoint(names[names.index(label) :]):
+        changed[label] = changed.pop(label)
+    return changed
 
 
-def of_backward(program: Program, labels: Iterable[str] | None = None) -> Iterator[Edit]:
+def of_backward(program: Program) -> Iterator[Edit]:
     """Every edit of the backward pass, in one place; then those that hold throughout it."""
-    chosen = program.backward if labels is None else labels
-    known = [*program.axes_of_inputs, *program.forward]
+    before = [*program.axes_of_inputs, *program.forward]
     for label, expression in program.backward.items():
-        if label in chosen:
-            for kind, was, now, new in one_place(expression, known, program):
-                yield Edit(
-                    kind, replace(program, backward=_with(program.backward, label, new)), BACKWARD, label, was, now
-                )
-        known.append(label)
+        for kind, was, now, new in one_place(expression, [*before, *_known(program.backward, label)], program):
+            backward = _with(program.backward, label, new)
+            yield Edit(kind, replace(program, backward=backward), BACKWARD, label, was, now)
     yield from _everywhere(program)
 
 
@@ -109,12 +122,47 @@ def _everywhere(program: Program) -> Iterator[Edit]:
 
 def of_forward(program: Program) -> Iterator[Edit]:
     """Every edit of the forward pass, with the backward pass as it was, which reads what is saved."""
-    known = list(program.axes_of_inputs)
     for label, expression in program.forward.items():
+        known = [*program.axes_of_inputs, *_known(program.forward, label)]
         for kind, was, now, new in one_place(expression, known, program):
             forward = _with(program.forward, label, new)
             yield Edit(kind, replace(program, forward=forward, saved=forward), FORWARD, label, was, now)
-        known.append(label)
+
+
+def at_once(program: Program) -> Iterator[Edit]:
+    """Edits of a step of the forward pass in which the others of x's size are written out: what is saved is right."""
+    large = {n: e for n, e in program.forward.items() if set(program.axes[n]) == set(program.layout.axes)}
+    for label, expression in large.items():
+        whole = expression
+        for name in reversed(large):
+            whole = exchanged(whole, {name: large[name]}) if name != label else whole
+        known = [*program.axes_of_inputs, *_known(program.forward, label)]
+        for kind, was, now, new in one_place(whole, known, program) if whole != expression else ():
+            forward = _with(program.forward, label, new)
+            changed = replace(program, forward=forward, saved=forward)
+            yield Edit(kind, changed, FORWARD, label, was, now, right=whole)
+
+
+def misread(program: Program) -> Iterator[Edit]:
+    """What is another in both passes: an input with its sign turned, doubled, or in place of another; the axes."""
+    for label in ("x", *program.parameters):
+        name = Name(label)
+        others = [Name(other) for other in ("x", *program.parameters) if other != label]
+        for now in (minus(name), times(number(2), name), over(name, number(2)), power(name, -1), *others):
+            change = {label: now}
+            forward, backward = (
+                {n: exchanged(e, change) for n, e in steps.items()} for steps in (program.forward, program.backward)
+            )
+            step = next((n for n, e in program.forward.items() if label in e.names), "")
+            if step:
+                changed = replace(program, forward=forward, saved=forward, backward=backward)
+                yield Edit("exchanged", changed, FORWARD, step, name, now, throughout=True)
+    for axes in _other_axes(program.layout.reduced, program):
+        forward = {n: throughout(e, lambda node, axes=axes: _over(node, axes)) for n, e in program.forward.items()}  # type: ignore[misc]
+        step = next((n for n, e in program.forward.items() if forward[n] != e), "")
+        if step:
+            changed = replace(program, forward=forward, saved=forward)
+            yield Edit("axes", changed, FORWARD, step, program.forward[step], forward[step])
 
 
 def returned(program: Program) -> Iterator[Edit]:
@@ -143,8 +191,8 @@ def at_one_use(program: Program) -> Iterator[Edit]:
             uses = sum(node.label in other.names for other in (*program.backward.values(), *program.forward.values()))
             before = known[: known.index(node.label)]
             for kind, was, now, new in one_place(inner, before, program) if uses > 1 else ():
-                backward = _with(program.backward, label, put(expression, way, new))
-                yield Edit(kind, replace(program, backward=backward), BACKWARD, label, was, now)
+                changed = replace(program, backward=_with(program.backward, label, put(expression, way, new)))
+                yield Edit(kind, changed, BACKWARD, label, was, now, right=put(expression, way, inner))
 
 
 def holes(program: Program) -> Iterator[Edit]:
@@ -264,9 +312,9 @@ def _alternatives(node: Expression, names: list[str], program: Program) -> Itera
     elif isinstance(node, Sum):
         yield from _sums(node, names)
     elif isinstance(node, Product):
-        yield from _products(node)
+        yield from _products(node, program)
     elif isinstance(node, Reduced):
-        yield from _reductions(node, program)
+        yield from _reductions(node, names, program)
 
 
 def _others(label: str, names: Iterable[str]) -> Iterator[Expression]:
@@ -283,6 +331,8 @@ def _powers(node: Power, names: Iterable[str]) -> Iterator[tuple[str, Expression
     for other in sorted({*steps, -exponent, 2 * exponent, exponent / 2, Fraction(1)} - {exponent, Fraction(0)}):
         if other.denominator <= 8:
             yield "exponent", node, power(base, other)
+    if exponent < 0:
+        yield "factor-lost", node, ONE
     yield "operator", node, times(number(exponent), base)
     yield "operator", node, over(base, number(exponent))
     yield "operator", node, plus(base, number(exponent))
@@ -335,13 +385,20 @@ def _sums(node: Sum, names: Iterable[str] = ()) -> Iterator[tuple[str, Expressio
                     yield "misplaced", node, times(rest, factor)
 
 
-def _upright(factor: Expression) -> tuple[Expression, ...]:
+def _upright(factor: Expression, program: Program) -> tuple[Expression, ...]:
     """A factor; and what it divides by, where it is a divisor."""
-    parts = factor.factors if isinstance(factor, Product) else (factor,)
-    return (factor, power(factor, -1)) if all(map(divides, parts)) else (factor,)
+    below = []
+    for part in factor.factors if isinstance(factor, Product) else (factor,):
+        if divides(part):
+            below.append(power(part, -1))
+        elif isinstance(part, Name) and part.label in program.inverses:
+            below.append(program.inverses[part.label])
+        else:
+            return (factor,)
+    return factor, times(*below)
 
 
-def _products(node: Product) -> Iterator[tuple[str, Expression, Expression]]:
+def _products(node: Product, program: Program) -> Iterator[tuple[str, Expression, Expression]]:
     factors = node.factors
     for k, factor in enumerate(factors):
         others = (*factors[:k], *factors[k + 1 :])
@@ -354,11 +411,15 @@ def _products(node: Product) -> Iterator[tuple[str, Expression, Expression]]:
             for chosen in combinations(range(len(others)), many):
                 before = times(*(others[n] for n in chosen))
                 rest = times(*(other for n, other in enumerate(others) if n not in chosen))
-                for left, right in product(_upright(before), _upright(factor)):
+                for left, right in product(_upright(before, program), _upright(factor, program)):
                     for joined in (plus(left, right), plus(left, minus(right)), plus(right, minus(left))):
                         yield "operator", factor, times(joined, rest)
+                        if left is not before and right is not factor:  # a/(b + c) for a/(b·c)
+                            yield "operator", factor, over(rest, joined)
                 yield "operator", factor, over(rest, before, factor)
     yield "sign", node, minus(node)
+    for lost in combinations(factors, 2) if len(factors) > 2 else ():
+        yield "factor-lost", times(*lost), times(*(factor for factor in factors if factor not in lost))
     for k, factor in enumerate(factors):  # Σ a·b for Σ(a·b): one factor inside the total, or outside
         if isinstance(factor, Reduced):
             for j, other in enumerate(factors):
@@ -367,8 +428,12 @@ def _products(node: Product) -> Iterator[tuple[str, Expression, Expression]]:
                     yield "misplaced", node, times(inside, *(f for n, f in enumerate(factors) if n not in (k, j)))
 
 
-def _reductions(node: Reduced, program: Program) -> Iterator[tuple[str, Expression, Expression]]:
+def _reductions(node: Reduced, names: Iterable[str], program: Program) -> Iterator[tuple[str, Expression, Expression]]:
     body = node.body
+    for name in names:  # Σ over the first axis of what has no other
+        own = program.axes.get(name, "")
+        if own and not set(own) & set(node.axes):
+            yield "exchanged", node, replace(node, body=Name(name), axes=own)
     yield "not-summed", node, body
     yield "averaged", node, replace(node, mean=not node.mean)
     for other in _other_axes(node.axes, program):

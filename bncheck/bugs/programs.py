@@ -34,6 +34,7 @@ from bncheck.bugs.expressions import (
     Reduced,
     Room,
     Sum,
+    divides,
     exchanged,
     minus,
     number,
@@ -125,6 +126,11 @@ class Program:
         arrays.pop(_ONES)
         sizes = [f"#{axis}" for axis in self.layout.axes]
         return {**arrays, **dict.fromkeys(("eps", COUNT.label, *self.own.settings, *sizes), "")}
+
+    @cached_property
+    def inverses(self) -> Mapping[str, Expression]:
+        """The forward steps that are one over something, and what."""
+        return {name: power(step, -1) for name, step in self.forward.items() if divides(step)}
 
     def swept(self, forward: Steps) -> Program:
         """Other forward steps, with the backward pass that belongs to them."""
@@ -262,6 +268,7 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
         forward = _Spelling(graph, layout, style).steps
         written[style] = Program(layer, layout, present, style, forward, {}, {}).swept(forward)
     written["equations in s"] = _with_roots(written["equations"], written["stages"])
+    written["root anew"] = _without_roots(written["reciprocal"])
     written |= _closed_forms(written["reciprocal"])
     written |= {style: written.pop(style) for style in ("totals", "apart")}  # the same backward passes
     distinct: dict[str, Program] = {}
@@ -269,6 +276,16 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
         if all((program.forward, program.backward) != (p.forward, p.backward) for p in distinct.values()):
             distinct[style] = program
     return MappingProxyType(distinct)
+
+
+def _without_roots(reciprocal: Program) -> Program:
+    """The chain rule through 1/s in which the derivative of each root computes it once more, as ½/√(σ² + ε)."""
+    roots = {n: e for n, e in reciprocal.forward.items() if isinstance(e, Power) and e.exponent > 0}
+    backward = {
+        label: exchanged(e, {n: root for n, root in roots.items() if gradient(n) in e.names})
+        for label, e in reciprocal.backward.items()
+    }
+    return replace(reciprocal, style="root anew", backward=backward)
 
 
 def _with_roots(equations: Program, stages: Program) -> Program:
@@ -501,10 +518,28 @@ def _closed_forms(stages: Program) -> dict[str, Program]:
         through = {**parameters, gradient("x"): _multiplied(shared)}
         forms["through dγ"] = written("through dγ", through)
     large = {n: e for n, e in forward.items() if set(plain_axes[n]) == set(layout.axes) and n != "y"}
-    hats = {n: e for n, e in large.items() if e.names & large.keys()}
+    hats = {n: e for n, e in large.items() if isinstance(e, Product)}
     out = {name: exchanged(expression, hats) for name, expression in forms["closed"].backward.items()}
     forms["written out"] = written("written out", out)
+    forms["expanded"] = written("expanded", {name: _expanded(e, plain_axes) for name, e in out.items()})
     return forms
+
+
+def _expanded(expression: Expression, axes: Mapping[str, str]) -> Expression:
+    """A sum of products: what all terms share multiplied into each, what a total shares in front of it."""
+    parts = tuple(_expanded(part, axes) for part in expression.parts)
+    whole = expression.with_parts(parts)
+    if isinstance(whole, Reduced) and isinstance(whole.body, Product):
+        own = [factor for factor in whole.body.factors if not varies(factor, axes) & set(whole.axes)]
+        inner = times(*(factor for factor in whole.body.factors if factor not in own))
+        if own and varies(inner, axes) >= set(whole.axes):
+            return times(*own, Reduced(inner, whole.axes, whole.mean))
+    if isinstance(whole, Product):
+        several = next((factor for factor in whole.factors if isinstance(factor, Sum)), None)
+        if several is not None:
+            rest = times(*(factor for factor in whole.factors if factor is not several))
+            return plus(*(_expanded(times(term, rest), axes) for term in several.terms))
+    return whole
 
 
 def _multiplied(closed: Expression) -> Expression:

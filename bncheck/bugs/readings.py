@@ -59,8 +59,8 @@ class Trial:
 
     @cached_property
     def telling(self) -> tuple[str, ...]:
-        """The returned names that tell anything in this precision."""
-        known = (name for name in self.answer if name in self.right)
+        """The returned names that tell anything in this precision; what is nowhere finite never does."""
+        known = (name for name, value in self.answer.items() if name in self.right and np.isfinite(value).any())
         return tuple(n for n in known if n in self.failing or conclusive(self.answer[n], self.right[n]))
 
     def bench(self, base: Program) -> Bench:
@@ -110,11 +110,11 @@ class Trial:
 
 
 def _compact(value: Any, case: Case, name: str) -> Any:
-    """An array of a wrong shape without its axes, which may be split or joined; one of the right shape as it is."""
+    """An array of a wrong shape in a row, by size, whatever its axes are; one of the right shape as it is."""
     expected = case.shape_of(name) if name in case.gradient_names or name == "y" else None
     if expected is None or value.shape == expected:
         return value
-    return value.reshape(-1)
+    return value.sorted() if isinstance(value, Radius) else np.sort(value, axis=None)
 
 
 def residual(got: Array, there: Radius) -> float:
@@ -223,10 +223,17 @@ def _solved(trial: Trial, base: Program, program: Program, name: str) -> float |
 
 
 def _searched(trial: Trial, base: Program, program: Program, name: str) -> float | None:
-    """The positive number at which the answer is least away: the best of a coarse scale, then Gauss and Newton."""
+    """The number at which the answer is least away: the best of a coarse scale, then Gauss and Newton."""
+    for sign in (1, -1):
+        value = _searched_on_one_side(trial, base, program, name, sign)
+        if value is not None:
+            return value
+    return None
 
+
+def _searched_on_one_side(trial: Trial, base: Program, program: Program, name: str, sign: int) -> float | None:
     def at(exponent: float) -> Array:
-        return _at(trial, base, program, name, math.exp(exponent))
+        return _at(trial, base, program, name, sign * math.exp(exponent))
 
     scale = np.linspace(-30, 15, 31)
     with np.errstate(all="ignore"):
@@ -241,7 +248,7 @@ def _searched(trial: Trial, base: Program, program: Program, name: str) -> float
             if abs(step) < 1e-14:
                 break
         left = float(np.abs(at(exponent)).max())
-    return math.exp(exponent) if left <= _NEAR[trial.dtype.itemsize] else None
+    return sign * math.exp(exponent) if left <= _NEAR[trial.dtype.itemsize] else None
 
 
 _FRACTIONS = 12  # the largest denominator of a number that is written as a fraction

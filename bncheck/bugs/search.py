@@ -19,9 +19,11 @@ from bncheck.bugs.edits import (
     FORWARD,
     SAVED,
     Edit,
+    at_once,
     at_one_use,
     forward_holes,
     holes,
+    misread,
     of_backward,
     of_forward,
     recomputed,
@@ -64,7 +66,7 @@ class Search:
             return self.backward([program for style, program in styles if style not in ("totals", "apart")])
         told = self._told(self.gradients)
         several: list[tuple[int, Reading, list[Program]]] = []
-        for forward in self.forwards(wrong):
+        for forward in self.forwards(wrong) if set(wrong) <= set(self._told(wrong)) else ():
             bases = self.bases(forward)
             most = max(len(near(self.trials, base, base, told)) for base in bases)
             several.append((most, forward, bases))
@@ -112,7 +114,8 @@ class Search:
         if self.coarse:
             return
         for base in self._spellings():
-            for edit in of_forward(base):
+            at_once_too = at_once(base) if base.style in ("equations", "stages") else ()
+            for edit in chain(of_forward(base), at_once_too, misread(base)):
                 reading = self._value(base, ((edit.kind, edit),))
                 if reading:
                     yield reading
@@ -174,6 +177,8 @@ class Search:
         steps = forward.program.forward
         before = self.derived.styles[forward.program.style].forward
         changed = {n: e for n, e in steps.items() if before.get(n) != e}
+        _, edit = forward.edits[-1]
+        misread = {edit.was.label: edit.now} if edit.throughout and isinstance(edit.was, Name) else {}
         bases = [forward.program.swept(steps)]
         for right in self.derived.styles.values():
             if right.forward.keys() <= steps.keys():
@@ -184,6 +189,9 @@ class Search:
                 continue
             saved = replace(right, forward=own, saved=own)
             bases += [saved, replace(saved, saved=right.saved)]
+            if misread:
+                backward = {n: exchanged(e, misread) for n, e in right.backward.items()}
+                bases.append(replace(saved, backward=backward))
         return bases
 
     # which backward pass
@@ -198,6 +206,11 @@ class Search:
         base, explained = fitting[0]
         alike = [base for base, also in fitting if also == explained]
         chosen, left = self._edits(alike, told - explained, explained, right=forward is None)
+        for name in (n for n in self.gradients if n in self.failing and n not in told):  # nowhere finite
+            if all(trial.near(base, base, [name]) for trial in self.trials if name in trial.failing):
+                explained |= {name}
+            else:
+                left |= {name}
         if forward is not None:
             head = self._with_forward(forward, chosen[0].base if chosen else base, bases[0], explained)
             chosen = (head, *chosen)

@@ -228,7 +228,8 @@ def told(edit: Edit, right: Program) -> tuple[str, str]:
     wording = Wording(right)
     steps = right.backward if edit.side == BACKWARD else right.forward
     where = " in the backward pass" if edit.side == SAVED else ""
-    return tuple(wording.equation(edit.step, e) + where for e in (edit.equation, steps[edit.step]))  # type: ignore[return-value]
+    computed, expected = (wording.equation(edit.step, e) for e in (edit.equation, edit.right or steps[edit.step]))
+    return computed + where, expected + where
 
 
 _SIMPLICITY = (
@@ -263,7 +264,9 @@ _STYLES = (
     "multiplied by m",
     "through dγ",
     "reciprocal",
+    "root anew",
     "written out",
+    "expanded",
 )
 
 
@@ -317,7 +320,7 @@ def said(kind: str, edit: Edit, right: Program) -> str:
     if edit.side == SAVED:
         where = f"in the {step} that the backward pass computes"
     elif edit.throughout:
-        where = "throughout the backward pass"
+        where = "throughout the backward pass" if edit.side == BACKWARD else "in both passes"
     return _TEMPLATES[edit.kind].format(where=where, was=was, now=now, step=step)
 
 

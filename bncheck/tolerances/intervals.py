@@ -161,6 +161,11 @@ class Radius:
         """The same intervals in another shape."""
         return Radius(self.midpoint.reshape(*shape), self.radius.reshape(*shape), self.format)
 
+    def sorted(self) -> Radius:
+        """The same intervals in a row, by their midpoints."""
+        order = np.argsort(self.midpoint, axis=None)
+        return Radius(self.midpoint.ravel()[order], self.radius.ravel()[order], self.format)
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if ufunc is np.sqrt and method == "__call__" and not kwargs:
             return self.sqrt()
