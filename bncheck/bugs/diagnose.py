@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from bncheck.bugs.catalogue import BUGS
 from bncheck.bugs.edits import (
     Edit,
 )
-from bncheck.bugs.expressions import ZERO, Reduced, exchanged
-from bncheck.bugs.programs import Bench, Program, step_of
-from bncheck.bugs.readings import Trial, measured
+from bncheck.bugs.expressions import ZERO, Name, Reduced, exchanged
+from bncheck.bugs.programs import HOLE, Bench, Program, step_of
+from bncheck.bugs.readings import Trial, measured, searched
 from bncheck.bugs.roles import derived
 from bncheck.bugs.search import Search
 from bncheck.case import Array, Case, Gradients, Vjp
@@ -107,7 +108,7 @@ def reproduction(layer: Layer, diagnoses: Sequence[Diagnosis]) -> Vjp | None:
 
 
 def forward_edit(layer: Layer, case: Case, y: Array) -> str:
-    """The id of the first edit of a layer's forward pass that gives some y, nothing where none does.
+    """The id of the first edit of a layer's forward pass that gives some y but for ε, nothing where none does.
 
     >>> from bncheck.layers import LAYERS
     >>> layer = LAYERS["batch_norm"]
@@ -115,8 +116,32 @@ def forward_edit(layer: Layer, case: Case, y: Array) -> str:
     >>> forward_edit(layer, case, BUGS["eps-outside-sqrt"].vjp(case)["y"])
     'eps-outside-sqrt'
     """
-    reading = Search(layer, (Trial(layer, case, {"y": y}),)).forward_edit()
-    return reading.edits[0][0] if reading else ""
+    trial = Trial(layer, case, {"y": y}, glance=_ROUGHLY)
+    edits = Search(layer, (trial,)).forward_edits()
+    return next((name for base, name, edit in edits if trial.near(base, edit.program, ["y"])), "")
+
+
+def own_eps(layer: Layer, case: Case, y: Array) -> float | None:
+    """The ε that some y shows where the case's is not used: in the layer's forward pass, or in one with one edit in it.
+
+    >>> from bncheck.layers import LAYERS
+    >>> from bncheck.bugs.catalogue.bug import correct
+    >>> layer = LAYERS["batch_norm"]
+    >>> case = replace(probes(layer)[0], eps=1e-5)
+    >>> own_eps(layer, case, -correct(replace(case, eps=1e-6))["y"])
+    1e-06
+    """
+    trial = Trial(layer, case, {"y": y}, glance=_ROUGHLY)
+    search = Search(layer, (trial,))
+    hole = {"eps": Name(HOLE)}
+    right = search.derived.equations
+    for base, program in chain([(right, right)], ((base, edit.program) for base, _, edit in search.forward_edits())):
+        if trial.near(base, program, ["y"]):
+            forward = {name: exchanged(expression, hole) for name, expression in program.forward.items()}
+            value = searched(trial, base, replace(program, forward=forward), "y")
+            if value is not None and value > 0:
+                return float(f"{value:.6g}")  # as it is written in code
+    return None
 
 
 def named_effect(name: str, gradient: str) -> Diagnosis:
@@ -192,6 +217,9 @@ def _numbers(edit: Edit, trials: Sequence[Trial]) -> str:
 _NUMBERED = ("eps-ignored", "eps-mismatch", "count-wrong")
 """The edits in which a number was solved for that tells more than the formula."""
 
+
+_ROUGHLY = 1e-3
+"""How near, of the largest element, y is to another whose ε is another, where both are small."""
 
 COMPARE = "Compare it with the source that bncheck derive --format numpy prints."
 

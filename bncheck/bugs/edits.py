@@ -36,7 +36,7 @@ from bncheck.bugs.expressions import (
     throughout,
     times,
 )
-from bncheck.bugs.programs import COUNT, HOLE, Program, Steps, gradient
+from bncheck.bugs.programs import COUNT, HOLE, Program, Steps, gradient, size
 
 FORWARD, SAVED, BACKWARD = "forward", "saved", "backward"
 
@@ -90,7 +90,7 @@ def _with(steps: Steps, label: str, expression: Expression) -> dict[str, Express
 
 def of_backward(program: Program) -> Iterator[Edit]:
     """Every edit of the backward pass, in one place; then those that hold throughout it."""
-    before = [*program.axes_of_inputs, *program.forward]
+    before = [*program.axes_of_inputs, *program.saved]
     for label, expression in program.backward.items():
         for kind, was, now, new in one_place(expression, [*before, *_known(program.backward, label)], program):
             backward = _with(program.backward, label, new)
@@ -101,7 +101,7 @@ def of_backward(program: Program) -> Iterator[Edit]:
 def _everywhere(program: Program) -> Iterator[Edit]:
     """Names read for others in the whole backward pass: what was saved is not what is used."""
     names = frozenset[str]().union(*(expression.names for expression in program.backward.values()))
-    forward = [*program.axes_of_inputs, *program.forward]
+    forward = [*program.axes_of_inputs, *program.saved]
     used = [label for label in forward if label in names]
     for first, second in combinations(used, 2):
         swapped = {first: Name(second), second: Name(first)}
@@ -111,7 +111,7 @@ def _everywhere(program: Program) -> Iterator[Edit]:
         yield Edit("swapped", changed, BACKWARD, step, Name(first), Name(second), True)
     for label in used:
         steps = [name for name, expression in program.backward.items() if label in expression.names]
-        inside = program.forward.get(label)
+        inside = program.saved.get(label)
         for now in (
             *_others(label, forward),
             *([new for *_, new in one_place(inside, forward, program)] if inside else ()),
@@ -149,20 +149,26 @@ def misread(program: Program) -> Iterator[Edit]:
         name = Name(label)
         others = [Name(other) for other in ("x", *program.parameters) if other != label]
         for now in (minus(name), times(number(2), name), over(name, number(2)), power(name, -1), *others):
-            change = {label: now}
-            forward, backward = (
-                {n: exchanged(e, change) for n, e in steps.items()} for steps in (program.forward, program.backward)
-            )
-            step = next((n for n, e in program.forward.items() if label in e.names), "")
-            if step:
-                changed = replace(program, forward=forward, saved=forward, backward=backward)
-                yield Edit("exchanged", changed, FORWARD, step, name, now, throughout=True)
+            yield from _throughout(program, name, now)
+    for axis in program.layout.axes if any(COUNT.label in e.names for e in program.forward.values()) else ():
+        yield from _throughout(program, COUNT, size(axis))
     for axes in _other_axes(program.layout.reduced, program):
         forward = {n: throughout(e, lambda node, axes=axes: _over(node, axes)) for n, e in program.forward.items()}  # type: ignore[misc]
         step = next((n for n, e in program.forward.items() if forward[n] != e), "")
         if step:
             changed = replace(program, forward=forward, saved=forward)
             yield Edit("axes", changed, FORWARD, step, program.forward[step], forward[step])
+
+
+def _throughout(program: Program, name: Name, now: Expression) -> Iterator[Edit]:
+    """A name read as something else in both passes, where the forward pass reads it."""
+    step = next((n for n, e in program.forward.items() if name.label in e.names), "")
+    forward, backward = (
+        {n: exchanged(e, {name.label: now}) for n, e in steps.items()} for steps in (program.forward, program.backward)
+    )
+    if step:
+        changed = replace(program, forward=forward, saved=forward, backward=backward)
+        yield Edit("exchanged", changed, FORWARD, step, name, now, throughout=True)
 
 
 def returned(program: Program) -> Iterator[Edit]:
@@ -180,15 +186,15 @@ def returned(program: Program) -> Iterator[Edit]:
 
 def at_one_use(program: Program) -> Iterator[Edit]:
     """Edits of a step in one place where it is used: what is computed there anew is not what other places read."""
-    known = [*program.axes_of_inputs, *program.forward, *program.backward]
+    known = [*program.axes_of_inputs, *program.saved, *program.backward]
     for label, expression in program.backward.items():
         for way, node in places(expression):
             inner = (
-                program.backward.get(node.label) or program.forward.get(node.label) if isinstance(node, Name) else None
+                program.backward.get(node.label) or program.saved.get(node.label) if isinstance(node, Name) else None
             )
             if inner is None or not isinstance(node, Name):
                 continue
-            uses = sum(node.label in other.names for other in (*program.backward.values(), *program.forward.values()))
+            uses = sum(node.label in other.names for other in (*program.backward.values(), *program.saved.values()))
             before = known[: known.index(node.label)]
             for kind, was, now, new in one_place(inner, before, program) if uses > 1 else ():
                 changed = replace(program, backward=_with(program.backward, label, put(expression, way, new)))

@@ -129,8 +129,8 @@ class Program:
 
     @cached_property
     def inverses(self) -> Mapping[str, Expression]:
-        """The forward steps that are one over something, and what."""
-        return {name: power(step, -1) for name, step in self.forward.items() if divides(step)}
+        """The steps before the backward pass that are one over something, and what."""
+        return {name: power(step, -1) for name, step in self.saved.items() if divides(step)}
 
     def swept(self, forward: Steps) -> Program:
         """Other forward steps, with the backward pass that belongs to them."""
@@ -267,6 +267,7 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
     for style in STYLES:
         forward = _Spelling(graph, layout, style).steps
         written[style] = Program(layer, layout, present, style, forward, {}, {}).swept(forward)
+    written["factors in front"] = _in_front(written["equations"])
     written["equations in s"] = _with_roots(written["equations"], written["stages"])
     written["root anew"] = _without_roots(written["reciprocal"])
     written |= _closed_forms(written["reciprocal"])
@@ -276,6 +277,29 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
         if all((program.forward, program.backward) != (p.forward, p.backward) for p in distinct.values()):
             distinct[style] = program
     return MappingProxyType(distinct)
+
+
+def _in_front(equations: Program) -> Program:
+    """The chain rule with what a total's terms share in front of it."""
+
+    def pulled(node: Expression) -> Expression | None:
+        return _shared(node, equations.axes) if isinstance(node, Reduced) else None
+
+    return replace(
+        equations,
+        style="factors in front",
+        backward={label: throughout(expression, pulled) for label, expression in equations.backward.items()},
+    )
+
+
+def _shared(total: Reduced, axes: Mapping[str, str]) -> Expression:
+    """A total with the factors that all its terms share in front of it."""
+    factors = total.body.factors if isinstance(total.body, Product) else (total.body,)
+    own = [factor for factor in factors if not varies(factor, axes) & set(total.axes)]
+    inner = times(*(factor for factor in factors if factor not in own))
+    if varies(inner, axes) < set(total.axes):  # then the total is a multiple, and its count would be lost
+        return total
+    return times(*own, Reduced(inner, total.axes, total.mean))
 
 
 def _without_roots(reciprocal: Program) -> Program:
@@ -341,8 +365,9 @@ class _Spelling:
             self._known[node] = expression
         if style == "apart":
             self._set_apart([n for n, node in graph.named.items() if not set(node.axes) >= set(layout.axes)])
-        if "new_weight" in graph.inputs and style == "totals":
-            self.steps |= {n: _weighted(e) for n, e in self.steps.items() if n.startswith("new_")}
+        if "new_weight" in graph.inputs and style in ("totals", "apart"):
+            weighted = _weighted if style == "totals" else _weighted_by_the_old
+            self.steps |= {n: weighted(e) for n, e in self.steps.items() if n.startswith("new_")}
 
     def _set_apart(self, statistics: Sequence[str]) -> None:
         """Writes out, in each statistic, the others and what is made of them."""
@@ -380,6 +405,16 @@ def _weighted(step: Expression) -> Expression:
         return step
     new = plus(*(term for term in inner.terms if term != minus(old)))
     return plus(times(plus(ONE, minus(weight)), old), times(weight, new))
+
+
+def _weighted_by_the_old(step: Expression) -> Expression:
+    """The same with p = 1 − w in the place of w: p·R + (1 − p)·μ."""
+    old = plus(ONE, minus(Name("new_weight")))
+    other = _weighted(step)
+    if other == step or not isinstance(other, Sum):
+        return step
+    kept, *rest = other.terms
+    return plus(kept, *(exchanged(term, {"new_weight": plus(ONE, minus(old))}) for term in rest))
 
 
 _SPELLED: Mapping[str, Callable[..., Expression]] = {
@@ -508,7 +543,8 @@ def _closed_forms(stages: Program) -> dict[str, Program]:
         alone = _closed(derive(layer, layout, ()), forward, layout)[gradient("x")]
         alone = exchanged(alone, {DY: Name(normalised)})
         inner = {normalised: stages.backward[normalised], gradient("x"): alone, **parameters}
-        forms["closed in dx̂"] = written("closed in dx̂", inner)
+        means = {name: throughout(e, lambda node: _as_mean(node, layout)) for name, e in inner.items()}
+        forms["closed in dx̂"] = written("closed in dx̂", means)
         forms["multiplied by m"] = written("multiplied by m", {**inner, gradient("x"): _multiplied(alone)})
     totals: dict[Expression, Expression] = {
         expression: Name(name) for name, expression in parameters.items() if isinstance(expression, Reduced)
@@ -529,17 +565,24 @@ def _expanded(expression: Expression, axes: Mapping[str, str]) -> Expression:
     """A sum of products: what all terms share multiplied into each, what a total shares in front of it."""
     parts = tuple(_expanded(part, axes) for part in expression.parts)
     whole = expression.with_parts(parts)
-    if isinstance(whole, Reduced) and isinstance(whole.body, Product):
-        own = [factor for factor in whole.body.factors if not varies(factor, axes) & set(whole.axes)]
-        inner = times(*(factor for factor in whole.body.factors if factor not in own))
-        if own and varies(inner, axes) >= set(whole.axes):
-            return times(*own, Reduced(inner, whole.axes, whole.mean))
+    if isinstance(whole, Reduced):
+        return _shared(whole, axes)
     if isinstance(whole, Product):
         several = next((factor for factor in whole.factors if isinstance(factor, Sum)), None)
         if several is not None:
             rest = times(*(factor for factor in whole.factors if factor is not several))
             return plus(*(_expanded(times(term, rest), axes) for term in several.terms))
     return whole
+
+
+def _as_mean(node: Expression, layout: Layout) -> Expression | None:
+    """A total over m as the mean that it is."""
+    if not isinstance(node, Product) or power(COUNT, -1) not in node.factors:
+        return None
+    for total in node.factors:
+        if isinstance(total, Reduced) and total.axes == layout.reduced and not total.mean:
+            return times(*(f for f in node.factors if f not in (total, power(COUNT, -1))), replace(total, mean=True))
+    return None
 
 
 def _multiplied(closed: Expression) -> Expression:

@@ -32,9 +32,12 @@ _NEAR = {8: 1e-7, 4: 2e-3, 2: 5e-2}
 
 
 class Trial:
-    """One case, and what somebody's code answered."""
+    """One case, and what somebody's code answered.
 
-    def __init__(self, layer: Layer, case: Case, answer: Gradients) -> None:
+    `glance` is how near, of the largest element, an answer must be to a program's for more to be asked.
+    """
+
+    def __init__(self, layer: Layer, case: Case, answer: Gradients, *, glance: float = 0.0) -> None:
         self.layer, self.case = layer, case
         floats = {name: np.asarray(value) for name, value in answer.items() if is_float(np.asarray(value).dtype)}
         self.shapes = {name: value.shape for name, value in floats.items()}
@@ -42,8 +45,8 @@ class Trial:
         dtypes = (case.dtype, *(value.dtype for value in self.answer.values()))
         self.dtype = min(dtypes, key=lambda dtype: dtype.itemsize)
         self.format = Format.of(self.dtype)
+        self.glance = glance or _NEAR[self.dtype.itemsize]
         self._exact = case.astype(np.float64)
-        self._sizes = {name: np.abs(value).max(initial=0.0) for name, value in self.answer.items()}
         self._benches: dict[int, tuple[Program, Bench]] = {}
         self._intervals: dict[int, tuple[Program, Bench]] = {}
 
@@ -51,6 +54,12 @@ class Trial:
     def right(self) -> dict[str, Radius]:
         """The layer's own answer."""
         return radii(self.layer, self.case, self.format)
+
+    @cached_property
+    def sizes(self) -> dict[str, float]:
+        """The largest element of each answer, or of the right one: beside that, an answer may be next to nothing."""
+        right = {name: np.nanmax(np.abs(radius.midpoint), initial=0.0) for name, radius in self.right.items()}
+        return {n: max(np.abs(value).max(initial=0.0), right.get(n, 0.0)) for n, value in self.answer.items()}
 
     @cached_property
     def failing(self) -> tuple[str, ...]:
@@ -75,7 +84,7 @@ class Trial:
         return [name for name in names if self._is_near(name, _compact(values[name], self.case, name))]
 
     def _is_near(self, name: str, value: Array) -> bool:
-        answer, size = self.answer[name], self._sizes[name]
+        answer, size = self.answer[name], self.sizes[name]
         if value.shape != answer.shape:
             return False
         with np.errstate(all="ignore"):
@@ -85,7 +94,7 @@ class Trial:
             ):  # the answer has elements that are no numbers: so must the value have, there and only there
                 size = np.nanmax(np.abs(answer), initial=0.0)
                 distance = np.where(np.isnan(value) & np.isnan(answer), 0.0, distance)
-        return bool(distance.max(initial=0) <= _NEAR[self.dtype.itemsize] * size)  # NaN is no match
+        return bool(distance.max(initial=0) <= self.glance * size)  # NaN is no match
 
     def residual(self, base: Program, program: Program, name: str) -> float:
         """How far the answer is from a program's, in units of the tolerance around that."""
@@ -96,7 +105,7 @@ class Trial:
         if not isinstance(interval, Radius):
             interval = Radius.exact(interval, self.format)
         interval = _compact(interval, self.case, name)
-        if not conclusive(self.answer[name], interval):
+        if not conclusive(self.answer[name], interval, self.sizes[name]):
             return math.inf
         return residual(self.answer[name], interval)
 
@@ -131,10 +140,13 @@ def residual(got: Array, there: Radius) -> float:
     return float(np.where(np.isnan(fraction), math.inf, fraction).max())
 
 
-def conclusive(got: Array, there: Radius) -> bool:
-    """Whether agreement with an answer says anything: where its tolerance is as wide as the answer it does not."""
+def conclusive(got: Array, there: Radius, size: float = 0.0) -> bool:
+    """Whether agreement with an answer says anything: where its tolerance is as wide as the answer it does not.
+
+    It does where the right answer's `size` is larger: next to nothing is not that.
+    """
     known = np.isfinite(there.radius) & np.isfinite(there.midpoint)
-    size = np.abs(got).max(where=np.isfinite(got), initial=0.0)
+    size = max(np.abs(got).max(where=np.isfinite(got), initial=0.0), size if math.isfinite(size) else 0.0)
     asked = (
         known.size - int((np.isnan(there.midpoint) & np.isnan(got)).sum()) if got.shape == there.shape else known.size
     )
@@ -223,15 +235,14 @@ def _solved(trial: Trial, base: Program, program: Program, name: str) -> float |
 
 
 def _searched(trial: Trial, base: Program, program: Program, name: str) -> float | None:
-    """The number at which the answer is least away: the best of a coarse scale, then Gauss and Newton."""
-    for sign in (1, -1):
-        value = _searched_on_one_side(trial, base, program, name, sign)
-        if value is not None:
-            return value
-    return None
+    """The number at which the answer is least away, on either side of zero."""
+    sides = (searched(trial, base, program, name, sign) for sign in (1, -1))
+    return next((value for value in sides if value is not None), None)
 
 
-def _searched_on_one_side(trial: Trial, base: Program, program: Program, name: str, sign: int) -> float | None:
+def searched(trial: Trial, base: Program, program: Program, name: str, sign: int = 1) -> float | None:
+    """The number of one sign in a program's hole that gives the answer: the best of a coarse scale, then Newton."""
+
     def at(exponent: float) -> Array:
         return _at(trial, base, program, name, sign * math.exp(exponent))
 
@@ -264,6 +275,7 @@ def _recognised(values: Sequence[tuple[float, Case]]) -> Expression | None:
     pairs = [(a, b) for a in lengths for b in lengths]
     several = [make(a, b) for make in (times, over) for a, b in pairs]
     several += [over(times(COUNT, a), b) for a, b in pairs] + [over(COUNT, a, b) for a, b in pairs]
+    several += [times(a, b) for a in lengths for b in (less, more)]
     first = values[0][0]
     if all(math.isclose(value, first, rel_tol=1e-5, abs_tol=1e-9) for value, _ in values):
         return Number(_simple(first) or Fraction(first).limit_denominator(10**9))

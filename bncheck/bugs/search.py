@@ -78,16 +78,17 @@ class Search:
         followed = several[: 1 if several[0][0] == len(told) else _FORWARDS]
         return min((self.backward(bases, forward) for _, forward, bases in followed), key=_cost)
 
-    def forward_edit(self) -> Reading | None:
-        """The first single edit of the forward pass that gives what is returned beside gradients."""
-        return next(chain(self._of_catalogue(), self._of_one_place()), None)
-
     # which forward pass this is
 
     def forwards(self, wrong: Sequence[str]) -> Iterator[Reading]:
         """Edits of the forward pass that give what is returned beside gradients, the simplest first."""
-        yield from self._of_catalogue()
-        several = list(self._of_one_place())
+        several = []
+        for base, name, edit in self.forward_edits():
+            reading = self._value(base, ((name, edit),))
+            if reading is not None and reading.known:
+                yield reading
+            elif reading is not None:
+                several.append(reading)
         yield from sorted(several, key=lambda reading: words.simplicity(reading.edits), reverse=True)
         if not several:
             yield from self._of_numbers(wrong)
@@ -104,40 +105,33 @@ class Search:
         """Those on which a trial says anything."""
         return [name for name in names if any(name in trial.telling for trial in self.trials)]
 
-    def _of_catalogue(self) -> Iterator[Reading]:
+    def forward_edits(self) -> Iterator[tuple[Program, str, Edit]]:
+        """Every edit of the forward pass, by its name, and what it is an edit of: the catalogue's, then all others."""
         for name, edit in self._planted(self.derived, FORWARD):
-            reading = self._value(self.derived.styles[edit.program.style], ((name, edit),))
-            if reading:
-                yield reading
-
-    def _of_one_place(self) -> Iterator[Reading]:
-        if self.coarse:
-            return
-        for base in self._spellings():
-            at_once_too = at_once(base) if base.style in ("equations", "stages") else ()
-            for edit in chain(of_forward(base), at_once_too, misread(base)):
-                reading = self._value(base, ((edit.kind, edit),))
-                if reading:
-                    yield reading
+            yield self.derived.styles[edit.program.style], name, edit
+        for base in () if self.coarse else self._spellings():
+            written_out = at_once(base) if base.style in ("equations", "stages") else ()
+            yield from ((base, edit.kind, edit) for edit in chain(of_forward(base), written_out, misread(base)))
 
     def _spellings(self) -> list[Program]:
         """A program for each way in which the forward steps are written."""
         return [program for style, program in self.derived.styles.items() if style in STYLES]
 
     def _of_numbers(self, wrong: Sequence[str]) -> Iterator[Reading]:
-        """Another ε than the one given; then any number before any part of the forward pass."""
+        """Another ε or weight than the one given; then any number before any part of the forward pass."""
         if self.coarse:
             return
         stages = self.derived.stages
-        other = {n: exchanged(e, {"eps": Name(HOLE)}) for n, e in stages.forward.items()}
-        whole = replace(stages, forward=other, saved=other)
-        label = next((n for n, e in stages.forward.items() if "eps" in e.names), "")
-        if label:
-            edit = Edit("eps-ignored", whole, FORWARD, label, Name("eps"), Name(HOLE))
-            reading = self._fitted_eps(stages, edit, wrong[0])
-            if reading is not None:
-                yield reading
-                return
+        for symbol, kind in (("eps", "eps-ignored"), ("new_weight", "constant")):
+            label = next((n for n, e in stages.forward.items() if symbol in e.names), "")
+            if label:
+                other = {n: exchanged(e, {symbol: Name(HOLE)}) for n, e in stages.forward.items()}
+                whole = replace(stages, forward=other, saved=other)
+                edit = Edit(kind, whole, FORWARD, label, Name(symbol), Name(HOLE))
+                reading = self._with_number(stages, edit, wrong[0])
+                if reading is not None:
+                    yield reading
+                    return
         for edit in forward_holes(stages):
             filled = fitted(self.trials, stages, edit, wrong[0], linear=False)
             if filled is not None:
@@ -146,8 +140,8 @@ class Search:
                     yield reading
                     return
 
-    def _fitted_eps(self, base: Program, edit: Edit, name: str) -> Reading | None:
-        """Another ε: a multiple of the one given, or a constant in its place."""
+    def _with_number(self, base: Program, edit: Edit, name: str) -> Reading | None:
+        """Another number: a multiple of the one given, or a constant in its place."""
         filled = fitted(self.trials, base, edit, name, linear=False)
         if filled is None:
             return None

@@ -257,6 +257,7 @@ _SIMPLICITY = (
 
 _STYLES = (
     "equations",
+    "factors in front",
     "equations in s",
     "stages",
     "closed in dx̂",

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from bncheck.bugs.catalogue import BUGS
-from bncheck.bugs.diagnose import COMPARE, Diagnosis, diagnose, named_effect
 from bncheck.bugs.diagnose import UNKNOWN as NAMELESS
+from bncheck.bugs.diagnose import Diagnosis, diagnose, named_effect
 from bncheck.case import Array, Case, Gradients
 from bncheck.errors import TargetFailed
 from bncheck.inputs.recipes import completed
@@ -317,9 +317,6 @@ def _held(
     checks = [(case, Check(findings(case, _renamed(compared_to, mode)))) for case, _, compared_to in compared]
     if not diagnosed or not any(one.verdict.failed for *_, found in compared for one in found.values()):
         return checks, ()
-    unreadable = tuple({bug.gradient: bug for case, got in asked for bug in _unreadable(case, got)}.values())
-    if unreadable:
-        return checks, tuple(replace(bug, gradient=bug.gradient + mode) for bug in unreadable)
     dtypes = {np.dtype(value.dtype) for _, got in asked for name, value in got.items() if name == "y"}
     dtype = min(dtypes, key=lambda one: one.itemsize)
     known = [(case.astype(dtype), {name: value.astype(dtype) for name, value in got.items()}) for case, got in asked]
@@ -332,18 +329,12 @@ def _held(
         raise LookupError
 
     bugs = diagnose(layer, answered, [case for case, _ in known])
+    settled = [{**case.settings, "ddof": 1 - case.settings["ddof"]} for case, _ in known if "ddof" in case.settings]
+    if settled and any(bug.id == NAMELESS for bug in bugs):  # what is divided by may be the other of the two
+        cases = [replace(case, settings=own) for (case, _), own in zip(known, settled, strict=True)]
+        others = diagnose(layer, answered, cases)
+        bugs = bugs if any(bug.id == NAMELESS for bug in others) else others
     return checks, tuple(replace(bug, gradient=bug.gradient + mode) for bug in bugs)
-
-
-def _unreadable(case: Case, got: Gradients) -> Iterator[Diagnosis]:
-    """What is no array of numbers as it has to be, in which no formula can be looked for."""
-    for name, value in got.items():
-        told = f"{name} is not finite"
-        if value.shape != case.shape_of(name):
-            told = f"{name} has shape {value.shape}, expected {case.shape_of(name)}"
-        elif np.isfinite(value).all():
-            continue
-        yield Diagnosis(NAMELESS, name, math.inf, told, "", "", COMPARE)
 
 
 def _renamed(comparisons: Mapping[str, Comparison], mode: str) -> dict[str, Comparison]:

@@ -32,7 +32,8 @@ from typing import Any
 
 import numpy as np
 
-from bncheck.case import Array, Layout
+from bncheck.bugs.diagnose import own_eps
+from bncheck.case import Array, Case, Layout
 from bncheck.errors import TargetFailed
 from bncheck.inputs.sizes import EVEN, shape_of
 from bncheck.layers import LAYERS
@@ -93,10 +94,11 @@ def _eps(target: Target, dtype: str) -> tuple[dict[str, Any], float | None]:
     """Eps, its place and the divisor of the variance; and eps as a number if the target keeps to it."""
     usual = _divided(target, dtype, TRIAL_EPS)
     if usual is None:
-        return {}, None
+        return {}, None if target.plan.takes_eps else _shown_eps(target, dtype)
     notes: dict[str, Any] = {"eps_place": usual.place, "variance": usual.variance}
     if not target.plan.takes_eps:
-        return {"eps": UNKNOWN if usual.eps is None else usual.eps, **notes}, usual.eps or None
+        own = _shown_eps(target, dtype) if usual.eps is None else usual.eps
+        return {"eps": UNKNOWN if own is None else own, **notes}, own or None
     other = _divided(target, dtype, _OTHER_EPS)
     assert other is not None
     if (usual.eps, other.eps) == (TRIAL_EPS, _OTHER_EPS):
@@ -104,6 +106,14 @@ def _eps(target: Target, dtype: str) -> tuple[dict[str, Any], float | None]:
     if usual.eps is not None and usual.eps == other.eps:
         return {"eps": usual.eps, **notes}, usual.eps or None
     return {"eps": UNKNOWN, **notes}, None
+
+
+def _shown_eps(target: Target, dtype: str) -> float | None:
+    """The eps that its y shows, whatever else may be wrong with that; None where none fits."""
+    given = _drawn(target, dtype, 0)
+    kept = {name: given[name] for name in target.parameters}
+    case = Case(target.layout, given["x"], given["x"], kept, TRIAL_EPS)
+    return own_eps(target.layer, case, target.forward(case.x, kept))
 
 
 def _default_eps(target: Target, dtype: str) -> dict[str, Any]:
