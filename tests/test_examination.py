@@ -95,7 +95,7 @@ EDITS: dict[str, tuple[tuple[str, str], set[str]]] = {
     "not-reduced": (("(dy * xhat).sum(0), dy.sum(0)", "dy * xhat, dy"), {"dgamma", "dbeta"}),
 }
 UNNAMED = {
-    "dgamma-not-xhat": {"factor-added"},  # γ·x̂ is neither y nor x
+    "dgamma-not-xhat": {"exchanged"},  # γ·x̂ is neither y nor x
 }
 
 

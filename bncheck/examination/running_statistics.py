@@ -8,7 +8,7 @@ one minus a momentum of 0.9 is not 0.1.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -72,8 +72,13 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> Modes:
     else:
         sessions[1] = sessions[1].meaning(usual)
     checks, bugs = _held(_RUNNING, [(session.step, session.stepped) for session in sessions])
-    bugs = tuple(replace(bug, gradient=_first_of_state(bug)) for bug in bugs)
-    checks += list(_by_default(target, dtypes[0], seed)) if "options" in usual.notes["used"] else []
+    failing = {name for _, check in checks for name, finding in check.gradients.items() if finding.verdict.failed}
+    bugs = tuple(replace(bug, gradient=_first_of_state(bug, failing)) for bug in bugs)
+    no_average = _no_average(usual)
+    if "options" in usual.notes["used"]:
+        more, no_average = _by_default(target, dtypes[0], seed)
+        checks += more
+    bugs = tuple(bug for bug in bugs if not (no_average and bug.id == NAMELESS))
     if _inverted(target, usual):
         bugs += (_momentum_inverted(target),)
     evaluations = [(s.evaluation, s.evaluated) for s in sessions if "evaluated y" in s.answers and s.is_plausible]
@@ -82,7 +87,7 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> Modes:
     raised = usual.notes["evaluation"]
     told = f"In evaluation mode it {raised['words']}." if raised else ""
     crashed = bool(raised) and raised["failed"] != "answer"
-    wrong = "Its running variance starts below zero." if usual.starts_below_zero else ""
+    wrong = "Its running variance starts below zero." if usual.starts_below_zero else no_average
     return Modes(
         (*checks, *more),
         (*bugs, *others, *effects[:1]),
@@ -91,14 +96,29 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> Modes:
     )
 
 
-def _by_default(target: Target, dtype: str, seed: int) -> Iterator[tuple[Case, Check]]:
-    """The step of a target that is left its own momentum and eps, where it has them."""
+def _by_default(target: Target, dtype: str, seed: int) -> tuple[list[tuple[Case, Check]], str]:
+    """The step of a target that is left its own momentum and eps, where it has them; and if its weight is none."""
     try:
         session = _Session.of(target, dtype, seed, BATCHES, None, None)
     except TargetFailed:  # then it insists on being told
-        return
+        return [], ""
     own = {name: value for name, value in session.stepped.items() if name != "y"}
-    yield from _held(_RUNNING, [(session.step, own)], diagnosed=False)[0]
+    checks, _ = _held(_RUNNING, [(session.step, own)], diagnosed=False)
+    return checks, _no_average(session)
+
+
+def _no_average(session: _Session) -> str:
+    """That the running mean is kept with a weight, and that it is none; nothing where it is one."""
+    old, new = session.step.state["running_mean"], session.stepped["new_running_mean"]
+    mean = session.step.x.mean(axis=session.step.layout.reduced_axes)
+    if not old.shape == new.shape == mean.shape:
+        return ""
+    with np.errstate(all="ignore"):
+        weights = (new - old) / (mean - old)
+    weight = float(np.median(weights))
+    if not np.allclose(weights, weight, rtol=1e-4) or 0 < weight <= 1 + 1e-4:
+        return ""
+    return f"By default a new batch weighs {weight:.3g} in its running mean, which is no weight of an average."
 
 
 @dataclass(frozen=True)
@@ -292,9 +312,9 @@ class _Session:
         return usable and not np.array_equal(before, after, equal_nan=True)  # type: ignore[arg-type]
 
 
-def _first_of_state(bug: Diagnosis) -> str:
+def _first_of_state(bug: Diagnosis, failing: Collection[str]) -> str:
     """The running statistic that a bug shows in, rather than the y that is made with it."""
-    return next((name for name in bug.explains if name.startswith("new_")), bug.gradient)
+    return next((name for name in bug.explains if name.startswith("new_") and name in failing), bug.gradient)
 
 
 def _shaped(value: Array, shape: tuple[int, ...]) -> Array:
