@@ -19,6 +19,7 @@ from bncheck.targets.calls import Target, fixed_sizes, parameter_shapes
 from bncheck.targets.child.roles import BACKWARD, FORWARD, Unbound, call, gradient_role, gradients_in, role, roles_of
 from bncheck.targets.child.styles import evaluating
 from bncheck.targets.opening import adapter, open_target
+from bncheck.targets.recognition import hinted
 from bncheck.tolerances.verdicts import Verdict
 
 ZOO = Path(__file__).parent / "targets"
@@ -415,3 +416,19 @@ def test_the_word_for_evaluation_is_that_of_the_code() -> None:
     assert evaluating(Switched().forward) == ("inference", True)
     assert evaluating(lambda x, mode: x if mode == "train" else -x) == ("test", True)
     assert evaluating(lambda x: x) == ("test", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("BatchNormSchicht", "batch_norm"),
+        ("batchnorms", "batch_norm"),
+        ("LayerNormSlow", "layer_norm"),
+        ("MyRMSNorm", "rms_norm"),
+        ("LlamaRmsNorm", "rms_norm"),
+        ("rmsnorm_forward", "rms_norm"),
+        ("torch_rms", "rms_norm"),
+    ],
+)
+def test_a_name_speaks_of_a_layer_by_its_words(name: str, layer: str) -> None:
+    assert hinted(name, "mine.py") == [LAYERS[layer]]

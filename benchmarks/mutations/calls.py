@@ -162,7 +162,7 @@ def _compiled(text: str) -> CodeType:
 
 @lru_cache(maxsize=4)
 def _module(code: str) -> CodeType:
-    return compile(code, "source", "exec")
+    return compile(code, "source", "exec", dont_inherit=True)
 
 
 def _namespace(code: str) -> dict[str, Any]:

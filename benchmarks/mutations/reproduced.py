@@ -28,8 +28,8 @@ _FRESH = (
 )
 """Sizes, eps and regime of cases that no diagnosis is made on; all in float64."""
 
-Pair = tuple[Mapping[str, Array], Mapping[str, Array]]
-"""What the code answers, and what is to reproduce it."""
+Answers = tuple[Mapping[str, Array], Mapping[str, Array], Mapping[str, Array]]
+"""What the code answers, what is to reproduce it, and what is right."""
 
 
 def reproduced(source: Source, code: str, report: TargetReport) -> bool:
@@ -42,23 +42,23 @@ def reproduced(source: Source, code: str, report: TargetReport) -> bool:
     training = [bug for bug in report.diagnosis if bug not in stepping and bug not in evaluating]
     try:
         with limited(SECONDS), np.errstate(all="ignore"):
-            if not all(_alike(*pair) for pair in _in_training(source, code, training)):
+            if not all(_alike(*one) for one in _in_training(source, code, training)):
                 return False
             others = () if training else _in_other_modes(source, code, report, stepping, evaluating)
-            return all(_alike(*pair) for pair in others)
+            return all(_alike(*one) for one in others)
     except Exception:  # what raises, or has no formula, reproduces nothing
         return False
 
 
-def _in_training(source: Source, code: str, bugs: Sequence[Diagnosis]) -> Iterator[Pair]:
+def _in_training(source: Source, code: str, bugs: Sequence[Diagnosis]) -> Iterator[Answers]:
     layouts = tuple(dict.fromkeys(bug.program.layout for bug in bugs if bug.program))  # many take more than their own
     for case in fresh(source, layouts or source.layouts):
-        yield source.begin(code, case).answers(), _answer(source.layer, bugs, case)
+        yield source.begin(code, case).answers(), _answer(source.layer, bugs, case), _answer(source.layer, (), case)
 
 
 def _in_other_modes(
     source: Source, code: str, report: TargetReport, stepping: Sequence[Diagnosis], evaluating: Sequence[Diagnosis]
-) -> Iterator[Pair]:
+) -> Iterator[Answers]:
     if not source.step("running", by_default=False):
         return
     case = fresh(source, source.layouts)[0]
@@ -72,10 +72,12 @@ def _in_other_modes(
     weight = 0.1 if rule.get("new_weight") is None else rule["new_weight"]
     settings = {"new_weight": weight, "ddof": int(rule.get("running_variance") == "unbiased")}
     step = Case(case.layout, steps.second, case.dy, case.parameters, case.eps, "", state(steps.old), settings)
-    answer = _answer(LAYERS["batch_norm_running"], stepping, step)
-    yield {f"new_{name}": value for name, value in state(steps.new).items()}, answer
+    layer = LAYERS["batch_norm_running"]
+    new = {f"new_{name}": value for name, value in state(steps.new).items()}
+    yield new, _answer(layer, stepping, step), _answer(layer, (), step)
     evaluation = Case(case.layout, case.x, case.dy, case.parameters, case.eps, "", state(steps.new))
-    yield {"y": steps.evaluated}, _answer(LAYERS["batch_norm_eval"], evaluating, evaluation)
+    layer = LAYERS["batch_norm_eval"]
+    yield {"y": steps.evaluated}, _answer(layer, evaluating, evaluation), _answer(layer, (), evaluation)
 
 
 def _answer(layer: Layer, bugs: Sequence[Diagnosis], case: Case) -> Mapping[str, Array]:
@@ -104,12 +106,12 @@ def fresh(source: Source, layouts: tuple[Layout, ...]) -> tuple[Case, ...]:
     return tuple(cases())
 
 
-def _alike(answers: Mapping[str, Array], expected: Mapping[str, Array]) -> bool:
+def _alike(answers: Mapping[str, Array], expected: Mapping[str, Array], right: Mapping[str, Array]) -> bool:
     """Whether all answers are the same but for rounding, NaN in the same places, and one number said many times."""
 
-    def same(got: Array, value: Array) -> bool:
-        scale = float(np.nanmax(np.abs(value), initial=0.0))
+    def same(got: Array, value: Array, usual: Array) -> bool:
+        scale = max(float(np.nanmax(np.abs(one), initial=0.0)) for one in (value, usual))
         got = got.reshape(value.shape) if got.size == value.size else got
         return bool(np.allclose(got, value, rtol=0, atol=NEAR * scale, equal_nan=True))
 
-    return all(same(got, np.asarray(expected[name])) for name, got in answers.items())
+    return all(same(got, np.asarray(expected[name]), np.asarray(right[name])) for name, got in answers.items())

@@ -7,7 +7,7 @@ a diagnosis. An edit of the forward pass is one of four bugs, by what the backwa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations, permutations, product
@@ -36,7 +36,7 @@ from bncheck.bugs.expressions import (
     throughout,
     times,
 )
-from bncheck.bugs.programs import COUNT, HOLE, Program, Steps, gradient, size
+from bncheck.bugs.programs import COUNT, HOLE, Program, Steps, axes_of, gradient, size, varies
 
 FORWARD, SAVED, BACKWARD = "forward", "saved", "backward"
 
@@ -93,9 +93,34 @@ def of_backward(program: Program) -> Iterator[Edit]:
     before = [*program.axes_of_inputs, *program.saved]
     for label, expression in program.backward.items():
         for kind, was, now, new in one_place(expression, [*before, *_known(program.backward, label)], program):
-            backward = _with(program.backward, label, new)
-            yield Edit(kind, replace(program, backward=backward), BACKWARD, label, was, now)
+            for backward in _in_either_shape(program, label, _with(program.backward, label, new)):
+                yield Edit(kind, replace(program, backward=backward), BACKWARD, label, was, now)
     yield from _everywhere(program)
+
+
+def _in_either_shape(program: Program, label: str, backward: Steps) -> Iterator[Steps]:
+    """Changed steps; and where one has lost an axis, what they are if the array has, and sums go over the next one."""
+    yield backward
+    new, known = backward[label], program.axes
+    if varies(new, known) < set(known[label]) or _over_what_is_left(new, known) != new:
+        axes = axes_of(program.own, program.layout, program.parameters, program.saved)
+        moved: dict[str, Expression] = {}
+        for name, expression in backward.items():
+            moved[name] = _over_what_is_left(expression, axes)
+            axes[name] = "".join(axis for axis in program.layout.axes if axis in varies(moved[name], axes))
+        if moved != backward:
+            yield moved
+
+
+def _over_what_is_left(expression: Expression, axes: Mapping[str, str]) -> Expression:
+    """An expression whose sums over axes that there are none of go over those that there are."""
+    parts = tuple(_over_what_is_left(part, axes) for part in expression.parts)
+    changed = expression.with_parts(parts)
+    if isinstance(changed, Reduced) and changed.body.names:
+        left = varies(changed.body, axes)
+        if left and not left & set(changed.axes):
+            return replace(changed, axes="".join(sorted(left)))
+    return changed
 
 
 def _everywhere(program: Program) -> Iterator[Edit]:
@@ -105,7 +130,7 @@ def _everywhere(program: Program) -> Iterator[Edit]:
     used = [label for label in forward if label in names]
     for first, second in combinations(used, 2):
         swapped = {first: Name(second), second: Name(first)}
-        backward = {name: exchanged(e, swapped) for name, e in program.backward.items()}
+        backward: Steps = {name: exchanged(e, swapped) for name, e in program.backward.items()}
         step = next(name for name, expression in program.backward.items() if first in expression.names)
         changed = replace(program, backward=backward)
         yield Edit("swapped", changed, BACKWARD, step, Name(first), Name(second), True)
@@ -116,8 +141,9 @@ def _everywhere(program: Program) -> Iterator[Edit]:
             *_others(label, forward),
             *([new for *_, new in one_place(inside, forward, program)] if inside else ()),
         ):
-            backward = {name: exchanged(e, {label: now}) for name, e in program.backward.items()}
-            yield Edit("exchanged", replace(program, backward=backward), BACKWARD, steps[0], Name(label), now, True)
+            read = {name: exchanged(e, {label: now}) for name, e in program.backward.items()}
+            for backward in _in_either_shape(program, steps[0], read):
+                yield Edit("exchanged", replace(program, backward=backward), BACKWARD, steps[0], Name(label), now, True)
 
 
 def of_forward(program: Program) -> Iterator[Edit]:
@@ -317,6 +343,7 @@ def _alternatives(node: Expression, names: list[str], program: Program) -> Itera
         yield from _powers(node, names)
     elif isinstance(node, Sum):
         yield from _sums(node, names)
+        yield from (("exchanged", node, Name(name)) for name in names)
     elif isinstance(node, Product):
         yield from _products(node, program)
     elif isinstance(node, Reduced):
@@ -339,6 +366,7 @@ def _powers(node: Power, names: Iterable[str]) -> Iterator[tuple[str, Expression
             yield "exponent", node, power(base, other)
     if exponent < 0:
         yield "factor-lost", node, ONE
+        yield from (("operator", node, plus(ONE, operand)) for operand in (base, minus(base)))  # 1 - a for 1 / a
     yield "operator", node, times(number(exponent), base)
     yield "operator", node, over(base, number(exponent))
     yield "operator", node, plus(base, number(exponent))
@@ -424,7 +452,7 @@ def _products(node: Product, program: Program) -> Iterator[tuple[str, Expression
                             yield "operator", factor, over(rest, joined)
                 yield "operator", factor, over(rest, before, factor)
     yield "sign", node, minus(node)
-    for lost in combinations(factors, 2) if len(factors) > 2 else ():
+    for lost in (*combinations(factors, 2), *combinations(factors, 3)):
         yield "factor-lost", times(*lost), times(*(factor for factor in factors if factor not in lost))
     for k, factor in enumerate(factors):  # Σ a·b for Σ(a·b): one factor inside the total, or outside
         if isinstance(factor, Reduced):

@@ -281,7 +281,7 @@ def _recognised(values: Sequence[tuple[float, Case]]) -> Expression | None:
         return Number(_simple(first) or Fraction(first).limit_denominator(10**9))
     for scale in (*single, *several):
         ratios = [value / measured(scale, case) for value, case in values]
-        ratio = _simple(ratios[0]) if scale in single else Fraction(1)
+        ratio = _simple(ratios[0]) if scale in single else Fraction(1 if ratios[0] > 0 else -1)
         if ratio and all(math.isclose(other, ratio, rel_tol=1e-5, abs_tol=1e-9) for other in ratios):
             return times(Number(ratio), scale)
     added = round(first - measured(COUNT, values[0][1]))

@@ -257,13 +257,13 @@ _SIMPLICITY = (
 
 _STYLES = (
     "equations",
-    "factors in front",
     "equations in s",
     "stages",
     "closed in dx̂",
     "closed",
     "multiplied by m",
     "through dγ",
+    "factors in front",
     "reciprocal",
     "root anew",
     "written out",

@@ -30,7 +30,7 @@ HARD = frozenset({"timeout", "exited", "died", "memory"})
 
 _HINTS = MappingProxyType(
     {
-        "rms_norm": re.compile(r"rms", re.IGNORECASE),
+        "rms_norm": re.compile(r"(?<![A-Za-z])(?i:rms)|(?<=[a-z])R(?i:ms)"),  # a word of its own, not BatchNormSimple
         "layer_norm": re.compile(r"layer_?norm|(?<![a-z])ln(?![a-z])", re.IGNORECASE),
         "instance_norm": re.compile(r"instance|(?<![a-z])in_?norm", re.IGNORECASE),
         "group_norm": re.compile(r"group_?norm|(?<![a-z])gn(?![a-z])", re.IGNORECASE),
