@@ -20,6 +20,9 @@ from bncheck.layers import LAYERS, Layer
 
 FOLDER = Path(__file__).parent / "sources"
 
+FRESH = Path(__file__).parent / "fresh"
+"""Sources that were written when the diagnosis was done."""
+
 ANSWERS = ("y", "dx", "dgamma", "dbeta")
 
 
