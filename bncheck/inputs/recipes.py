@@ -18,41 +18,44 @@ from bncheck.errors import InvalidInput
 from bncheck.formats import DTYPES, Format
 from bncheck.layers import Layer
 
-Regime = Callable[[np.random.Generator, tuple[int, ...], Layout, str], Array]
+Reach = tuple[float, float]
+"""The smallest and the largest number of which powers are drawn: those of the dtype, or their roots."""
+
+Regime = Callable[[np.random.Generator, tuple[int, ...], Layout, Reach], Array]
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return rng.standard_normal(shape)
 
 
-def _ordinary(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
+def _ordinary(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, reach: Reach) -> Array:
     return _normal(rng, shape) * rng.uniform(0.3, 3) + rng.normal()
 
 
-def _large_offset(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
+def _large_offset(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, reach: Reach) -> Array:
     return _normal(rng, shape) + 10 ** rng.uniform(1, 3)
 
 
-def _tiny_variance(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
+def _tiny_variance(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, reach: Reach) -> Array:
     return _normal(rng, shape) * 10 ** rng.uniform(-4, -2) + rng.normal() * 0.01
 
 
-def _constant_group(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
-    x = _ordinary(rng, shape, layout, dtype)
+def _constant_group(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, reach: Reach) -> Array:
+    x = _ordinary(rng, shape, layout, reach)
     first = tuple(slice(None) if k in layout.reduced_axes else 0 for k in range(len(shape)))
     x[first] = rng.integers(-2, 3)
     return x
 
 
-def _huge(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
-    return _normal(rng, shape) * float(np.power(Format.of(dtype).largest, rng.uniform(0.2, 0.4)))
+def _huge(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, reach: Reach) -> Array:
+    return _normal(rng, shape) * float(np.power(reach[1], rng.uniform(0.2, 0.4)))
 
 
-def _tiny(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
-    return _normal(rng, shape) * float(np.power(Format.of(dtype).normal, rng.uniform(0.2, 0.4)))
+def _tiny(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, reach: Reach) -> Array:
+    return _normal(rng, shape) * float(np.power(reach[0], rng.uniform(0.2, 0.4)))
 
 
-def _outliers(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, dtype: str) -> Array:
+def _outliers(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, reach: Reach) -> Array:
     x = _normal(rng, shape)
     x.reshape(-1)[rng.integers(0, x.size, size=1 + x.size // 20)] *= 100
     return x
@@ -150,8 +153,10 @@ class Recipe:
     def build(self, layer: Layer) -> Case:
         """The case, with random values for the layer's parameters, where the recipe has any, and its state."""
         rng = np.random.default_rng(self.seed)
-        limit = Format.of(self.dtype).largest
-        x = np.clip(REGIMES[self.regime](rng, self.shape, self.layout, self.dtype), -limit, limit)
+        fmt = Format.of(self.dtype)
+        order = 1 if layer.primal is None else 2  # a second derivative holds twice the powers of 1/σ
+        reach = fmt.normal ** (1 / order), fmt.largest ** (1 / order)
+        x = np.clip(REGIMES[self.regime](rng, self.shape, self.layout, reach), -fmt.largest, fmt.largest)
         constant = self.upstream == "constant"
         return completed(
             x.astype(DTYPES[self.dtype]), layer, self.layout, rng, self.eps, str(self), self.affine, constant
