@@ -18,7 +18,7 @@ from bncheck.bugs.catalogue.bug import Bug
 from bncheck.bugs.edits import Edit
 from bncheck.bugs.programs import Bench
 from bncheck.bugs.roles import derived
-from bncheck.case import Array, Case, Enclosure, Layout
+from bncheck.case import Array, Case, Enclosure, Gradients, Layout
 from bncheck.layers import Layer
 from bncheck.tangents import tangent_of
 
@@ -71,11 +71,14 @@ def _differing(
 ) -> Mapping[str, frozenset[str]]:
     """The bugs that change an answer on some generic case of these sizes; the essential ones whatever they change."""
     probe = _probe(layer, layout, shape, parameters, dict(settings))
-    benches = {style: Bench(program, probe) for style, program in derived(layer, layout, parameters).styles.items()}
-    changes = {}
+    styles, benches, changes = derived(layer, layout, parameters).styles, dict[str, tuple[Bench, Gradients]](), {}
     for name, bug in BUGS.items():
         for edit in bug.edits(layer, layout, parameters)[:1]:
-            changed = _changed(benches[edit.program.style], edit)
+            style = edit.program.style
+            if style not in benches:
+                bench = Bench(styles[style], probe)
+                benches[style] = bench, bench.answers(bench.program)
+            changed = _changed(*benches[style], edit)
             if changed or name in ESSENTIAL or bug.effect == "rounding":
                 changes[name] = changed
         if bug.effect == "element":
@@ -83,8 +86,8 @@ def _differing(
     return MappingProxyType(changes)
 
 
-def _changed(bench: Bench, edit: Edit) -> frozenset[str]:
-    right, wrong = bench.answers(bench.program), bench.answers(edit.program)
+def _changed(bench: Bench, right: Gradients, edit: Edit) -> frozenset[str]:
+    wrong = bench.answers(edit.program)
     return frozenset(
         name
         for name, value in wrong.items()

@@ -55,7 +55,7 @@ class Bench:
         amiss = {s.name: s.known_on(case) for s in self.suspects if _fails(comparisons.get(s.name, {}))}
         known = {name: words for name, words in amiss.items() if words}
         comparisons = {name: arrays for name, arrays in comparisons.items() if name not in known}
-        comparisons |= _differences(self.layer, case, truth)
+        comparisons |= _differences(self.layer, case, truth, limits)
         for name in vjps.keys() & comparisons.keys():
             comparisons[name] = told_apart(comparisons[name], vjps[name], self.layer, case)
         tallies = {"ball": _own_width(truth)} | {name: _tally(arrays) for name, arrays in comparisons.items()}
@@ -114,10 +114,12 @@ def _radii(layer: Layer, case: Case, rounds_once: Collection[str] = ()) -> dict[
     return {name: r.radius for name, r in tolerance(layer, case, rounds_once).items()}
 
 
-def _differences(layer: Layer, case: Case, truth: Mapping[str, Enclosure]) -> dict[str, dict[str, Comparison]]:
+def _differences(
+    layer: Layer, case: Case, truth: Mapping[str, Enclosure], limits: Mapping[str, Any]
+) -> dict[str, dict[str, Comparison]]:
     """The finite-difference and the complex-step oracle, in float64, each within the error it claims itself."""
     exact = case.astype(np.float64)
-    rounding = _radii(layer, exact)
+    rounding = limits if case.dtype == np.float64 else _radii(layer, exact)
     forward = finite_difference.definition(layer, exact)
     there = _radii(layer, finite_difference.displaced(exact))
     noise = np.maximum(finite_difference.joined(exact, rounding), finite_difference.joined(exact, there))

@@ -38,7 +38,7 @@ UNIT = 20
 def verify(
     layers: Iterable[Layer] = tuple(LAYERS.values()),
     *,
-    cases: int = 120,
+    cases: int = 100,
     seed: int = 0,
     dtypes: tuple[str, ...] = tuple(DTYPES),
     jobs: int = 1,
