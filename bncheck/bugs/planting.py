@@ -7,7 +7,7 @@ would have caught; a case that cannot tell the essential ones from the truth is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -134,14 +134,19 @@ def shown(
     truth: Mapping[str, Enclosure],
     allowed: Mapping[str, Array],
     names: Iterable[str] = tuple(BUGS),
+    *,
+    within: Collection[str] = (),
 ) -> dict[str, frozenset[str]]:
-    """For each of the named bugs that the layer can have here, the returned names in which this case shows it."""
+    """For each of the named bugs that the layer can have here, the returned names in which this case shows it.
+
+    `within` are the returned names that are looked at; all, without any.
+    """
     bugs = bugs_of(layer, case)
     answers = _Answers(layer, case)
-    limit = {name: allowed[name] + truth[name].radius for name in truth}
+    limit = {name: allowed[name] + truth[name].radius for name in truth if not within or name in within}
     revealed = {}
     for name in (name for name in names if name in bugs):
-        answer = answers.of(bugs[name])
+        answer = answers.of(bugs[name], tuple(limit))
         revealed[name] = frozenset(n for n, value in answer if _outside(value, truth[n], limit[n]))
     return revealed
 
@@ -156,17 +161,18 @@ class _Answers:
         self.exact = case.astype(np.float64)
         self.benches: dict[str, Bench] = {}
 
-    def of(self, bug: Bug) -> Iterator[tuple[str, Array]]:
+    def of(self, bug: Bug, names: Sequence[str]) -> Iterator[tuple[str, Array]]:
         """By name, rounded once to the case's dtype."""
         edits = bug.edits(self.layer, self.case.layout, self.parameters)
         if bug.effect or not edits:
-            yield from bug.vjp(self.case, self.layer).items()
+            answer = bug.vjp(self.case, self.layer)
+            yield from ((name, answer[name]) for name in names)
             return
         program = edits[0].program
         if program.style not in self.benches:
             self.benches[program.style] = Bench(self.styles[program.style], self.exact)
         with np.errstate(all="ignore"):
-            for name, value in self.benches[program.style].answers(program).items():
+            for name, value in self.benches[program.style].answers(program, names).items():
                 yield name, np.asarray(value).astype(self.case.dtype, copy=False)
 
 
@@ -174,7 +180,10 @@ def _outside(got: Array, truth: Enclosure, limit: Array) -> bool:
     return got.shape != limit.shape or not bool(((truth.distance(got) <= limit) | np.isinf(limit)).all())
 
 
+OF_X = ("dx", tangent_of("dx"))
+"""The gradients with respect to x: what they do not show is vacuous."""
+
+
 def unseen(revealed: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
     """The essential bugs that no gradient with respect to x shows, out of what `shown` tells."""
-    gradients = {"dx", tangent_of("dx")}
-    return tuple(name for name in ESSENTIAL if name in revealed and not gradients & revealed[name])
+    return tuple(name for name in ESSENTIAL if name in revealed and revealed[name].isdisjoint(OF_X))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from bncheck.bugs.planting import ESSENTIAL, shown, unseen
+from bncheck.bugs.planting import ESSENTIAL, OF_X, shown, unseen
 from bncheck.case import Array, Case, Enclosure, Vjp
 from bncheck.errors import InvalidInput
 from bncheck.formats import is_float
@@ -55,7 +55,7 @@ def check(
     radii = {name: radius.radius for name, radius in allowed.items()}
     truth = truth_of(allowed) if case.dtype == np.float64 else computed_truth(layer, case)
     conforms = told_apart(compare(got, truth, radii), vjp, layer, case)
-    blind = unseen(shown(layer, case, truth, radii, ESSENTIAL))
+    blind = unseen(shown(layer, case, truth, radii, ESSENTIAL, within=OF_X))
     if forward is None:
         return Check(findings(case, conforms), blind)
     grouped = "y" not in conforms or conforms["y"].verdict is not Verdict.WRONG

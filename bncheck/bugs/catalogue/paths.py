@@ -32,7 +32,7 @@ _X = gradient("x")
 
 
 def _zero(derived: Derived) -> Iterator[Edit]:
-    yield from equation(derived.closed, _X, ZERO)
+    yield from equation(derived.equations, _X, ZERO)
 
 
 def _paths(derived: Derived, centring: int | None, spread: int | None) -> Iterator[Edit]:
