@@ -176,13 +176,13 @@ class Search:
         bases = [forward.program.swept(steps)]
         for right in self.derived.styles.values():
             if right.forward.keys() <= steps.keys():
-                own = steps
+                own, anew = steps, before
             elif changed.keys() <= right.forward.keys():
-                own = {**right.forward, **changed}
+                own, anew = {**right.forward, **changed}, right.forward
             else:
                 continue
             saved = replace(right, forward=own, saved=own)
-            bases += [saved, replace(saved, saved=right.saved)]
+            bases += [saved, replace(saved, saved=anew)]
             if misread:
                 backward = {n: exchanged(e, misread) for n, e in right.backward.items()}
                 bases.append(replace(saved, backward=backward))
