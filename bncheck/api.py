@@ -147,7 +147,7 @@ def assert_gradients(
 def verify(
     layers: Layer | str | Iterable[Layer | str] = tuple(LAYERS),
     *,
-    cases: int = 100,
+    cases: int = 80,
     seed: int = 0,
     dtypes: Iterable[str] = tuple(DTYPES),
     jobs: int = 1,

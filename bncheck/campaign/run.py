@@ -38,7 +38,7 @@ UNIT = 20
 def verify(
     layers: Iterable[Layer] = tuple(LAYERS.values()),
     *,
-    cases: int = 100,
+    cases: int = 80,
     seed: int = 0,
     dtypes: tuple[str, ...] = tuple(DTYPES),
     jobs: int = 1,

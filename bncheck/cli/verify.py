@@ -18,7 +18,7 @@ def verify(
     layer: Annotated[
         str | None, typer.Option(help="One layer only: its name, or FILE.py:NAME for your own definition.")
     ] = None,
-    cases: Annotated[int, typer.Option(help="How many cases to generate for each layer.")] = 100,
+    cases: Annotated[int, typer.Option(help="How many cases to generate for each layer.")] = 80,
     seed: Annotated[int, typer.Option(help="The same seed gives the same report, byte for byte.")] = 0,
     dtype: Annotated[
         list[str] | None, typer.Option(help="float64, float32, float16 or bfloat16; may be given more than once.")

@@ -18,8 +18,14 @@ from bncheck.errors import InvalidInput
 from bncheck.formats import DTYPES, Format
 from bncheck.layers import Layer
 
-Reach = tuple[float, float]
-"""The smallest and the largest number of which powers are drawn: those of the dtype, or their roots."""
+
+@dataclass(frozen=True)
+class Reach:
+    """How far from 1 numbers are drawn: up to which power of the smallest and of the largest that a dtype has."""
+
+    format: Format
+    power: float
+
 
 Regime = Callable[[np.random.Generator, tuple[int, ...], Layout, Reach], Array]
 
@@ -48,11 +54,11 @@ def _constant_group(rng: np.random.Generator, shape: tuple[int, ...], layout: La
 
 
 def _huge(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, reach: Reach) -> Array:
-    return _normal(rng, shape) * float(np.power(reach[1], rng.uniform(0.2, 0.4)))
+    return _normal(rng, shape) * float(np.power(reach.format.largest, rng.uniform(0.2, reach.power)))
 
 
 def _tiny(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, reach: Reach) -> Array:
-    return _normal(rng, shape) * float(np.power(reach[0], rng.uniform(0.2, 0.4)))
+    return _normal(rng, shape) * float(np.power(reach.format.normal, rng.uniform(0.2, reach.power)))
 
 
 def _outliers(rng: np.random.Generator, shape: tuple[int, ...], layout: Layout, reach: Reach) -> Array:
@@ -154,8 +160,7 @@ class Recipe:
         """The case, with random values for the layer's parameters, where the recipe has any, and its state."""
         rng = np.random.default_rng(self.seed)
         fmt = Format.of(self.dtype)
-        order = 1 if layer.primal is None else 2  # a second derivative holds twice the powers of 1/σ
-        reach = fmt.normal ** (1 / order), fmt.largest ** (1 / order)
+        reach = Reach(fmt, 0.4 if layer.primal is None else 0.24)  # a second derivative has fourth powers of 1/σ
         x = np.clip(REGIMES[self.regime](rng, self.shape, self.layout, reach), -fmt.largest, fmt.largest)
         constant = self.upstream == "constant"
         return completed(
