@@ -78,9 +78,9 @@ def case_with(position: int, value: str) -> list[str]:
 COMMANDS: dict[str, tuple[list[str], str, str]] = {
     "command": (["prove"], "command=prove, expected one of verify, check, derive, figures, explain, doctor", HELP),
     "misspelt command": (["verfy"], "command=verfy, expected one of verify, check", r"Did you mean verify\?$"),
-    "option": (["verify", "--tolerance", "1"], "No such option: --tolerance", HELP),
+    "option": (["verify", "--tolerance", "1"], "No such option:? .?--tolerance", HELP),
     "argument too many": (["verify", "batch_norm"], "unexpected extra argument", HELP),
-    "argument missing": (["derive"], "Missing argument 'layer'", HELP),
+    "argument missing": (["derive"], "(?i)missing argument 'layer'", HELP),
     "value missing": (["verify", "--seed"], "'--seed' requires an argument", HELP),
     "layer": (["verify", "--layer", "softmax"], "layer=softmax, expected one of batch_norm", r"FILE\.py:NAME"),
     "no layer": (["derive", ""], "layer='', expected one of batch_norm", r"FILE\.py:NAME"),

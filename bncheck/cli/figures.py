@@ -78,7 +78,7 @@ def _alone(context: typer.Context, option: str, *others: str) -> None:
     for name, value in context.params.items():
         source = context.get_parameter_source(name)
         if name not in (option, *others) and source is not None and source.name == "COMMANDLINE":
-            given = ",".join(value) if isinstance(value, list) else value
+            given = ",".join(value) if isinstance(value, list | tuple) else value
             raise InvalidInput(name, given, f"no {name} beside --{option}", f"Leave out {name}, or --{option}.")
 
 

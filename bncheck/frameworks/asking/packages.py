@@ -19,6 +19,8 @@ class Package:
         self._name, self._load = name, load
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute == "__wrapped__":  # what looks for the function behind another need not import anything
+            raise AttributeError(attribute)
         return getattr(self._load(self._name), attribute)
 
 
