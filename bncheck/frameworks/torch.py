@@ -290,7 +290,7 @@ def _suspects() -> Iterator[Suspect]:
         if layer.settings:  # the step of the running statistics is not differentiated twice
             yield suspect(FRAMEWORK, answer, "torch.nn.BatchNorm(momentum=None)", layer, "cumulative", _averages)
             continue
-        twice = (CUBE, _HALF) if not layer.state else ()
+        twice = (_HALF,) if not layer.state else ()
         over = (_SAVED, *twice) if name in _SAVED_TAKEN_FOR_CONSTANT else twice
         for called, way, known in (
             (f"torch.func.jvp({function})", "jvp", twice),
