@@ -398,3 +398,66 @@ def test_a_bug_in_code_of_another_style_is_called_by_its_name(
             )
             == expected
         )
+
+
+FOREIGN = {
+    "the root computed anew beside a wrong one": (
+        "std, inv = np.sqrt(var * eps), 1 / np.sqrt(var * eps)",
+        "dvar = 0.5 / np.sqrt(var + eps) * -(dxhat * c).sum(0) * inv**2; dc = dxhat * inv + 2 / m * c * dvar",
+        {"operator"},
+    ),
+    "factors dropped in the expanded form": (
+        "",
+        "dx = inv * dxhat - inv * dxhat.mean(0) - (dxhat * c).mean(0)",
+        {"factor-lost"},
+    ),
+    "an operator beside the sum, not within": (
+        "",
+        "dvar = -0.5 * (dxhat * c).sum(0) - inv**3; dc = dxhat * inv + 2 / m * c * dvar",
+        {"operator"},
+    ),
+    "another count, a product of sizes": (
+        "",
+        "m = m * x.shape[1]; dx = inv / m * (m * dxhat - dxhat.sum(0) - xhat * (dxhat * xhat).sum(0))",
+        {"count-wrong"},
+    ),
+    "a sum over the next axis, since one is lost": (
+        "",
+        "dxhat = gamma; dx = inv / m * (m * dxhat - dxhat.sum(0) - xhat * (dxhat * xhat).sum(0))",
+        {"factor-lost"},
+    ),
+    "gamma misread in both passes": ("gamma = -gamma", "", {"exchanged"}),
+    "y written at once": ("xhat_of_y = (gamma + c) / std; y = xhat_of_y + beta", "", {"operator"}),
+    "a term that is next to nothing": ("", "dgamma = xhat.sum(0)", {"factor-lost"}),
+}
+"""What another forward or backward pass writes otherwise, and what that is called."""
+
+
+@pytest.mark.parametrize("slip", FOREIGN)
+def test_a_slip_in_code_of_another_style_is_named_and_reproduced(slip: str) -> None:
+    in_forward, in_backward, expected = FOREIGN[slip]
+
+    def vjp(case: Case) -> Gradients:
+        names: dict[str, Any] = {
+            "np": np,
+            "x": case.x,
+            "dy": case.dy,
+            "eps": case.eps,
+            "m": case.count,
+            **case.parameters,
+        }
+        forward = "mu = x.mean(0); c = x - mu; var = (c * c).mean(0); std = np.sqrt(var + eps); inv = 1 / std"
+        backward = "dgamma = (dy * xhat).sum(0); dbeta = dy.sum(0); dxhat = dy * gamma"
+        right = "dx = inv * (dxhat - dxhat.mean(0) - xhat * (dxhat * xhat).mean(0))"
+        for line in (forward, in_forward, "xhat = c * inv", "" if "y =" in in_forward else "y = gamma * xhat + beta"):
+            exec(line, names)
+        for line in (backward, right, in_backward, "dx = dc - dc.mean(0)" if "dc =" in in_backward else ""):
+            exec(line, names)
+        return {name: names[name] for name in ("y", "dx", "dgamma", "dbeta")}
+
+    diagnoses = diagnose(BATCH_NORM, vjp)
+    assert {bug.id for bug in diagnoses} == expected, diagnoses
+    again, case = reproduction(BATCH_NORM, diagnoses), probes(BATCH_NORM, shapes=[(9, 7)], seed=5)[0]
+    assert again is not None
+    answer = vjp(case)
+    assert all(np.allclose(again(case)[name], answer[name], rtol=1e-9, atol=1e-9) for name in answer)

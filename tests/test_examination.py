@@ -519,3 +519,10 @@ def test_notebooks_show_the_report_as_it_is() -> None:
     assert report._repr_html_().startswith("<pre>correct: ")
     assert "&lt;" not in report._repr_html_()
     assert "<b>" not in replace(report, target="<b>")._repr_html_()
+
+
+def test_a_weight_that_is_none_is_told(tmp_path: Path) -> None:
+    report = changed(tmp_path, "textbook.py", ("self.momentum = momentum", "self.momentum = -momentum"))
+    assert report.verdict is Verdict.WRONG
+    assert report.detail.endswith("which is no weight of an average.")
+    assert "unknown" not in ids(report)

@@ -23,6 +23,7 @@ from bncheck.examination.one_case import check
 from bncheck.formats import DTYPES
 from bncheck.frameworks import FRAMEWORKS, SUSPECTS, Suspect, named_frameworks, of_frameworks
 from bncheck.frameworks.asking.conventions import fits
+from bncheck.frameworks.asking.packages import Package
 from bncheck.inputs.recipes import Recipe, completed
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import ball
@@ -400,3 +401,10 @@ def test_the_definition_flows_through_jax() -> None:
         y, pull = jax.vjp(forward, case.x, *case.parameters.values())
         for name, got in zip(("y", "dx", "dgamma", "dbeta"), (y, *pull(jax.numpy.asarray(case.dy))), strict=True):
             assert (truth[name].distance(np.asarray(got)) < 1e-13).all(), name
+
+
+def test_looking_behind_a_package_does_not_import_it() -> None:
+    imported: list[str] = []
+    package = Package("nowhere", imported.append)
+    assert not hasattr(package, "__wrapped__")
+    assert not imported

@@ -43,9 +43,9 @@ def scores(
 
 def _work(folder: Path, name: str, most: int | None, seed: int) -> list[Work]:
     everything = mutants(name, sources(folder)[name].text)
-    places = range(len(everything))
+    places: Sequence[int] = range(len(everything))
     if most is not None and most < len(everything):
-        places = sorted(random.Random(f"{seed} {name}").sample(places, most))  # type: ignore[assignment]
+        places = sorted(random.Random(f"{seed} {name}").sample(places, most))
     return [Work(folder, name), *(Work(folder, name, everything[k]) for k in places)]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import combinations, permutations, product
 
 from bncheck.bugs.expressions import (
@@ -179,7 +180,7 @@ def misread(program: Program) -> Iterator[Edit]:
     for axis in program.layout.axes if any(COUNT.label in e.names for e in program.forward.values()) else ():
         yield from _throughout(program, COUNT, size(axis))
     for axes in _other_axes(program.layout.reduced, program):
-        forward = {n: throughout(e, lambda node, axes=axes: _over(node, axes)) for n, e in program.forward.items()}  # type: ignore[misc]
+        forward = {n: throughout(e, partial(_over, axes=axes)) for n, e in program.forward.items()}
         step = next((n for n, e in program.forward.items() if forward[n] != e), "")
         if step:
             changed = replace(program, forward=forward, saved=forward)
@@ -271,7 +272,7 @@ def one_place(
     yield "sign", expression, minus(expression), minus(expression)
     reductions = [node.axes for _, node in places(expression) if isinstance(node, Reduced)]
     for axes in _other_axes(reductions[0], program) if len(reductions) > 1 else ():
-        everywhere = throughout(expression, lambda node, axes=axes: _over(node, axes))  # type: ignore[misc]
+        everywhere = throughout(expression, partial(_over, axes=axes))
         if everywhere != expression:
             yield "axes", expression, everywhere, everywhere
     for factor in _factors(names, program):
@@ -347,7 +348,7 @@ def _alternatives(node: Expression, names: list[str], program: Program) -> Itera
     elif isinstance(node, Product):
         yield from _products(node, program)
     elif isinstance(node, Reduced):
-        yield from _reductions(node, names, program)
+        yield from _reductions(node, program)
 
 
 def _others(label: str, names: Iterable[str]) -> Iterator[Expression]:
@@ -462,12 +463,8 @@ def _products(node: Product, program: Program) -> Iterator[tuple[str, Expression
                     yield "misplaced", node, times(inside, *(f for n, f in enumerate(factors) if n not in (k, j)))
 
 
-def _reductions(node: Reduced, names: Iterable[str], program: Program) -> Iterator[tuple[str, Expression, Expression]]:
+def _reductions(node: Reduced, program: Program) -> Iterator[tuple[str, Expression, Expression]]:
     body = node.body
-    for name in names:  # Σ over the first axis of what has no other
-        own = program.axes.get(name, "")
-        if own and not set(own) & set(node.axes):
-            yield "exchanged", node, replace(node, body=Name(name), axes=own)
     yield "not-summed", node, body
     yield "averaged", node, replace(node, mean=not node.mean)
     for other in _other_axes(node.axes, program):

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
-from itertools import takewhile
 from types import MappingProxyType
 from typing import Any
 
@@ -372,8 +371,8 @@ class _Spelling:
     def _set_apart(self, statistics: Sequence[str]) -> None:
         """Writes out, in each statistic, the others and what is made of them."""
         for label in (name for name in statistics if not name.startswith("new_")):
-            before = list(takewhile(lambda name, end=label: name != end, self.steps))  # type: ignore[misc]
-            for name in reversed(before):
+            names = list(self.steps)
+            for name in reversed(names[: names.index(label)]):
                 self.steps[label] = exchanged(self.steps[label], {name: self.steps[name]})
 
     def _fresh(self, label: str) -> str:

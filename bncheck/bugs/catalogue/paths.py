@@ -44,7 +44,7 @@ def _paths(derived: Derived, centring: int | None, spread: int | None) -> Iterat
                 label: expression
                 for labels, factor in asked.items()
                 if factor is not None
-                for label, expression in gradients(labels, lambda e, k=factor: times(number(k), e)).items()  # type: ignore[misc]
+                for label, expression in gradients(labels, partial(times, number(factor))).items()
             }
             yield from backward(program, names, shown=_X)
 

@@ -68,8 +68,9 @@ def _over(derived: Derived, axes: str) -> Iterator[Edit]:
     if wanted and wanted != own and derived.statistics:
 
         def change(node: Expression) -> Expression | None:
-            inside = isinstance(node, Reduced) and node.mean
-            return Reduced(throughout(node.body, change), wanted, mean=True) if inside else None  # type: ignore[attr-defined]
+            if not (isinstance(node, Reduced) and node.mean):
+                return None
+            return Reduced(throughout(node.body, change), wanted, mean=True)
 
         steps = {label: throughout(expression, change) for label, expression in program.forward.items()}
         yield from forward(program, {n: exchanged(e, {COUNT.label: size(wanted)}) for n, e in steps.items()})
