@@ -132,7 +132,9 @@ class TargetReport(_Answers):
     """One implementation on all the cases that it was asked.
 
     `detail` says in one line why it crashed, or what it does besides that is wrong whatever it answers. `observations`
-    are its conventions and habits, see `bncheck.targets.observations`; `reproduce` is a command.
+    are its conventions and habits, see `bncheck.targets.observations`; `reproduce` is a command. `asked` are the
+    questions that were put to it: layouts, dtypes, modes, gradients; `not_asked` what could not be, each with why and
+    what to do. Where there is any, the verdict is not correct.
     """
 
     target: str
@@ -144,6 +146,8 @@ class TargetReport(_Answers):
     observations: Mapping[str, Any] = field(default_factory=dict)
     reproduce: str = ""
     detail: str = ""
+    asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    not_asked: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return self.verdict is Verdict.CORRECT

@@ -51,7 +51,8 @@ def check(
 
     Each runs in a process of its own, within limits; that is no jail: check only code that you would run anyway.
 
-    Exit status: 0 all correct, 1 wrong or unstable, 2 bad usage, 3 crashed, 4 nothing concluded.
+    Exit status: 0 all correct, 1 wrong or unstable, 2 bad usage, 3 crashed, 4 nothing concluded or
+    nothing written yet, 5 right as far as asked, but not all that the layer has was asked.
     """
     one_of("format", format, ("text", "json", "csv", "junit", "github"))
     one_of("color", color, ("auto", "always", "never"))

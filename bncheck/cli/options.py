@@ -7,8 +7,11 @@ from collections.abc import Mapping
 
 from bncheck.errors import InvalidInput
 
-STATUS = {"correct": 0, "wrong": 1, "unstable": 1, "crashed": 3, "vacuous": 4, "inconclusive": 4}
-"""The exit status for each verdict."""
+STATUS = {
+    **{"correct": 0, "wrong": 1, "unstable": 1, "crashed": 3},
+    **{"vacuous": 4, "inconclusive": 4, "unfinished": 4, "incomplete": 5},
+}
+"""The exit status for each verdict; 2 is bad usage."""
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -1,7 +1,7 @@
 """Runs a command line: errors to one line each, and the exit status.
 
 Exit status: 0 all correct, 1 wrong or unstable, 2 bad usage, 3 crashed or an internal error, 4 nothing could be
-concluded, 130 interrupted.
+concluded, 5 right as far as asked but not everything was asked, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -117,6 +117,8 @@ def _target(report: TargetReport) -> dict[str, Any]:
         "consistent": _said(report.consistent),
         "conforms": _said(report.conforms),
         "detail": report.detail,
+        "asked": {heading: list(what) for heading, what in report.asked.items()},
+        "not_asked": dict(report.not_asked),
         "gradients": {name: _finding(finding) for name, finding in report.gradients.items()},
         "diagnosis": [_diagnosis(bug) for bug in report.diagnosis],
         "observations": dict(report.observations),

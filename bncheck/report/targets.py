@@ -23,7 +23,9 @@ _GLOSSARY = "dx is ∂loss/∂x; m values per mean"
 
 _MEANING = {
     Verdict.UNSTABLE: "the formula is right, its rounding is not: the error shrinks as the precision grows",
+    Verdict.INCOMPLETE: "what was asked is right, but not all that the layer has was asked",
     Verdict.INCONCLUSIVE: "nothing could be concluded",
+    Verdict.UNFINISHED: "it is not written yet",
     Verdict.VACUOUS: "no bug could have shown on these cases",
 }
 

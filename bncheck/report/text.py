@@ -31,7 +31,9 @@ COLOURS = {
     Verdict.WRONG: "bold red",
     Verdict.UNSTABLE: "bold yellow",
     Verdict.CRASHED: "bold red",
+    Verdict.INCOMPLETE: "bold cyan",
     Verdict.INCONCLUSIVE: "cyan",
+    Verdict.UNFINISHED: "cyan",
     Verdict.VACUOUS: "cyan",
 }
 

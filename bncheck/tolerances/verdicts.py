@@ -16,11 +16,17 @@ from bncheck.tolerances.bounds import computed_truth, tolerance
 
 
 class Verdict(StrEnum):
-    """What is known about a gradient; the later ones outweigh the earlier."""
+    """What is known about a gradient; the later ones outweigh the earlier.
+
+    Two are said of a whole implementation only: what was asked is right, but not all that the layer has was asked; and
+    that it is not written yet.
+    """
 
     CORRECT = "correct"
+    INCOMPLETE = "incomplete"
     VACUOUS = "vacuous"
     INCONCLUSIVE = "inconclusive"
+    UNFINISHED = "unfinished"
     UNSTABLE = "unstable"
     WRONG = "wrong"
     CRASHED = "crashed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bncheck.targets.child.loading import load
 from bncheck.targets.child.modules import FlaxModule, KerasLayer, OnnxModel, TorchModule
 from bncheck.targets.child.roles import FORWARD, arguments, role, roles_of
 from bncheck.targets.child.styles import Adapter, Functions, Objects, Style
@@ -32,20 +32,6 @@ class Candidate:
     hint: str
 
 
-def load(address: str) -> ModuleType:
-    """Runs a Python file, or imports a module, and leaves no bytecode behind."""
-    if not address.endswith(".py"):
-        sys.path.insert(0, "")
-        return importlib.import_module(address)
-    path = Path(address).resolve()
-    sys.path.insert(0, str(path.parent))
-    module = ModuleType(path.stem if path.stem not in sys.modules else f"_{path.stem}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # dataclasses look themselves up there
-    exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
-    return module
-
-
 def candidates(address: str, wanted: str) -> tuple[list[Candidate], list[str]]:
     """What can be called in a file or module, in its own order, and remarks on what was looked at in vain.
 
@@ -57,6 +43,11 @@ def candidates(address: str, wanted: str) -> tuple[list[Candidate], list[str]]:
     if not wanted and _is_adapter(module):
         return [Candidate("vjp", Adapter(module), str(getattr(module, "LAYER", "")))], []
     named = {name: thing for name, thing in vars(module).items() if _is_own(module, name, thing) or wanted}
+    return candidates_among(named, wanted)
+
+
+def candidates_among(named: dict[str, Any], wanted: str = "") -> tuple[list[Candidate], list[str]]:
+    """What can be called among some named objects, in their order, and remarks on what was looked at in vain."""
     remarks: list[str] = []
     found = [*_things(named, wanted, remarks), *_functions(named, wanted, remarks)]
     if wanted:
