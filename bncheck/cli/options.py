@@ -8,8 +8,14 @@ from collections.abc import Mapping
 from bncheck.errors import InvalidInput
 
 STATUS = {
-    **{"correct": 0, "wrong": 1, "unstable": 1, "crashed": 3},
-    **{"vacuous": 4, "inconclusive": 4, "unfinished": 4, "incomplete": 5},
+    "correct": 0,
+    "wrong": 1,
+    "unstable": 1,
+    "crashed": 3,
+    "vacuous": 4,
+    "inconclusive": 4,
+    "unfinished": 4,
+    "incomplete": 5,
 }
 """The exit status for each verdict; 2 is bad usage."""
 
