@@ -76,7 +76,9 @@ def glimpsed(sandbox: Sandbox, number: int, described: Mapping[str, Any], addres
                 continue
             here = replace(untried, layer=layer, layouts=(layout,))
             given = _trial_input(layout, sizes, untried.dtypes[0])
-            trials = _in_one_layout(here, given, families, ("flat",), failures, described)
+            trials = _in_one_layout(
+                here, given, families, ("flat",), failures, {**described, "may_have_backward": False}
+            )
             for trial in trials:
                 if trial.parameters and trial.likeness > max(ALIKE, _likeness(given["x"], np.asarray(trial.first))):
                     return True

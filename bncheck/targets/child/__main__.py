@@ -24,7 +24,7 @@ import numpy as np
 from bncheck.case import Array
 from bncheck.targets import wire
 from bncheck.targets.child.families import FAMILIES, NoGradient, NumPy, family_of, plain
-from bncheck.targets.child.recognition import Candidate, candidates, tensors_in
+from bncheck.targets.child.recognition import Candidate, candidates, knows_arrays, tensors_in
 from bncheck.targets.child.roles import Unbound
 from bncheck.targets.child.spoken import Spoken, SpokenRun, seed_everything
 from bncheck.targets.child.styles import NoEvaluation, Run
@@ -108,7 +108,9 @@ class _Session:
         changed = self.surroundings.restored()
         self.surroundings = _Surroundings()
         self.families = {name: family for name, family in FAMILIES.items() if name in sys.modules}
-        self.families |= tensors_in(self.found) | {"lists": FAMILIES["lists"]}
+        self.families |= tensors_in(self.found)
+        if not knows_arrays(self.found):
+            self.families["lists"] = FAMILIES["lists"]
         loaded = {"candidates": described, "remarks": remarks, "changed": changed, "families": list(self.families)}
         return loaded, {}
 

@@ -29,7 +29,7 @@ class Binding:
     `build`, `takes` and `wants` are what the constructor, the forward and the backward are given; `prepared` are methods
     that are called before the first forward, such as ``initialize(optimizer)``; `keys` the roles of
     dictionary keys; `slots` where an instance keeps its parameters, which it makes on first use where `warm`; `switch`
-    the flag that is set in training, as (kind, name, value); `gradients` where they are after a backward.
+    the flag that is set in training, as (kind, name, value); `gradients` where they are after a backward, `state` where running statistics are kept.
     `left_over` names what was seen and not understood.
     """
 
@@ -45,6 +45,7 @@ class Binding:
     backward: str = ""
     wants: Roles | None = None
     gradients: Mapping[str, Place] = field(default_factory=dict)
+    state: Mapping[str, Path] = field(default_factory=dict)
     left_over: tuple[str, ...] = ()
 
     def with_(self, **changed: Any) -> Binding:
@@ -72,6 +73,7 @@ class Binding:
         parts["y"] = _place(parts["y"])
         parts["slots"] = {name: _path(path) for name, path in parts["slots"].items()}
         parts["gradients"] = {name: _place(place) for name, place in parts["gradients"].items()}
+        parts["state"] = {name: _path(path) for name, path in parts["state"].items()}
         parts["switch"] = None if parts["switch"] is None else tuple(parts["switch"])
         parts["prepared"] = tuple((name, dict(roles)) for name, roles in parts["prepared"])
         parts["left_over"] = tuple(parts["left_over"])

@@ -63,15 +63,29 @@ def candidates_among(named: dict[str, Any], wanted: str = "") -> tuple[list[Cand
     return found, remarks
 
 
+def _modules(found: Iterable[Candidate]) -> list[ModuleType]:
+    """The modules in which candidates were defined."""
+    things = [getattr(one.style, "thing", None) or getattr(one.style, "forward", None) for one in found]
+    kinds = [thing if isinstance(thing, type) or callable(thing) else type(thing) for thing in things]
+    names = dict.fromkeys(str(getattr(kind, "__module__", "")) for kind in kinds)
+    return [sys.modules[name] for name in names if name in sys.modules]
+
+
+def knows_arrays(found: Iterable[Candidate]) -> bool:
+    """Whether the code that holds some candidates uses a library of arrays at all."""
+    held = [thing for module in _modules(found) for thing in list(vars(module).values())]
+    roots = {
+        str(getattr(t, "__name__" if isinstance(t, ModuleType) else "__module__", "")).partition(".")[0] for t in held
+    }
+    return not roots.isdisjoint({"numpy", "torch", "jax", "keras", "flax", "cupy", "onnx"}) or not held
+
+
 def tensors_in(found: Iterable[Candidate]) -> dict[str, NumPy]:
     """The families of somebody's own tensors, in the modules of some candidates."""
     families: dict[str, NumPy] = {}
-    for one in found:
-        thing = getattr(one.style, "thing", None) or getattr(one.style, "forward", None)
-        kind = thing if isinstance(thing, type) or callable(thing) else type(thing)
-        module = sys.modules.get(getattr(kind, "__module__", ""))
-        for name, own in list(vars(module).items()) if module else ():
-            if isinstance(own, type) and own.__module__ == module.__name__ and Tensors.fits(own):  # type: ignore[union-attr]
+    for module in _modules(found):
+        for name, own in list(vars(module).items()):
+            if isinstance(own, type) and own.__module__ == module.__name__ and Tensors.fits(own):
                 families[f"own {name}"] = Tensors(own)
     return families
 
@@ -82,7 +96,12 @@ def _is_adapter(module: ModuleType) -> bool:
 
 
 def _is_own(module: ModuleType, name: str, thing: Any) -> bool:
-    if name.startswith("_") or isinstance(thing, ModuleType):
+    library = type(thing).__module__.partition(".")[0] in ("numpy", "builtins") and callable(thing)
+    if (
+        name.startswith("_")
+        or isinstance(thing, ModuleType)
+        or (library and not inspect.isroutine(thing) and not isinstance(thing, type))
+    ):
         return False
     if isinstance(thing, type) or callable(getattr(thing, "__get__", None)) or hasattr(thing, "__wrapped__"):
         return getattr(thing, "__module__", "") == module.__name__
@@ -183,11 +202,7 @@ def _within_classes(named: dict[str, Any]) -> dict[str, Any]:
     """Functions that a class only gives a name: its static and class methods, and what its own tensors can do."""
     found: dict[str, Any] = {}
     for name, kind in named.items():
-        if (
-            not isinstance(kind, type)
-            or isinstance(_style(kind, kind), Style)
-            and not type(_style(kind, kind)) is Spoken
-        ):
+        if not isinstance(kind, type) or _is_of_a_framework(kind):
             continue
         tensor = Tensors.fits(kind)
         for own, held in vars(kind).items():
@@ -196,6 +211,10 @@ def _within_classes(named: dict[str, Any]) -> dict[str, Any]:
             elif tensor and inspect.isfunction(held) and not own.startswith("_") and own != "backward":
                 found[f"{name}.{own}"] = held
     return {name: f for name, f in found.items() if arguments(f)}
+
+
+def _is_of_a_framework(kind: type) -> bool:
+    return any(base.__module__.partition(".")[0] in ("torch", "flax", "keras") for base in kind.__mro__)
 
 
 def _stem(word: re.Pattern[str], name: str) -> str:

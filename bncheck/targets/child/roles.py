@@ -9,12 +9,13 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 _NAMES = {
     "x": "x input inputs inp xin data z h features activations u",
-    "gamma": "gamma gammas weight weights scale gain g γ",
+    "gamma": "gamma gammas weight weights scale gain w g γ",
     "beta": "beta betas bias biases shift offset b β",
     "eps": "eps epsilon ε varianceepsilon epsi",
     "dy": "dy dout doutput grad gradoutput gradoutputs gradout gradouts gradients gy dldy dlout delta upstream dz g",
@@ -89,16 +90,21 @@ def arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
     A method that passes on whatever it is given, as ``__call__(*inputs)``, has those of the object's forward.
     """
-    try:
-        found = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return []
+    plain = getattr(function, "__func__", None)
+    found = _shown(plain)[1:] if inspect.isfunction(plain) else _shown(function)
     named = [a for a in found if a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)]
-    owner = getattr(function, "__self__", None)
-    forward = getattr(owner, "forward", None)
-    if found and not named and forward is not None and getattr(function, "__func__", 0) is not forward.__func__:
+    forward = getattr(getattr(function, "__self__", None), "forward", None)
+    if found and not named and forward is not None and plain is not getattr(forward, "__func__", None):
         return arguments(forward)
     return named
+
+
+@lru_cache(maxsize=1024)
+def _shown(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+    try:
+        return tuple(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return ()
 
 
 def roles_of(function: Callable[..., Any], among: tuple[str, ...], first: str = "") -> dict[str, str]:
@@ -163,6 +169,7 @@ def call(
     return assigned(function, roles_of(function, among, first), values, values.get("insisted", ()))
 
 
+@lru_cache(maxsize=1024)
 def returned_names(function: Any) -> list[str]:
     """What a function calls the values that it returns last, "" where an expression has no one name; [] if not seen.
 

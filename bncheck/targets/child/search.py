@@ -28,7 +28,7 @@ from bncheck.targets.child.roles import (
     role,
     roles_of,
 )
-from bncheck.targets.child.slots import Path, arrays_in, at, attributes, parts, shape, size
+from bncheck.targets.child.slots import Path, arrays_in, at, attributes, parts, put, shape, size
 from bncheck.targets.child.spoken import (
     BACKWARDS,
     FORWARDS,
@@ -37,7 +37,7 @@ from bncheck.targets.child.spoken import (
     backward_roles,
     constructor_roles,
 )
-from bncheck.targets.child.styles import PARAMETERS, Given
+from bncheck.targets.child.styles import PARAMETERS, Given, running_in
 
 _MOST = 400
 """How many calls one search may make."""
@@ -62,7 +62,7 @@ class Search:
     """Tries to speak to one implementation on one input."""
 
     def __init__(self, style: Spoken, family: NumPy, given: Given) -> None:
-        self.style, self.family, self.given = style, family, given
+        self.style, self.family, self.given = style.interpreted, family, given
         self.calls = 0
         self.failure: Exception | None = None
         self._lacks_something = False
@@ -125,7 +125,12 @@ class Search:
                 for binding in self._taking(build.with_(forward=name)):
                     answering = list(self._answering(binding))
                     yield from answering
-                    if not answering and self._lacks_something and name in FORWARDS:
+                    if (
+                        not answering
+                        and self._lacks_something
+                        and name in FORWARDS
+                        and isinstance(self.style.thing, type)
+                    ):
                         yield from self._prepared(binding)
 
     def _builds(self) -> Iterator[Binding]:
@@ -134,6 +139,7 @@ class Search:
             yield Binding()
             return
         named = constructor_roles(self.style.thing)
+        made_around = roles_of(self.style.thing, FORWARD, "")
         asked = [a for a in arguments(self.style.thing) if a.default is a.empty]
         unknown = [
             a.name
@@ -144,9 +150,12 @@ class Search:
         if asked:
             trials = [_TRIED if a.name in unknown else [named[a.name], *_TRIED] for a in asked]
             others = islice(product(*trials), 200)
-            ways = ([] if unknown else [named]) + [
-                {**named, **dict(zip([a.name for a in asked], way, strict=True))} for way in others
-            ]
+            around = [made_around] if "x" in made_around.values() else []
+            ways = (
+                around
+                + ([] if unknown else [named])
+                + [{**named, **dict(zip([a.name for a in asked], way, strict=True))} for way in others]
+            )
         for roles in ways:
             binding = Binding(build=dict(roles))
             try:
@@ -282,17 +291,57 @@ class Search:
         binding = self._with_switch(binding)
         if self.style.thing is not None:
             binding = self._with_slots(binding)
+            binding = self._with_state(binding)
         if self.wants_gradients:
             binding = self._with_gradients(binding)
         return binding
 
+    def _with_state(self, binding: Binding) -> Binding:
+        """Where the instance keeps running statistics: what after a training step depends on what it was before.
+
+        The mean is that which moves when x is shifted, the variance that which does not.
+        """
+        try:
+            run = self._run(binding)
+            run.forward(run.given["x"])
+            if len(running_in(run.object)) == 2 or run.family.name not in ("numpy", "lists"):
+                return binding
+            slots = {path for path, a in arrays_in(run.object).items() if size(a) == self._count}
+            once = {path: np.array(plain(at(run.object, path))) for path in slots}
+            after = self._stepped(binding, {})
+            found: dict[str, Path] = {}
+            for path in sorted(slots & set(after), key=str):
+                moved = self._stepped(binding, {path: _moved(after[path])})
+                if _alike(after[path], once[path]) or path not in moved or _alike(moved[path], after[path]):
+                    continue  # it stays as it is, or is made anew
+                shifted = self._stepped(binding, {}, self.x + self.x.dtype.type(3))
+                found.setdefault("running_var" if _alike(shifted[path], after[path]) else "running_mean", path)
+        except _Enough:
+            raise
+        except Exception:
+            return binding
+        return binding.with_(state=found) if len(found) == 2 else binding
+
+    def _stepped(self, binding: Binding, kept: dict[Path, Any], x: Array | None = None) -> dict[Path, Array]:
+        """What an instance holds after two training steps, where something was put into it between them."""
+        run = self._run(binding)
+        run.forward(run.given["x"])
+        for path, value in kept.items():
+            put(run.object, path, value)
+        run.forward(self.family.array((self.x if x is None else x).copy()))
+        return {path: np.array(plain(a)) for path, a in arrays_in(run.object).items() if size(a) == self._count}
+
+    @property
+    def _count(self) -> int:
+        return max((size(self.given[name]) for name in self.offered), default=0)
+
     def _with_slots(self, binding: Binding) -> Binding:
         """Where the instance keeps γ and β: by name, and where that moves nothing, by what y follows."""
         for warm in (False, True):
-            binding = binding.with_(warm=warm)
             wanted = [name for name in self.offered if name not in self._bound(binding)]
             if not wanted:
-                return binding.with_(warm=warm and bool(binding.slots))
+                return binding
+            binding = binding.with_(warm=warm)
             held = self._held(binding)
             named = self._named_slots(held, wanted)
             candidate = binding.with_(slots={**binding.slots, **named})

@@ -70,6 +70,14 @@ class Spoken(Style):
         return Spoken("a pair of functions", forward=self.forward, backward=self.partners[name])
 
     @property
+    def interpreted(self) -> Spoken:
+        """The same without compilation, for the many calls of a search."""
+        forward, backward = (getattr(f, "py_func", f) for f in (self.forward, self.backward))
+        if (forward, backward) == (self.forward, self.backward):
+            return self
+        return Spoken(self.words, thing=self.thing, forward=forward, backward=backward, partners=self.partners)
+
+    @property
     def has_forward(self) -> bool:
         """Whether there is one by its name."""
         return self.forward is not None or any(map(self.holds, FORWARDS))
@@ -424,7 +432,8 @@ class SpokenRun(Run):
     def running(self) -> Mapping[str, Any]:
         names = ("running_mean", "running_var")
         if self.object is not None:
-            return running_in(self.object)
+            placed = {name: at(self.object, path) for name, path in self.binding.state.items()}
+            return {**placed, **running_in(self.object)}
         found = {role(k, names): v for k, v in self.options.items()}
         return {k: v for k, v in {**self.values, **found}.items() if k in names}
 

@@ -6,7 +6,9 @@ its own. Only the child process imports this.
 
 from __future__ import annotations
 
+import contextlib
 import math
+from functools import lru_cache
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
@@ -121,6 +123,7 @@ def fixed_sizes(thing: Any) -> dict[str, Any]:
 _EVALUATING = ("test", "eval", "inference", "infer", "predict", "val", "valid", "validation", "evaluation", "testing")
 
 
+@lru_cache(maxsize=1024)
 def evaluating(function: Any) -> tuple[str, bool]:
     """The word by which a function, or one that it calls, knows the evaluation mode, and whether it speaks of modes.
 
@@ -165,8 +168,15 @@ def momentum_in(thing: Any) -> float | None:
 
 
 def running_in(thing: Any) -> dict[str, Any]:
-    """The running statistics among an instance's attributes."""
-    found = {role(name, ("running_mean", "running_var")): value for name, value in attributes(thing).items()}
+    """The running statistics among an instance's attributes and properties, as they are called."""
+    names = ("running_mean", "running_var")
+    found = {role(name, names): value for name, value in attributes(thing).items()}
+    for name in (
+        name for kind in type(thing).__mro__[:-1] for name, v in vars(kind).items() if isinstance(v, property)
+    ):
+        if (one := role(name, names)) and one not in found:
+            with contextlib.suppress(Exception):  # a property may not be ready yet
+                found[one] = getattr(thing, name)
     return {name: value for name, value in found.items() if name and value is not None}
 
 
