@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from functools import lru_cache
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
