@@ -128,7 +128,9 @@ class _Worker:
         try:
             sent = pickle.dumps((work, item))
             answer = self._answer((_surroundings(b"__main__" in sent), sent))
-            return WorkerDied("A process that bncheck had started was killed.") if answer is None else pickle.loads(answer)
+            return (
+                WorkerDied("A process that bncheck had started was killed.") if answer is None else pickle.loads(answer)
+            )
         except Exception as error:  # what cannot be pickled
             return error
 

@@ -343,7 +343,7 @@ def test_interruption_ends_everything_at_once(
 
 
 def test_interruption_within_a_garbage_collection_comes_again() -> None:
-    running._interrupt_again(SimpleNamespace(exc_type=KeyboardInterrupt))
+    running._interrupt_again(SimpleNamespace(exc_type=KeyboardInterrupt, exc_value=None))
     with pytest.raises(KeyboardInterrupt):
         time.sleep(5)
 

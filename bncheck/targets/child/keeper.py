@@ -118,7 +118,7 @@ def _end_all(child: int) -> None:
 
 
 def _kill(pid: int) -> None:
-    try:
+    try:  # noqa: SIM105  # nor contextlib
         os.kill(pid, signal.SIGKILL)
     except OSError:
         pass
