@@ -129,6 +129,8 @@ class _Child:
 
     def end(self) -> None:
         """Has its keeper end it and whatever it has started; a keeper that was disturbed is itself killed."""
+        if os.name == "posix":
+            self.process.send_signal(signal.SIGCONT)  # the code may have stopped it
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(_PATIENCE)
