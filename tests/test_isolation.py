@@ -1,4 +1,4 @@
-"""Nothing that a target does outlives it, reaches bncheck or makes a wrong gradient pass; nor does bncheck get stuck."""
+"""Nothing that a target does outlives it, reaches bncheck or makes a wrong gradient pass; nor does bncheck hang itself."""
 
 import ast
 import multiprocessing
