@@ -1,4 +1,4 @@
-"""Nothing that a target does outlives it, reaches bncheck or makes a wrong gradient pass; nor does bncheck hang itself."""
+"""Nothing that a target does outlives it, reaches bncheck, or lets a wrong gradient pass; and every end is told."""
 
 import ast
 import multiprocessing

@@ -6,7 +6,7 @@ import re
 import shlex
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -129,7 +129,7 @@ def _questions(report: TargetReport, *, brief: bool) -> Iterator[Text]:
     most = 1 if brief else _NOT_ASKED
     if len(told) > most + 1:
         names = ", ".join([*report.not_asked][most:])
-        told[most:] = [textwrap.shorten(f"and {len(told) - most} more: {names}", 2 * _ROOM - 10, placeholder=" …")]
+        told[most:] = [textwrap.shorten(f"and {len(told) - most} more: {names}", _ROOM, placeholder=" …")]
     for k, words in enumerate(told):
         yield from _entry("" if k else "not asked", words)
 
@@ -142,28 +142,14 @@ _NOT_ASKED = 4
 
 
 def _asked(asked: Mapping[str, tuple[str, ...]]) -> Iterator[Text]:
-    """As many words of each kind as two lines hold; where there are too many, of the longest list fewer."""
-    most = {heading: len(words) for heading, words in asked.items()}
-    lines: list[Text] = []
-    while asked and not 0 < len(lines) <= 2:
-        groups = (
-            f"{'' if name in _PLAIN else f'{name} '}{_several(words, most[name])}" for name, words in asked.items()
-        )
-        lines = [*_entry("asked", "; ".join(groups))]
-        longest = max(most, key=most.__getitem__)
-        if most[longest] == 1:
-            break
-        most[longest] -= 1
+    """The questions on two lines: the longest lists, where they do not fit, by their number."""
+    told = {name: f"{'' if name in _PLAIN else f'{name} '}{', '.join(words)}" for name, words in asked.items()}
+    lines = [*_entry("asked", "; ".join(told.values()))] if told else []
+    for name in sorted(told, key=lambda name: -len(told[name])):
+        if len(lines) > 2:
+            told[name] = f"{len(asked[name])} {name}"
+            lines = [*_entry("asked", "; ".join(told.values()))]
     yield from lines
-
-
-def _several(words: Sequence[str], most: int) -> str:
-    """The first words, and how many more there are.
-
-    >>> _several(("NC:N:C", "NCL:NL:C", "NCHW:NHW:C"), 1)
-    'NC:N:C and 2 more'
-    """
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
 def _foot(report: TargetReport) -> Iterator[Text]:
