@@ -54,6 +54,8 @@ def check(
 
     Exit status: 0 all correct, 1 wrong or unstable, 2 bad usage, 3 crashed, 4 nothing concluded or
     nothing written yet, 5 right as far as asked, but not all that the layer has was asked.
+
+    Interrupted (130), terminated (143) or hung up (129), it writes what it has found by then.
     """
     one_of("format", format, ("text", "json", "csv", "junit", "github"))
     one_of("color", color, ("auto", "always", "never"))

@@ -148,4 +148,6 @@ def _checked(text: str, alone: bool, options: Mapping[str, Any]) -> tuple[Target
     except InvalidInput as refusal:
         if alone:
             raise
-        return (TargetReport(text, "", "", Verdict.INCONCLUSIVE, detail=str(refusal)),)
+        *_, expected, next_step = refusal.fields
+        words = f"Nothing to check: expected {expected}. {next_step}"
+        return (TargetReport(text, "", "", Verdict.INCONCLUSIVE, reproduce=command([text]), detail=words),)

@@ -328,9 +328,11 @@ _IN_FULL = 3
 
 
 def _shortened(target: str) -> str:
-    """An address, or its end, which tells more than its beginning; the same in a table and above a report."""
+    """An address without its first folders, as far as it would be too long; the same in a table and above a report."""
     shown, room = plain(target), WIDTH - _HEADING
-    return shown if len(shown) <= room else f"…{shown[1 - room :]}"
+    folders = shown.partition(":")[0].count("/")
+    ends = [f"…/{shown.split('/', k)[k]}" for k in range(1, folders + 1)]
+    return next((end for end in (shown, *ends) if len(end) <= room), f"…{shown[1 - room :]}")
 
 
 def _entry(heading: str, words: str) -> Iterator[Text]:

@@ -37,7 +37,10 @@ _PATIENCE = 5.0
 
 
 def main() -> NoReturn:
-    """Runs the command, and exits with its status; 128 and the number of the signal where one ended it."""
+    """Runs the command, and exits with its status; 128 and the number of the signal where one ended it.
+
+    Where it was told to end itself, it dies of a signal.
+    """
     parent, command = int(sys.argv[1]), sys.argv[2:]
     stopped: list[int] = []
     woken, wakes = os.pipe()
@@ -65,7 +68,9 @@ def main() -> NoReturn:
         while status is None and (ended := _ended()):
             status = ended.get(child)
     _end_all(child)
-    os._exit(0 if status is None else status if status >= 0 else 128 - status)
+    while status is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(status if status >= 0 else 128 - status)
 
 
 def _become(command: list[str], keeper: int) -> NoReturn:
