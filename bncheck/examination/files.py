@@ -59,7 +59,7 @@ def check_target(
                 reports.append(replace(report, target=address, reproduce=command([address], flags)))
             return tuple(reports)
     except (TargetFailed, MissingPackage) as failure:
-        return (_crashed(text, command([text], flags), str(failure)),)
+        return (replace(_crashed(text, command([text], flags), str(failure)), layer=layer or ""),)
     except KeyboardInterrupt as interruption:
         raise Interrupted(reports) from interruption
 
@@ -67,11 +67,12 @@ def check_target(
 def command(addresses: Sequence[str], flags: Mapping[str, Any] = MappingProxyType({})) -> str:
     """What shows these targets again; flags that are None are left out, those of several values repeated.
 
-    >>> command(["my file.py"], {"dtype": ("float32", "float64"), "seed": None})
-    "python -m bncheck check 'my file.py' --dtype float32 --dtype float64"
+    >>> command(["my file.py"], {"dtype": ("float32", "float64"), "seed": None, "quick": True})
+    "python -m bncheck check 'my file.py' --dtype float32 --dtype float64 --quick"
     """
     several = {name: value if isinstance(value, tuple | list) else (value,) for name, value in flags.items()}
-    told = [f"--{name} {shlex.quote(str(v))}" for name, values in several.items() for v in values if v is not None]
+    given = [(name, value) for name, values in several.items() for value in values if value is not None]
+    told = [f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}" for name, value in given]
     return " ".join(["python -m bncheck check", *map(shlex.quote, addresses), *told])
 
 
@@ -103,11 +104,7 @@ def examine_all(
         InvalidInput: an option or an address is none; or the only one has nothing in it that could be called.
         Interrupted: by Ctrl-C; those that it did not come to are reports that say so.
     """
-    if options.get("layer") is not None and options["layer"] not in PLAIN:
-        raise InvalidInput.unknown("layer", options["layer"], PLAIN)
-    for name in options.get("dtypes", ()):
-        if name not in ASKED:
-            raise InvalidInput.unknown("dtype", name, ASKED)
+    refuse_unknown(options.get("layer"), options.get("dtypes", ()))
     within_bounds(options.get("time_limit", TIME_LIMIT), options.get("memory_limit", MEMORY_LIMIT))
     for text in targets:
         Address.parse(text)
@@ -130,6 +127,15 @@ def examine_all(
             interruption.__cause__ or interruption
         )
     return Examination(seed, tuple(report for k in range(len(targets)) for report in reports[k]))
+
+
+def refuse_unknown(layer: str | None, dtypes: Sequence[str]) -> None:
+    """Refuses a layer that no target may be, and a dtype in which none is asked."""
+    if layer is not None and layer not in PLAIN:
+        raise InvalidInput.unknown("layer", layer, PLAIN)
+    for name in dtypes:
+        if name not in ASKED:
+            raise InvalidInput.unknown("dtype", name, ASKED)
 
 
 def _killed(text: str) -> tuple[TargetReport, ...]:
