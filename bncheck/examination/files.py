@@ -43,9 +43,16 @@ def check_target(
         InvalidInput: there is nothing in it that could be called.
     """
     place = Address.parse(text).place
-    flags = {"dtype": dtypes, "layer": layer, "layout": layout, "style": style, "case": case, "seed": seed or None}
+    flags: dict[str, object] = {
+        "dtype": dtypes,
+        "layer": layer,
+        "layout": layout,
+        "style": style,
+        "case": case,
+        "seed": seed or None,
+    }
     limits = {"time-limit": (time_limit, TIME_LIMIT), "memory-limit": (memory_limit >> 20, MEMORY_LIMIT >> 20)}
-    flags |= {name: f"{limit:g}" for name, (limit, usual) in limits.items() if limit != usual}
+    flags |= {name: limit for name, (limit, usual) in limits.items() if limit != usual}
     reports: list[TargetReport] = []
     try:
         with open_target(
