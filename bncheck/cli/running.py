@@ -83,8 +83,7 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as end:
         return end.exit_code
     except (KeyboardInterrupt, typer.Abort) as interruption:
-        number = signal.Signals(getattr(interruption, "number", signal.SIGINT))
-        return _fail(_ENDED.get(number.name, "interrupted"), _SIGNALLED + number)
+        return _interrupted(interruption)
     except Unwritten as error:
         return _fail(str(error), 3)
     except BncheckError as error:
@@ -96,6 +95,8 @@ def run(arguments: list[str]) -> int:
         message = error.format_message().strip()
         return _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} {hint}", 2)
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # as Python raises what comes while a class is made
+            return _interrupted(error.__cause__)
         if os.environ.get("BNCHECK_TRACEBACK"):
             raise
         cause: BaseException = error
@@ -109,6 +110,11 @@ def run(arguments: list[str]) -> int:
         told = f"{type(cause).__name__}: {cause}".rstrip(".")
         return _fail(f"internal error, {told}. Set BNCHECK_TRACEBACK=1 for its traceback.", 3)
     return 0
+
+
+def _interrupted(interruption: BaseException) -> int:
+    number = signal.Signals(getattr(interruption, "number", signal.SIGINT))
+    return _fail(_ENDED.get(number.name, "interrupted"), _SIGNALLED + number)
 
 
 _NO_PLACE = (errno.EBADF, errno.EIO, errno.ENOSPC)
