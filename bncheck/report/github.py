@@ -12,7 +12,7 @@ def examination(found: Examination) -> str:
     lines = []
     for report in found.reports:
         if report.verdict is not Verdict.CORRECT:
-            kind = "error" if report.verdict.failed else "warning"
+            kind = "warning" if report.verdict in (Verdict.VACUOUS, Verdict.INCONCLUSIVE) else "error"
             place = report.target.partition(".py")
             file = f"file={_property(f'{place[0]}.py')}," if place[1] else ""
             title = _property(f"{report.verdict}: {finding(report)}")
