@@ -25,6 +25,10 @@ _NORM = re.compile(r"norm|(?<![a-z])([blgir]n|rms)(?![a-z])", re.IGNORECASE)
 _OF_A_NORM = frozenset({"gamma", "γ", "eps", "epsilon", "ε"})
 
 
+_LIBRARIES = frozenset({"builtins", "functools", "jax", "jaxlib", "numba", "numpy", "torch"})
+"""Whose objects are no layers unless they say so."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """Something callable, under the name by which it can be asked for; `hint` is what its layer may be read off.
@@ -138,9 +142,7 @@ def _style(thing: Any, kind: type) -> Style | None:
         return Spoken("a torch.autograd.Function", forward=_applied(kind)) if which == "class" else None
     if linen is not None and issubclass(kind, linen.Module):
         return FlaxModule(thing, f"a Flax module ({which}), differentiated by JAX")
-    if kind.__module__ == "builtins" or (
-        callable(thing) and not isinstance(thing, type) and hasattr(thing, "__globals__")
-    ):
+    if kind.__module__.partition(".")[0] in _LIBRARIES:
         return None
     style = Spoken(f"a class with forward and backward ({which})", thing=thing)
     own = {name: inspect.getattr_static(kind, name, None) for name in style.methods()}
