@@ -10,9 +10,8 @@ import contextlib
 import importlib
 import importlib.util
 import math
-import os
+import random
 import sys
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,16 +19,15 @@ import numpy as np
 
 from bncheck.case import Array
 from bncheck.targets import wire
-from bncheck.targets.child.families import FAMILIES, NoGradient, family_of, plain
-from bncheck.targets.child.recognition import Candidate, candidates
-from bncheck.targets.child.roles import Unbound
+from bncheck.targets.child.failures import NoAnswer, Unfinished, failure
+from bncheck.targets.child.families import FAMILIES, family_of, plain
+from bncheck.targets.child.recognition import Candidate, Contents, contents
+from bncheck.targets.child.stubs import forgets_to_return, functions_of
 from bncheck.targets.child.styles import Functions, NoEvaluation, Run
 
 Answer = tuple[dict[str, Any], dict[str, Array]]
 
-
-class _NoAnswer(Exception):
-    """What the code returned is not what was asked for."""
+_SEED = 1502_03167  # none that a target would choose, or it could not be told that it chose one
 
 
 class Surroundings:
@@ -40,8 +38,16 @@ class Surroundings:
     def __init__(self) -> None:
         self.names = [dict(vars(module)) for module in self._modules]
         self.errors = np.geterr()
+        self.seed()
+
+    def seed(self) -> None:
+        """Has everybody who draws from a shared generator draw the same again."""
+        random.seed(_SEED)
+        np.random.seed(_SEED)
         np.random.random()  # else the first number that anybody draws would change the state's key
         self.random = np.random.get_state(legacy=False)
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(_SEED)
 
     def restored(self) -> list[str]:
         """Puts everything back, and says what had been changed."""
@@ -90,26 +96,28 @@ class Session:
     def load(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
         """Runs the file, and describes what can be called in it."""
         self.address = header["address"]
-        self.found, remarks = candidates(header["address"], header["wanted"])
-        described = [
-            {
-                "name": one.name,
-                "words": one.style.words,
-                "hint": one.hint,
-                "sizes": one.style.sizes(),
-                "family": one.style.family,
-                "dtypes": one.style.dtypes,
-                "as_in_case": one.style.as_in_case,
-                "has_backward": one.style.has_backward,
-                "pair": isinstance(one.style, Functions) and one.style.has_backward,
-                "layout": str(getattr(getattr(one.style, "module", None), "LAYOUT", "")),
-            }
-            for one in self.found
-        ]
+        return self.hold(contents(header["address"], header["wanted"])), {}
+
+    def hold(self, held: Contents) -> dict[str, Any]:
+        """Takes what was found, and describes it."""
+        self.found, described, loading = [], [], [*held.loading]
+        for one in held.candidates:
+            try:
+                described.append(_described(one))
+                self.found.append(one)
+            except Exception as error:
+                loading.append(f"{one.name} {failure(error, self.address)['words']}")
         changed = self.surroundings.restored()
         self.surroundings = Surroundings()
-        families = [name for name in FAMILIES if name in sys.modules]
-        return {"candidates": described, "remarks": remarks, "changed": changed, "families": families}, {}
+        return {
+            "candidates": described,
+            "remarks": held.in_vain,
+            "loading": loading,
+            "names": held.names,
+            "changed": changed,
+            "families": [name for name in FAMILIES if name in sys.modules],
+            "compiles": "numba" in sys.modules,
+        }
 
     def call(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
         """One forward and, where dy was sent, one backward, on a fresh instance."""
@@ -117,7 +125,7 @@ class Session:
         with family.precision(x.dtype):
             run, handed = self._begin(header, arrays)
             y = run.forward(run.given["x"])
-            returned, results = family_of(y), {"y": _checked("y", y)}
+            returned, results = family_of(y), {"y": self._written("y", y, header)}
             if "between" in arrays:  # another forward must not disturb this one's backward
                 saved = run.saved
                 run.forward(family.array(arrays["between"].copy()))
@@ -126,7 +134,7 @@ class Session:
                 handed["dy"] = arrays["dy"].copy()
                 gradients = run.backward(family.array(handed["dy"]))
                 kept = {name: value for name, value in gradients.items() if value is not None or name == "dx"}
-                results |= {name: _checked(name, value) for name, value in kept.items()}
+                results |= {name: self._written(name, value, header) for name, value in kept.items()}
         mutated = [name for name, value in handed.items() if value.tobytes() != arrays[name].tobytes()]
         notes = {"used": sorted(run.used), "mutated": mutated, "returned": returned}
         return {**notes, "changed": self.surroundings.restored()}, results
@@ -162,7 +170,34 @@ class Session:
         settings = {name: header[name] for name in ("eps", "groups", "features", "layout", "momentum")}
         given = {**{k: v for k, v in settings.items() if v is not None}, **handed}
         given["insisted"] = header.get("insisted", ())
+        self.surroundings.seed()
         return self.found[header["candidate"]].style.begin(FAMILIES[header["family"]], given), handed
+
+    def _written(self, name: str, value: Any, header: Mapping[str, Any]) -> Array:
+        """An answer; none at all means that the code is not written yet, unless it only forgets to return."""
+        if value is None:
+            which = "forward" if name == "y" else "backward"
+            functions = functions_of(self.found[header["candidate"]].style, which)
+            if functions and not any(forgets_to_return(function) for function in functions):
+                raise Unfinished(f"its {which} returns None")
+        return _checked(name, value)
+
+
+def _described(one: Candidate) -> dict[str, Any]:
+    """What is told of a candidate."""
+    style = one.style
+    return {
+        "name": one.name,
+        "words": style.words,
+        "hint": one.hint,
+        "sizes": style.sizes(),
+        "family": style.family,
+        "dtypes": style.dtypes,
+        "as_in_case": style.as_in_case,
+        "has_backward": style.has_backward,
+        "pair": isinstance(style, Functions) and style.has_backward,
+        "layout": str(getattr(getattr(style, "module", None), "LAYOUT", "")),
+    }
 
 
 def _running(run: Run) -> dict[str, Array]:
@@ -174,37 +209,8 @@ def _checked(name: str, value: Any) -> Array:
     """An answer as a plain array that can cross, and that later calls cannot change."""
     array = plain(value)
     if array is None:
-        raise _NoAnswer(f"returned {name} as {type(value).__name__}, expected an array")
+        raise NoAnswer(f"returned {name} as {type(value).__name__}, expected an array")
     if not wire.transportable(array):
         kind = f"{array.dtype.name} of shape {array.shape}" if array.dtype.kind != "O" else "an array of objects"
-        raise _NoAnswer(f"returned {name} as {kind}, expected an array of floats of at most 256 MiB")
+        raise NoAnswer(f"returned {name} as {kind}, expected an array of floats of at most 256 MiB")
     return array.copy()
-
-
-def failure(error: BaseException, address: str) -> dict[str, Any]:
-    """An exception as an answer: one word for the reason, one line, and where in the target it was raised."""
-    try:
-        told = " ".join(str(error).split())[:300]
-    except BaseException:  # even its text may be hostile
-        told = "its message cannot be read"
-    kind = type(error).__name__
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if _same_file(frame.filename, address)]
-    where = f" (line {lines[-1]})" if lines else ""
-    if isinstance(error, MemoryError):
-        return {"failed": "memory", "words": f"ran out of memory{where}"}
-    if isinstance(error, SystemExit):
-        return {"failed": "exited", "words": f"called sys.exit({told}){where}"}
-    if isinstance(error, Unbound):
-        return {"failed": "raised", "words": f"asks for an argument {told} of a name that bncheck does not know"}
-    if isinstance(error, NoGradient):
-        return {"failed": "no gradient", "words": "is not differentiable: its output is cut off from its input"}
-    if isinstance(error, _NoAnswer):
-        return {"failed": "answer", "words": told}
-    if isinstance(error, SyntaxError) and error.lineno:
-        where = f" (line {error.lineno})"
-        told = str(error.msg)
-    return {"failed": "raised", "words": f"raised {kind}: {told}{where}" if told else f"raised {kind}{where}"}
-
-
-def _same_file(filename: str, address: str) -> bool:
-    return filename == address or os.path.realpath(filename) == os.path.realpath(address)

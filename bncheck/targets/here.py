@@ -1,0 +1,164 @@
+"""Has live objects answered for in this process: a class, an instance, a function, a pair of them, a module.
+
+They are not moved to a sandbox, for what an object is depends on the process that it lives in: what it closes over, the
+cell or the prompt where it was written, the device that its parameters are on. So there is no limit of time or memory,
+and what ends a process ends this one. What can be kept apart is: each call works on a copy of an instance, and finds
+the generators, NumPy's error state and torch's modes as a fresh process has them; all of that is as before afterwards,
+and nothing that is printed, and no warning, is shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import io
+import random
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from bncheck.case import Array
+from bncheck.errors import InvalidInput, TargetFailed
+from bncheck.targets.child.recognition import Candidate, Contents, candidates_among, contents_of
+from bncheck.targets.child.roles import arguments, role
+from bncheck.targets.child.session import Session
+from bncheck.targets.child.styles import Functions
+from bncheck.targets.sandbox import Frame, Sandbox
+
+IN_THIS_PROCESS = "in this process, without limits"
+
+
+class Here(Sandbox):
+    """What a `Sandbox` is to a file, this is to a live object: it answers the same requests, in this process.
+
+    >>> with Here(max) as here:
+    ...     here.load()["candidates"]
+    []
+    """
+
+    def __init__(self, thing: Any) -> None:
+        super().__init__(name_of(thing))
+        self.thing, self.session = thing, Session()
+
+    def close(self) -> None:
+        """Nothing was started that would have to be ended."""
+
+    def load(self) -> dict[str, Any]:
+        """What the object can be called as."""
+        if not self.loaded:
+            with _as_in_a_fresh_process():
+                self.session = Session()
+                self.session.address = _source(self.thing)
+                self.loaded = self.session.hold(_contents(self.thing))
+        return self.loaded
+
+    def call(self, header: Mapping[str, Any], arrays: Mapping[str, Array] | None = None) -> Frame:
+        """Has one request answered by the object.
+
+        Raises
+            TargetFailed: it raised, or gave no proper answer.
+        """
+        self.load()
+        with _as_in_a_fresh_process():
+            try:
+                return self.session.answer(header, arrays or {})
+            except KeyboardInterrupt:
+                self.session.surroundings.restored()
+                raise
+            except BaseException as error:
+                failure = self.session.failure(error)
+        raise TargetFailed(failure["failed"], f"{self._who(header)} {failure['words']}.")
+
+    def _who(self, header: Mapping[str, Any]) -> str:
+        name = str(self.loaded["candidates"][header["candidate"]]["name"])
+        return name if name == self.address else f"{self.address}:{name}"
+
+
+def asks_for_a_case(thing: Any) -> bool:
+    """Whether something is a function in bncheck's own form, `vjp(case)`.
+
+    It is one whose only argument without a default is no x by its name, or whose arguments cannot be told.
+
+    >>> asks_for_a_case(lambda case: {}), asks_for_a_case(lambda x: x), asks_for_a_case(lambda x, gamma, beta: x)
+    (True, False, False)
+    """
+    if isinstance(thing, type) or not callable(thing):
+        return False
+    named = arguments(thing)
+    if not named:
+        return inspect.isroutine(thing) or isinstance(thing, functools.partial)
+    insisted = [argument.name for argument in named if argument.default is argument.empty]
+    return len(insisted) == 1 and not role(insisted[0], ("x",))
+
+
+def name_of(thing: Any) -> str:
+    """What an object is called: by its own name, its function's or its class's; a pair by both."""
+    if isinstance(thing, tuple | list):
+        return "+".join(map(name_of, thing))
+    while isinstance(thing, functools.partial):
+        thing = thing.func
+    return str(getattr(thing, "__name__", None) or type(thing).__name__)
+
+
+def _contents(thing: Any) -> Contents:
+    """What can be called in a live object.
+
+    Raises
+        InvalidInput: it is a sequence, but no pair of functions.
+    """
+    if isinstance(thing, ModuleType):
+        held = ModuleType(thing.__name__)
+        vars(held).update({name: _bounded(one) for name, one in vars(thing).items()})
+        return contents_of(held)
+    name = name_of(thing)
+    if isinstance(thing, tuple | list):
+        if len(thing) != 2 or not all(map(callable, thing)):
+            raise InvalidInput("target", repr(thing), "a pair of functions, (forward, backward)")
+        pair = Functions(_bounded(thing[0]), _bounded(thing[1]), "a pair of functions")
+        return Contents([Candidate(name, pair, name_of(thing[0]))])
+    return Contents(*candidates_among({name: _bounded(thing)}, name))
+
+
+def _bounded(thing: Any) -> Any:
+    """A function that numba compiles, compiled such that arrays in shapes that do not fit raise, and write nowhere."""
+    numba = sys.modules.get("numba")
+    if numba is None or not isinstance(thing, numba.core.dispatcher.Dispatcher):
+        return thing
+    return numba.jit(**{**thing.targetoptions, "boundscheck": True})(thing.py_func)
+
+
+def _source(thing: Any) -> str:
+    """The file, or the cell, that an object was written in, as far as can be told."""
+    one = thing[0] if isinstance(thing, tuple | list) and thing else thing
+    one = inspect.unwrap(one.func if isinstance(one, functools.partial) else one)
+    kind = one if isinstance(one, type) else type(one)
+    methods = [f for base in kind.__mro__ for f in vars(base).values() if inspect.isfunction(f)]
+    codes = [code for f in (one, *methods) if (code := getattr(f, "__code__", None))]
+    return str(getattr(one, "__file__", "") or (codes[0].co_filename if codes else ""))
+
+
+@contextlib.contextmanager
+def _as_in_a_fresh_process() -> Iterator[None]:
+    """Calls somebody's code quietly, in the state that a fresh process has, and puts back the state that was."""
+    own, numpys = random.getstate(), np.random.get_state()
+    with contextlib.ExitStack() as stack:
+        stack.callback(random.setstate, own)
+        stack.callback(np.random.set_state, numpys)
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            stack.callback(torch.set_rng_state, torch.get_rng_state())
+            stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+            torch.set_default_dtype(torch.float32)
+            stack.enter_context(torch.inference_mode(mode=False))
+            stack.enter_context(torch.enable_grad())
+        yield
