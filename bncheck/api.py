@@ -84,7 +84,9 @@ def check(target: str | ModuleType, *, layer: Layer | str | None = None, **optio
 
 
 @overload
-def check(target: Any, *, layer: Layer | str | None = None, **options: Any) -> TargetReport: ...
+def check(
+    target: Any, case: Case | Recipe | None = None, *, layer: Layer | str | None = None, **options: Any
+) -> TargetReport: ...
 
 
 def check(

@@ -83,11 +83,7 @@ def examine_all(
     Raises
         InvalidInput: an option or an address is none; or the only one has nothing in it that could be called.
     """
-    if options.get("layer") is not None and options["layer"] not in PLAIN:
-        raise InvalidInput.unknown("layer", options["layer"], PLAIN)
-    for name in options.get("dtypes", ()):
-        if name not in ASKED:
-            raise InvalidInput.unknown("dtype", name, ASKED)
+    refuse_unknown(options.get("layer"), options.get("dtypes", ()))
     for text in targets:
         Address.parse(text)
     reports: list[TargetReport] = []
@@ -97,6 +93,15 @@ def examine_all(
             reports += of_one
             progress(done, len(targets))
     return Examination(seed, tuple(reports))
+
+
+def refuse_unknown(layer: str | None, dtypes: Sequence[str]) -> None:
+    """Refuses a layer that no target may be, and a dtype in which none is asked."""
+    if layer is not None and layer not in PLAIN:
+        raise InvalidInput.unknown("layer", layer, PLAIN)
+    for name in dtypes:
+        if name not in ASKED:
+            raise InvalidInput.unknown("dtype", name, ASKED)
 
 
 def _checked(text: str, alone: bool, options: Mapping[str, Any]) -> tuple[TargetReport, ...]:

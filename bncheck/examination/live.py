@@ -9,6 +9,7 @@ from typing import Any
 from bncheck.case import Case, Layout
 from bncheck.errors import InvalidInput
 from bncheck.examination.examine import examine
+from bncheck.examination.files import refuse_unknown
 from bncheck.inputs.recipes import Recipe
 from bncheck.results import TargetReport
 from bncheck.targets.calls import Target
@@ -31,6 +32,7 @@ def check_live(
     Raises
         InvalidInput: there is nothing in it that could be called, or a case that it does not take.
     """
+    refuse_unknown(layer, dtypes)
     reports = []
     with open_live(thing, layer=layer, layout=layout, style=style) as targets:
         for target in targets:
@@ -44,8 +46,6 @@ def _taken(target: Target, case: Case | Recipe) -> Case:
     """A case as the target takes it."""
     case = case.build(target.layer) if isinstance(case, Recipe) else case
     if target.failure is None and not target.takes(case):
-        layouts = ", ".join(map(str, target.layouts))
-        raise InvalidInput(
-            "case", case.origin or "one", f"a case that {target.name} takes: on {layouts}", "Leave it out."
-        )
+        takes = f"a case that {target.name} takes, on {', '.join(map(str, target.layouts))}"
+        raise InvalidInput("case", f"{case.layout} {case.x.shape}", takes, "Leave it out for the usual ones.")
     return target.adapted(case)

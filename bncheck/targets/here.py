@@ -53,7 +53,7 @@ class Here(Sandbox):
         if not self.loaded:
             with _as_in_a_fresh_process():
                 self.session = Session()
-                self.session.address = _source(self.thing)
+                self.session.files = tuple(_sources(self.thing))
                 self.loaded = self.session.hold(_contents(self.thing))
         return self.loaded
 
@@ -132,14 +132,18 @@ def _bounded(thing: Any) -> Any:
     return numba.jit(**{**thing.targetoptions, "boundscheck": True})(thing.py_func)
 
 
-def _source(thing: Any) -> str:
-    """The file, or the cell, that an object was written in, as far as can be told."""
-    one = thing[0] if isinstance(thing, tuple | list) and thing else thing
-    one = inspect.unwrap(one.func if isinstance(one, functools.partial) else one)
-    kind = one if isinstance(one, type) else type(one)
-    methods = [f for base in kind.__mro__ for f in vars(base).values() if inspect.isfunction(f)]
-    codes = [code for f in (one, *methods) if (code := getattr(f, "__code__", None))]
-    return str(getattr(one, "__file__", "") or (codes[0].co_filename if codes else ""))
+def _sources(thing: Any) -> Iterator[str]:
+    """The files, or the cells, that an object was written in, as far as can be told."""
+    if isinstance(thing, tuple | list):
+        for one in thing:
+            yield from _sources(one)
+    elif isinstance(thing, ModuleType):
+        yield getattr(thing, "__file__", None) or ""
+    else:
+        one = inspect.unwrap(thing.func if isinstance(thing, functools.partial) else thing)
+        kind = one if isinstance(one, type) else type(one)
+        methods = [method for base in kind.__mro__ for method in vars(base).values()]
+        yield from (f.__code__.co_filename for f in (one, *methods) if inspect.isfunction(f))
 
 
 @contextlib.contextmanager
@@ -159,6 +163,8 @@ def _as_in_a_fresh_process() -> Iterator[None]:
             stack.callback(torch.set_rng_state, torch.get_rng_state())
             stack.callback(torch.set_default_dtype, torch.get_default_dtype())
             torch.set_default_dtype(torch.float32)
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(1)  # as in a sandbox: arrays are small, and the order of sums is always the same
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
         yield

@@ -30,14 +30,14 @@ def cell_name(path: Path, number: int) -> str:
     return f"{path}, cell {number}"
 
 
-def failure(error: BaseException, address: str) -> dict[str, Any]:
-    """An exception as an answer: one word for the reason, one line, and where in the target it was raised."""
+def failure(error: BaseException, *files: str) -> dict[str, Any]:
+    """An exception as an answer: one word for the reason, one line, and where in some files it was raised."""
     try:
         told = " ".join(str(error).split())[:300]
     except BaseException:  # even its text may be hostile
         told = "its message cannot be read"
     frames = traceback.extract_tb(error.__traceback__)
-    where = next((place for frame in reversed(frames) if (place := _place(frame.filename, frame.lineno, address))), "")
+    where = next((place for frame in reversed(frames) if (place := _place(frame.filename, frame.lineno, files))), "")
     if isinstance(error, MemoryError):
         return {"failed": "memory", "words": f"ran out of memory{where}"}
     if isinstance(error, SystemExit):
@@ -53,7 +53,7 @@ def failure(error: BaseException, address: str) -> dict[str, Any]:
     if isinstance(error, NotImplementedError) and frames and _is_somebodys(frames[-1]):
         return {"failed": UNFINISHED, "words": f"is not written yet: it raises NotImplementedError{where}"}
     if isinstance(error, SyntaxError) and error.lineno:
-        where = _place(error.filename or "", error.lineno, address) or f" (line {error.lineno})"
+        where = _place(error.filename or "", error.lineno, files) or f" (line {error.lineno})"
         told = str(error.msg)
     words = f"raised {type(error).__name__}{f': {told}' if told else ''}{where}"
     advice = ": install it, or run from the folder that holds it" if isinstance(error, ModuleNotFoundError) else ""
@@ -72,9 +72,9 @@ def _is_somebodys(frame: traceback.FrameSummary) -> bool:
     return not is_library(frame.filename) or frame.name == "_forward_unimplemented"
 
 
-def _place(filename: str, line: int | None, address: str) -> str:
-    """A line of the target's file, or of a notebook's cell; "" for a line of another file."""
+def _place(filename: str, line: int | None, files: tuple[str, ...]) -> str:
+    """A line of one of the files, or of a notebook's cell; "" for a line of another file."""
     if cell := _CELL.search(filename):
         return f" ({cell[1]}, line {line})"
-    same = filename == address or os.path.realpath(filename) == os.path.realpath(address)
+    same = filename in files or os.path.realpath(filename) in map(os.path.realpath, files)
     return f" (line {line})" if same else ""

@@ -47,7 +47,7 @@ def load(address: str) -> tuple[ModuleType, list[str]]:
     except Exception as error:
         if _is_at_fault(path, error):
             raise
-        amiss = f"its package {failure(error, '')['words']}"
+        amiss = f"its package {failure(error)['words']}"
         try:
             module = without_cupy(lambda: _alone(path), remarks)
         except Exception:

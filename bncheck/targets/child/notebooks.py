@@ -33,7 +33,7 @@ def run_cells(path: Path, module: ModuleType) -> list[str]:
         try:
             without_cupy(run, remarks)
         except (Exception, SystemExit) as error:
-            remarks.append(f"cell {number} {failure(error, '')['words'].replace(f'cell {number}, ', '')}")
+            remarks.append(f"cell {number} {failure(error)['words'].replace(f'cell {number}, ', '')}")
     return remarks
 
 

@@ -83,7 +83,7 @@ def candidates_among(named: dict[str, Any], wanted: str = "") -> tuple[list[Cand
             list(_functions({name: thing}, name, []))
             sound[name] = thing
         except Exception as error:
-            remarks.append(f"{name} {failure(error, '')['words']} when it was looked at")
+            remarks.append(f"{name} {failure(error)['words']} when it was looked at")
     found += _functions(sound, wanted, remarks)
     if wanted:
         return [one for one in found if wanted in _names(one)], remarks

@@ -67,10 +67,10 @@ class Surroundings:
 
 
 class Session:
-    """One target file, and what was found in it."""
+    """One target, what was found in it, and the files that it was written in."""
 
     def __init__(self) -> None:
-        self.address = ""
+        self.files: tuple[str, ...] = ()
         self.found: list[Candidate] = []
         self.surroundings = Surroundings()
 
@@ -82,7 +82,7 @@ class Session:
     def failure(self, error: BaseException) -> dict[str, Any]:
         """What the code raised, as an answer; what it had changed for everybody until then is put back."""
         self.surroundings.restored()
-        return failure(error, self.address)
+        return failure(error, *self.files)
 
     def start(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
         """Imports the frameworks that the target needs, before its own time is counted."""
@@ -95,7 +95,7 @@ class Session:
 
     def load(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
         """Runs the file, and describes what can be called in it."""
-        self.address = header["address"]
+        self.files = (header["address"],)
         return self.hold(contents(header["address"], header["wanted"])), {}
 
     def hold(self, held: Contents) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Session:
                 described.append(_described(one))
                 self.found.append(one)
             except Exception as error:
-                loading.append(f"{one.name} {failure(error, self.address)['words']}")
+                loading.append(f"{one.name} {failure(error, *self.files)['words']}")
         changed = self.surroundings.restored()
         self.surroundings = Surroundings()
         return {
@@ -155,7 +155,7 @@ class Session:
             except NoEvaluation:
                 pass
             except Exception as error:
-                raised = failure(error, self.address)
+                raised = failure(error, *self.files)
             results |= {f"evaluated {k}": v for k, v in _running(run).items()}
             if "evaluated y" in results and "dy" in arrays:
                 with contextlib.suppress(Exception):  # many have no backward in evaluation mode
