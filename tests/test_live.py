@@ -206,6 +206,42 @@ def test_functions_of_a_case_are_what_they_were() -> None:
         assert not asks_for_a_case(thing)
 
 
+@pytest.mark.parametrize("right", [True, False])
+def test_what_is_imported_elsewhere_in_the_process_does_not_decide_whose_arrays_it_takes(right: bool) -> None:
+    """The variance of torch is unbiased, that of NumPy is not."""
+    torch = pytest.importorskip("torch")
+
+    def norm(x: Any, gamma: Any, beta: Any) -> Any:
+        return gamma * (x - x.mean(0)) / (x.var(0) + 1e-5) ** 0.5 + beta
+
+    def norm_of_torch(x: Any, gamma: Any, beta: Any) -> Any:
+        return gamma * (x - x.mean(0)) / torch.sqrt(x.var(0, unbiased=not right) + 1e-5) + beta
+
+    report = check(norm)
+    assert (report.verdict, report.recognised_as.partition(";")[0]) == (Verdict.CORRECT, "a forward function")
+    report = check(norm_of_torch)
+    assert report.recognised_as.startswith("a forward function, differentiated by torch")
+    assert report.verdict is (Verdict.CORRECT if right else Verdict.WRONG)
+
+
+def test_another_forward_between_does_not_change_what_a_backward_is_handed() -> None:
+    def with_x(dy: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:
+        return backward(dy, forward(x, gamma, gamma, eps)[1])
+
+    latest: list[Cache] = []
+
+    def forward_of_one(x: Array, gamma: Array, beta: Array, eps: float) -> Array:
+        y, cache = forward(x, gamma, beta, eps)
+        latest[:] = [cache]
+        return y
+
+    def backward_of_one(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
+        return backward(dy, latest[0])
+
+    assert check((forward, with_x)).observations["interleaved"]
+    assert not check((forward_of_one, backward_of_one)).observations["interleaved"]
+
+
 # What is given besides.
 
 
@@ -330,13 +366,24 @@ def state() -> tuple[Any, ...]:
     )
     numpys = np.random.get_state(legacy=False)
     drawn = tuple(numpys["state"]["key"]), numpys["state"]["pos"], random.getstate()
-    return *drawn, np.geterr(), np.mean, sys.stdout, sys.stderr, tuple(sys.path), len(warnings.filters), of_torch
+    return (
+        *drawn,
+        np.geterr(),
+        np.mean,
+        sys.breakpointhook,
+        sys.stdout,
+        sys.stderr,
+        tuple(sys.path),
+        len(warnings.filters),
+        of_torch,
+    )
 
 
 def test_a_bad_guest_is_noticed_and_what_it_did_is_put_back(capfd: pytest.CaptureFixture[str]) -> None:
     def rude(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Cache]:
         print("here", file=sys.stderr)
         print("and here")
+        breakpoint()
         warnings.warn("and here", stacklevel=2)
         np.seterr(divide="ignore")
         np.random.seed(1)

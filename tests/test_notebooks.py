@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from bncheck.examination.files import check_target
+from bncheck.errors import InvalidInput
+from bncheck.examination.files import check_target, examine_all
+from bncheck.report import github
+from bncheck.targets.opening import adapter
 from bncheck.tolerances.verdicts import Verdict
 
 nbformat = pytest.importorskip("nbformat")
@@ -115,3 +118,19 @@ def test_the_same_notebook_as_a_target(tmp_path: Path) -> None:
         "BatchNorm": Verdict.WRONG,
     }
     assert reports["BatchNorm"].reproduce == f"python -m bncheck check {path}:BatchNorm"
+
+
+def test_an_adapter_is_a_cell_of_the_notebook(tmp_path: Path) -> None:
+    targets = Path(__file__).parent / "targets"
+    source = (targets / "adapter.py").read_text()
+    (tmp_path / "odd.py").write_bytes((targets / "odd.py").read_bytes())
+    path = written(tmp_path / "mine.ipynb", "import numpy as np", source)
+    (report,) = check_target(str(path))
+    assert (report.verdict, report.target) == (Verdict.CORRECT, f"{path}:vjp")
+    with pytest.raises(InvalidInput, match="in a cell of the notebook"):
+        adapter(str(path))
+
+
+def test_a_notebook_is_annotated_on_github_by_its_name(tmp_path: Path) -> None:
+    path = written(tmp_path / "mine.ipynb", HONEST.replace("(g - g.mean(0) - xhat", "(g - xhat"))
+    assert github.examination(examine_all([str(path)])).startswith(f"::error file={path},title=wrong%3A mean-path-m")

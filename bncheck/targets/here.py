@@ -1,10 +1,10 @@
 """Has live objects answered for in this process: a class, an instance, a function, a pair of them, a module.
 
-They are not moved to a sandbox, for what an object is depends on the process that it lives in: what it closes over, the
-cell or the prompt where it was written, the device that its parameters are on. So there is no limit of time or memory,
-and what ends a process ends this one. What can be kept apart is: each call works on a copy of an instance, and finds
-the generators, NumPy's error state and torch's modes as a fresh process has them; all of that is as before afterwards,
-and nothing that is printed, and no warning, is shown.
+They are not moved to a sandbox, for what an object is depends on the process that it lives in: what it closes over,
+what its module has become, the cell or the prompt where it was written. So there is no limit of time or memory, and
+what ends a process ends this one. What can be kept apart is: each call works on a copy of an instance, and finds the
+generators, NumPy's error state and torch's modes as a fresh process has them; all of that is as before afterwards, and
+nothing that is printed, and no warning, is shown.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import functools
 import inspect
 import io
 import random
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,8 @@ class Here(Sandbox):
                 self.session = Session()
                 self.session.files = tuple(_sources(self.thing))
                 self.loaded = self.session.hold(_contents(self.thing))
+                named = _packages(self.thing)
+                self.loaded["families"] = [one for one in self.loaded["families"] if one == "numpy" or one in named]
         return self.loaded
 
     def call(self, header: Mapping[str, Any], arrays: Mapping[str, Array] | None = None) -> Frame:
@@ -132,6 +135,53 @@ def _bounded(thing: Any) -> Any:
     return numba.jit(**{**thing.targetoptions, "boundscheck": True})(thing.py_func)
 
 
+def _packages(thing: Any) -> set[str]:
+    """The packages that an object's own code names, and that of whatever of the same author's it uses.
+
+    What else is imported in this process says nothing about it: ``x.var(0)`` is one thing of NumPy's, another of
+    torch's.
+    """
+    found, seen = set[str](), dict[int, Any]()
+    left = list[Any](thing if isinstance(thing, tuple | list) else [thing])
+    left += vars(thing).values() if isinstance(thing, ModuleType) else ()
+    while left:
+        one = left.pop()
+        if id(one) not in seen:
+            seen[id(one)] = one
+            with contextlib.suppress(Exception):  # what cannot be looked at tells nothing
+                homes = {str(getattr(each, "__module__", "")).partition(".")[0] for each in (one, type(one))}
+                homes |= {one.__name__.partition(".")[0]} if isinstance(one, ModuleType) else set()
+                found |= homes
+                left += [] if homes & _LIBRARIES else _uses(one)
+    return {"jax" if name in ("jaxlib", "flax") else name for name in found}
+
+
+def _uses(one: Any) -> list[Any]:
+    """What an object is made of: its class and what that holds, or what a function's code and annotations name."""
+    if isinstance(one, ModuleType):
+        return []
+    if isinstance(one, type):
+        return [*one.__bases__, *vars(one).values()]
+    function = inspect.unwrap(one.func if isinstance(one, functools.partial) else getattr(one, "__func__", one))
+    if not inspect.isfunction(function):
+        return [type(one), function]
+    annotations = function.__annotations__.values()
+    written = re.findall(r"\w+", " ".join(words for words in annotations if isinstance(words, str)))
+    names = {*_names_in(function.__code__), *written}
+    imported = [sys.modules[name] for name in names & _LIBRARIES if name in sys.modules]  # when it is called
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    return [*imported, *cells, *(v for name, v in function.__globals__.items() if name in names), *annotations]
+
+
+_LIBRARIES = frozenset({"numpy", "torch", "jax", "jaxlib", "flax", "keras", "scipy", "numba", "matplotlib"})
+
+
+def _names_in(code: CodeType) -> set[str]:
+    """The names that some code uses, and those of the functions within it."""
+    within = (_names_in(constant) for constant in code.co_consts if isinstance(constant, CodeType))
+    return set(code.co_names).union(*within)
+
+
 def _sources(thing: Any) -> Iterator[str]:
     """The files, or the cells, that an object was written in, as far as can be told."""
     if isinstance(thing, tuple | list):
@@ -153,6 +203,8 @@ def _as_in_a_fresh_process() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.callback(random.setstate, own)
         stack.callback(np.random.set_state, numpys)
+        stack.callback(setattr, sys, "breakpointhook", sys.breakpointhook)
+        sys.breakpointhook = lambda *arguments, **named: None  # its prompt would not be seen
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))

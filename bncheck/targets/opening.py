@@ -143,7 +143,9 @@ def adapter(text: str) -> str:
     >>> "def vjp(case):" in adapter("mine.py")
     True
     """
-    place = text.rpartition(":")[0] if ":" in text and not text.endswith(".py") else text
+    place = text.rpartition(":")[0] if ":" in text and not text.endswith((".py", ".ipynb")) else text
+    if place.endswith(".ipynb"):
+        raise InvalidInput("target", text, "what can be imported", "Write a vjp(case) in a cell of the notebook.")
     return ADAPTER.format(target=text, module=Path(place).stem if place.endswith(".py") else place)
 
 

@@ -50,6 +50,7 @@ def main() -> None:
         threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     _limit(int(sys.argv[1]))
     os.environ["MPLBACKEND"] = "Agg"  # whatever is drawn, nobody looks
+    os.environ["PYTHONBREAKPOINT"] = "0"  # nor types anything
     os.environ["NUMBA_BOUNDSCHECK"] = "1"  # arrays in shapes that do not fit are tried, which must not write anywhere
     session = Session()
     while True:

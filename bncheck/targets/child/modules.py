@@ -40,7 +40,7 @@ class _TorchModuleRun(Run):
     def __init__(self, thing: Any, family: NumPy, given: Given) -> None:
         super().__init__(family, given)
         built, self.used = made(thing, self.given)
-        self.module = built.to(self.given["x"].dtype).train()
+        self.module = built.to("cpu", self.given["x"].dtype).train()
         for inner in self.module.modules():
             self.used |= set_eps(inner, given)
         self.names = {}

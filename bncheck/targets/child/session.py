@@ -127,9 +127,9 @@ class Session:
             y = run.forward(run.given["x"])
             returned, results = family_of(y), {"y": self._written("y", y, header)}
             if "between" in arrays:  # another forward must not disturb this one's backward
-                saved = run.saved
+                saved, given = run.saved, dict(run.given)
                 run.forward(family.array(arrays["between"].copy()))
-                run.saved = saved
+                run.saved, run.given = saved, given
             if "dy" in arrays:
                 handed["dy"] = arrays["dy"].copy()
                 gradients = run.backward(family.array(handed["dy"]))
