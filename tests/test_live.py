@@ -320,7 +320,7 @@ def test_what_is_not_written_yet_is_unfinished() -> None:
     report = check((forward, todo))
     assert (report.verdict, report.detail) == (
         Verdict.UNFINISHED,
-        "forward+todo is not written yet: its backward returns None.",
+        "forward+todo is not written yet: its backward does nothing.",
     )
     with pytest.raises(AssertionError, match="is not written yet"):
         assert_gradients((forward, todo))

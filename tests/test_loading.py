@@ -263,7 +263,7 @@ def test_both_halves_may_be_unfinished_and_a_forgotten_return_is_none_of_it(tmp_
     )
     assert only(str(tmp_path / "mine.py")).verdict is Verdict.UNFINISHED
     assert str(examine_all([str(tmp_path / "mine.py")]).verdict) == "unfinished"
-    assert only(str(ZOO / "hostile" / "returns_none.py")).verdict is Verdict.CRASHED
+    assert only(str(ZOO / "hostile" / "returns_none.py")).verdict not in (Verdict.UNFINISHED, Verdict.CORRECT)
 
 
 # Names that are not there.

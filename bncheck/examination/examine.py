@@ -11,6 +11,8 @@ from dataclasses import replace
 from itertools import product
 from types import MappingProxyType
 
+import numpy as np
+
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose, named_effect
 from bncheck.case import Case
 from bncheck.errors import UNFINISHED, BncheckError, TargetFailed
@@ -196,6 +198,9 @@ def _habits(subject: Subject, layer: Layer, dtypes: Sequence[str]) -> Iterator[D
     """The bugs of the catalogue that are not in the values: those that the caller's arrays and dtypes suffer."""
     noticed = subject.observations
     changed = {n: d for n, d in noticed.get("dtype_changed", {}).items() if n in dtypes and n != "float16"}
+    changed = {
+        n: d for n, d in changed.items() if any(np.dtype(own).itemsize < np.dtype(n).itemsize for own in d.values())
+    }
     for bug, where in (("mutates-input", list(noticed.get("mutates", ()))), ("dtype-changed", list(changed.values()))):
         if where:
             shows = where[0] if isinstance(where[0], str) else next(iter(where[0]))

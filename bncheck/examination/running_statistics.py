@@ -125,7 +125,7 @@ def _no_average(session: _Session) -> str:
 class _Session:
     """What a target answered to three batches, of which the last is the first again, and then in evaluation.
 
-    `weight` is that of a new batch where it is known beforehand.
+    `chosen` are the eps and the momentum that it was given, `weight` that of a new batch where it is known beforehand.
     """
 
     target: Target
@@ -137,6 +137,8 @@ class _Session:
     momentum: float | None
     answers: Mapping[str, Array]
     notes: Mapping[str, Any]
+    chosen: tuple[float | None, float | None] = (None, None)
+    insisted: bool = False
     weight: float | None = None
 
     @classmethod
@@ -174,7 +176,8 @@ class _Session:
             dy=dy if target.has_backward else None,
         )
         known = momentum if "momentum" in notes["used"] else None
-        return cls(target, seed, batches, dy, parameters, eps or TRIAL_EPS, known, answers, notes)
+        chosen = eps, momentum
+        return cls(target, seed, batches, dy, parameters, eps or TRIAL_EPS, known, answers, notes, chosen, insisted)
 
     def meaning(self, usual: _Session) -> _Session:
         """The same, with the weight that its momentum has to mean if it means what it did in the usual session.
@@ -283,7 +286,33 @@ class _Session:
         except TargetFailed:  # it answered before, and will be told to have failed where it did not
             return {"y": got["y"]}
         again = all(name not in trained or _alike(got[name], trained[name]) for name in got if name != "y")
-        return {"y": got["y"]} if again else got
+        return {"y": got["y"]} if again or self._knows_no_evaluation else got
+
+    @property
+    def _knows_no_evaluation(self) -> bool:
+        """Whether its backward is the same after evaluation and after training, on a batch with the stored statistics.
+
+        On such a batch y is the same in both modes; a gradient that is right in one of them is wrong in the other.
+        """
+        axes, batch = self.target.layout.reduced_axes, self.batches["second"].astype(np.float64)
+        shape = [1 if k in axes else n for k, n in enumerate(batch.shape)]
+        state = {name: value.reshape(shape).astype(np.float64) for name, value in self.state("third").items()}
+        standard = (batch - batch.mean(axis=axes, keepdims=True)) / batch.std(axis=axes, keepdims=True)
+        with np.errstate(all="ignore"):
+            like = (standard * np.sqrt(state["running_var"]) + state["running_mean"]).astype(self.dy.dtype)
+        try:
+            answers, _ = self.target.train(
+                self.batches, self.parameters, *self.chosen, insisted=self.insisted, evaluated=like, dy=self.dy
+            )
+            trained, _ = self.target.ask({"x": like, "dy": self.dy, **self.parameters}, self.target.layout, self.eps)
+        except TargetFailed:
+            return False
+        gradients = {name: value for name, value in trained.items() if name != "y"}
+        return all(
+            _alike(_shaped(answers[f"evaluated {n}"], v.shape), v)
+            for n, v in gradients.items()
+            if f"evaluated {n}" in answers
+        )
 
     @property
     def is_plausible(self) -> bool:

@@ -28,7 +28,7 @@ from bncheck.errors import InvalidInput, TargetFailed
 from bncheck.targets.child.recognition import Candidate, Contents, candidates_among, contents_of
 from bncheck.targets.child.roles import arguments, role
 from bncheck.targets.child.session import Session
-from bncheck.targets.child.styles import Functions
+from bncheck.targets.child.spoken import Spoken
 from bncheck.targets.sandbox import Frame, Sandbox
 
 IN_THIS_PROCESS = "in this process, without limits"
@@ -57,7 +57,9 @@ class Here(Sandbox):
                 self.session.files = tuple(_sources(self.thing))
                 self.loaded = self.session.hold(_contents(self.thing))
                 named = _packages(self.thing)
-                self.loaded["families"] = [one for one in self.loaded["families"] if one == "numpy" or one in named]
+                self.loaded["families"] = [
+                    one for one in self.loaded["families"] if one in named or one not in ("torch", "jax")
+                ]
         return self.loaded
 
     def call(self, header: Mapping[str, Any], arrays: Mapping[str, Array] | None = None) -> Frame:
@@ -122,7 +124,7 @@ def _contents(thing: Any) -> Contents:
     if isinstance(thing, tuple | list):
         if len(thing) != 2 or not all(map(callable, thing)):
             raise InvalidInput("target", repr(thing), "a pair of functions, (forward, backward)")
-        pair = Functions(_bounded(thing[0]), _bounded(thing[1]), "a pair of functions")
+        pair = Spoken("a pair of functions", forward=_bounded(thing[0]), backward=_bounded(thing[1]))
         return Contents([Candidate(name, pair, name_of(thing[0]))])
     return Contents(*candidates_among({name: _bounded(thing)}, name))
 

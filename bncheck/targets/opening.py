@@ -16,13 +16,11 @@ from typing import Any
 
 from bncheck.case import Layout
 from bncheck.errors import UNFINISHED, InvalidInput, MissingPackage, TargetFailed
-from bncheck.inputs.recipes import Recipe
-from bncheck.inputs.sizes import TRIAL, shape_of
 from bncheck.layers import LAYERS
 from bncheck.targets.address import Address
 from bncheck.targets.calls import Target
 from bncheck.targets.here import Here, name_of
-from bncheck.targets.recognition import HARD, hinted, recognised
+from bncheck.targets.recognition import ALIKE, HARD, glimpsed, hinted, partners, recognised
 from bncheck.targets.sandbox import MEMORY_LIMIT, TIME_LIMIT, Sandbox
 
 ADAPTER = '''"""How bncheck is to call {target}: mend the lines marked <-, then check this file instead."""
@@ -102,10 +100,8 @@ def _recognised_in(
     if not candidates:
         raise _nothing_found(text, address, loaded, _NEXT_STEP[isinstance(sandbox, Here)])
     loading = {"loading": loaded["loading"]} if loaded["loading"] else {}
-    targets = []
-    for k, one in candidates:
-        target = _written(recognised(sandbox, k, one, address, layer, layout))
-        targets.append(replace(target, observations={**target.observations, **loading}))
+    found = [target for k, one in candidates for target in _recognised(sandbox, k, one, address, layer, layout)]
+    targets = [replace(target, observations={**target.observations, **loading}) for target in found]
     kept = targets if address.name or style or layer else _without_bystanders(targets)
     if not kept:
         unlike = {**loaded, "remarks": [f"{target.name} does not normalize" for target in targets]}
@@ -113,18 +109,29 @@ def _recognised_in(
     return kept
 
 
-def _written(target: Target) -> Target:
-    """A target whose backward never answered, asked once more: where it is not written yet, that is its failure."""
-    if target.failure or target.plan.gradients or not target.has_backward:
-        return target
-    shape = shape_of(target.layout, TRIAL, target.fixed_sizes())
-    case = Recipe(target.layout, shape, target.dtypes[0] if target.dtypes else "float64").build(target.layer)
-    try:
-        target.vjp(target.adapted(case))
-    except TargetFailed as failure:
-        if failure.reason == UNFINISHED:
-            return replace(target, failure=failure)
-    return target
+def _recognised(
+    sandbox: Sandbox, number: int, described: dict[str, Any], address: Address, layer: str | None, layout: Layout | None
+) -> Iterator[Target]:
+    """A candidate; in place of a forward function alone, the pairs that it makes with others of its file, if any.
+
+    One that only its behaviour can tell to be a layer is left out where it does not behave like one.
+    """
+    sure = described["sure"] or bool(address.name)
+    if not sure and not glimpsed(sandbox, number, described, address):
+        return
+    target = recognised(sandbox, number, described, address, layer, layout)
+    if half := described["unwritten"]:
+        told = TargetFailed(UNFINISHED, f"{target.name} is not written yet: its {half} does nothing.")
+        target = replace(target, failure=told, has_backward=True)
+    if not sure and (target.failure or target.likeness <= ALIKE):
+        return
+    unpaired = described["alone"] and not target.plan.gradients and not target.failure and target.likeness > ALIKE
+    found = partners(target) if unpaired else []
+    for name in found:
+        pair = {**described, "name": f"{described['name']}+{name}", "words": "a pair of functions", "pair": True}
+        yield recognised(sandbox, number, {**pair, "has_backward": True}, address, layer, layout, name)
+    if not found:
+        yield target
 
 
 def _without_bystanders(targets: list[Target]) -> list[Target]:

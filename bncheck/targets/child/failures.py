@@ -21,10 +21,6 @@ class NoAnswer(Exception):
     """What the code returned is not what was asked for."""
 
 
-class Unfinished(Exception):
-    """The code is not written yet; the text says what tells so."""
-
-
 def cell_name(path: Path, number: int) -> str:
     """The name under which a notebook's cell is compiled, by which its lines are told from those of the others."""
     return f"{path}, cell {number}"
@@ -48,8 +44,6 @@ def failure(error: BaseException, *files: str) -> dict[str, Any]:
         return {"failed": "no gradient", "words": "is not differentiable: its output is cut off from its input"}
     if isinstance(error, NoAnswer):
         return {"failed": "answer", "words": told}
-    if isinstance(error, Unfinished):
-        return {"failed": UNFINISHED, "words": f"is not written yet: {told}"}
     if isinstance(error, NotImplementedError) and frames and _is_somebodys(frames[-1]):
         return {"failed": UNFINISHED, "words": f"is not written yet: it raises NotImplementedError{where}"}
     if isinstance(error, SyntaxError) and error.lineno:

@@ -10,7 +10,6 @@ import contextlib
 import importlib
 import importlib.util
 import math
-import random
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -19,15 +18,14 @@ import numpy as np
 
 from bncheck.case import Array
 from bncheck.targets import wire
-from bncheck.targets.child.failures import NoAnswer, Unfinished, failure
-from bncheck.targets.child.families import FAMILIES, family_of, plain
-from bncheck.targets.child.recognition import Candidate, Contents, contents
-from bncheck.targets.child.stubs import forgets_to_return, functions_of
-from bncheck.targets.child.styles import Functions, NoEvaluation, Run
+from bncheck.targets.child.failures import NoAnswer, failure
+from bncheck.targets.child.families import FAMILIES, NumPy, family_of, plain
+from bncheck.targets.child.recognition import Candidate, Contents, contents, knows_arrays, tensors_in
+from bncheck.targets.child.spoken import Spoken, SpokenRun, seed_everything
+from bncheck.targets.child.stubs import unwritten
+from bncheck.targets.child.styles import NoEvaluation, Run
 
 Answer = tuple[dict[str, Any], dict[str, Array]]
-
-_SEED = 1502_03167  # none that a target would choose, or it could not be told that it chose one
 
 
 class Surroundings:
@@ -42,12 +40,8 @@ class Surroundings:
 
     def seed(self) -> None:
         """Has everybody who draws from a shared generator draw the same again."""
-        random.seed(_SEED)
-        np.random.seed(_SEED)
-        np.random.random()  # else the first number that anybody draws would change the state's key
+        seed_everything()
         self.random = np.random.get_state(legacy=False)
-        if "torch" in sys.modules:
-            sys.modules["torch"].manual_seed(_SEED)
 
     def restored(self) -> list[str]:
         """Puts everything back, and says what had been changed."""
@@ -72,11 +66,18 @@ class Session:
     def __init__(self) -> None:
         self.files: tuple[str, ...] = ()
         self.found: list[Candidate] = []
+        self.families: dict[str, NumPy] = dict(FAMILIES)
         self.surroundings = Surroundings()
 
     def answer(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
         """What is answered to a request; what the code raises passes through."""
-        operations = {"start": self.start, "load": self.load, "call": self.call, "train": self.train}
+        operations = {
+            "start": self.start,
+            "load": self.load,
+            "call": self.call,
+            "partners": self.partners,
+            "train": self.train,
+        }
         return operations[header["op"]](header, arrays)
 
     def failure(self, error: BaseException) -> dict[str, Any]:
@@ -101,31 +102,39 @@ class Session:
     def hold(self, held: Contents) -> dict[str, Any]:
         """Takes what was found, and describes it."""
         self.found, described, loading = [], [], [*held.loading]
+        kinds = [kind for one in held.candidates if isinstance(kind := getattr(one.style, "thing", None), type)]
         for one in held.candidates:
+            own = getattr(one.style, "thing", None)
             try:
+                if own in kinds and unwritten(one.style) and any(k is not own and issubclass(k, own) for k in kinds):
+                    continue  # it leaves that to those which derive from it
                 described.append(_described(one))
                 self.found.append(one)
             except Exception as error:
                 loading.append(f"{one.name} {failure(error, *self.files)['words']}")
         changed = self.surroundings.restored()
         self.surroundings = Surroundings()
+        self.families = {name: family for name, family in FAMILIES.items() if name in sys.modules}
+        self.families |= tensors_in(self.found)
+        if not knows_arrays(self.found):
+            self.families["lists"] = FAMILIES["lists"]
         return {
             "candidates": described,
             "remarks": held.in_vain,
             "loading": loading,
             "names": held.names,
             "changed": changed,
-            "families": [name for name in FAMILIES if name in sys.modules],
+            "families": list(self.families),
             "compiles": "numba" in sys.modules,
         }
 
     def call(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
         """One forward and, where dy was sent, one backward, on a fresh instance."""
-        family, x = FAMILIES[header["family"]], arrays["x"]
+        family, x = self.families[header["family"]], arrays["x"]
         with family.precision(x.dtype):
             run, handed = self._begin(header, arrays)
             y = run.forward(run.given["x"])
-            returned, results = family_of(y), {"y": self._written("y", y, header)}
+            returned, results = family_of(y), {"y": _checked("y", y)}
             if "between" in arrays:  # another forward must not disturb this one's backward
                 saved, given = run.saved, dict(run.given)
                 run.forward(family.array(arrays["between"].copy()))
@@ -134,17 +143,30 @@ class Session:
                 handed["dy"] = arrays["dy"].copy()
                 gradients = run.backward(family.array(handed["dy"]))
                 kept = {name: value for name, value in gradients.items() if value is not None or name == "dx"}
-                results |= {name: self._written(name, value, header) for name, value in kept.items()}
+                results |= {name: _checked(name, value) for name, value in kept.items()}
         mutated = [name for name, value in handed.items() if value.tobytes() != arrays[name].tobytes()]
-        notes = {"used": sorted(run.used), "mutated": mutated, "returned": returned}
+        notes: dict[str, Any] = {"used": sorted(run.used), "mutated": mutated, "returned": returned}
+        if isinstance(run, SpokenRun):
+            notes |= {"binding": run.binding.data(), "whole": run.is_whole}
         return {**notes, "changed": self.surroundings.restored()}, results
+
+    def partners(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
+        """The other functions of the file that answer as the backward of a forward function, all of its gradients."""
+        style = self.found[header["candidate"]].style
+        fitting = []
+        for name in style.partners if isinstance(style, Spoken) else ():
+            with contextlib.suppress(Exception):
+                run, _ = self._begin({**header, "partner": name, "binding": None}, arrays)
+                if isinstance(run, SpokenRun) and run.is_whole and (run.parameters or run.hands_over):
+                    fitting.append(name)
+        return {"partners": fitting, "changed": self.surroundings.restored()}, {}
 
     def train(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
         """Several forwards on one instance: y and the running statistics after each, then y in evaluation mode.
 
         Where dy was sent, the gradients in evaluation mode follow. What is raised in evaluation is an answer, too.
         """
-        family, results, raised = FAMILIES[header["family"]], dict[str, Array](), None
+        family, results, raised = self.families[header["family"]], dict[str, Array](), None
         with family.precision(arrays["x"].dtype):
             run, _ = self._begin(header, arrays)
             for name in header["sequence"]:
@@ -170,17 +192,14 @@ class Session:
         settings = {name: header[name] for name in ("eps", "groups", "features", "layout", "momentum")}
         given = {**{k: v for k, v in settings.items() if v is not None}, **handed}
         given["insisted"] = header.get("insisted", ())
+        style = self.found[header["candidate"]].style
+        if header.get("partner") and isinstance(style, Spoken):
+            style = style.with_partner(header["partner"])
+        given["binding"] = header.get("binding")
+        if given["binding"] is None and "dy" in arrays:
+            given["dy"] = arrays["dy"].copy()
         self.surroundings.seed()
-        return self.found[header["candidate"]].style.begin(FAMILIES[header["family"]], given), handed
-
-    def _written(self, name: str, value: Any, header: Mapping[str, Any]) -> Array:
-        """An answer; none at all means that the code is not written yet, unless it only forgets to return."""
-        if value is None:
-            which = "forward" if name == "y" else "backward"
-            functions = functions_of(self.found[header["candidate"]].style, which)
-            if functions and not any(forgets_to_return(function) for function in functions):
-                raise Unfinished(f"its {which} returns None")
-        return _checked(name, value)
+        return style.begin(self.families[header["family"]], given), handed
 
 
 def _described(one: Candidate) -> dict[str, Any]:
@@ -195,7 +214,12 @@ def _described(one: Candidate) -> dict[str, Any]:
         "dtypes": style.dtypes,
         "as_in_case": style.as_in_case,
         "has_backward": style.has_backward,
-        "pair": isinstance(style, Functions) and style.has_backward,
+        "may_have_backward": style.may_have_backward,
+        "pair": isinstance(style, Spoken) and style.is_pair,
+        "sure": one.sure,
+        "holds": getattr(style, "thing", None) is not None,
+        "unwritten": unwritten(style),
+        "alone": isinstance(style, Spoken) and bool(style.partners),
         "layout": str(getattr(getattr(style, "module", None), "LAYOUT", "")),
     }
 

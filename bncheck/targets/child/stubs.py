@@ -1,48 +1,76 @@
-"""Tells a function that is not written yet from one that computes and forgets to return."""
+"""Tells code that is not written yet from code that is wrong: by what stands there, not by what it answers."""
 
 from __future__ import annotations
 
-import dis
+import ast
 import inspect
 import re
+import textwrap
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 from bncheck.targets.child.failures import is_library
 
-_FORWARD = re.compile(r"forward|fprop|^(__call__|call|apply)$")
-_BACKWARD = re.compile(r"backward|bprop|backprop|^(grad|vjp)$")
-_COMPUTING = ("CALL", "BINARY_OP", "UNARY", "COMPARE")
+_METHODS = {
+    "forward": re.compile(r"forward|fprop|^(__call__|call|apply)$"),
+    "backward": re.compile(r"backward|bprop|backprop|^(grad|vjp)$"),
+}
 
 
-def functions_of(style: object, which: str) -> list[Callable[..., Any]]:
-    """The functions, or the methods of a class, by which a style calls ``forward`` or ``backward``."""
-    if function := getattr(style, f"call_{which}", None):
+def unwritten(style: object) -> str:
+    """Which half of an implementation is not written yet, ``forward`` or ``backward``; "" where neither is so."""
+    return next((which for which in _METHODS if (own := _functions(style, which)) and all(map(is_stub, own))), "")
+
+
+def _functions(style: object, which: str) -> list[Callable[..., Any]]:
+    """The function, or the methods of a class, by which a style is called."""
+    if function := getattr(style, which, None):
         return [function]
     thing = getattr(style, "thing", None)
-    pattern = _FORWARD if which == "forward" else _BACKWARD
     kind = thing if isinstance(thing, type) else type(thing)
     methods = {name: f for base in reversed(kind.__mro__) for name, f in vars(base).items() if inspect.isfunction(f)}
-    return [f for name, f in methods.items() if pattern.search(name) and not is_library(f.__code__.co_filename)]
+    return [f for name, f in methods.items() if _METHODS[which].search(name) and not is_library(f.__code__.co_filename)]
 
 
-def forgets_to_return(function: Callable[..., Any]) -> bool:
-    """Whether a function computes something, and no way through it returns anything.
+def is_stub(function: Callable[..., Any]) -> bool:
+    """Whether a function does nothing, raises NotImplementedError, or returns nothing but None.
 
-    >>> def stub(dy, cache):
-    ...     dx = None
-    ...     return dx
-    >>> def forgetful(dy, cache):
-    ...     dx = dy * cache
-    >>> forgets_to_return(stub), forgets_to_return(forgetful), forgets_to_return(lambda dy, cache: dy * cache)
-    (False, True, False)
+    One that computes and forgets to return is none, nor is one whose source cannot be seen.
+
+    >>> is_stub(is_stub)
+    False
     """
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    if code is None:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return False
+    defined = next((node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)), None)
+    if defined is None:
+        return False
+    nodes = [node for statement in defined.body for node in ast.walk(statement)]
+    if any(isinstance(step, ast.Raise) and "NotImplementedError" in ast.dump(step) for step in defined.body):
         return True
-    steps = list(dis.get_instructions(code))
-    computes = any(step.opname.startswith(_COMPUTING) for step in steps)
-    returned = [before for before, step in pairwise(steps) if step.opname == "RETURN_VALUE"]
-    nothing = all(before.opname.startswith("LOAD_CONST") and before.argval is None for before in returned)
-    return computes and nothing
+    answers = [node.value for node in nodes if isinstance(node, ast.Return)]
+    if not answers:
+        return not any(isinstance(node, ast.Call | ast.BinOp | ast.AugAssign) for node in nodes)
+    written = {node.arg for node in ast.walk(defined.args) if isinstance(node, ast.arg)}
+    written |= {name for node in nodes for name in _assigned(node)}
+    return all(_is_nothing(value, written) for value in answers)
+
+
+def _assigned(node: ast.AST) -> set[str]:
+    """The names that a statement gives something other than None."""
+    if isinstance(node, ast.Assign) and _is_nothing(node.value, None):
+        return set()
+    if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.For | ast.NamedExpr | ast.withitem):
+        return {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
+    return set()
+
+
+def _is_nothing(value: ast.expr | None, written: set[str] | None) -> bool:
+    """Whether an expression is None, several of it, or names that nothing else was `written` to."""
+    if isinstance(value, ast.Tuple | ast.List):
+        return bool(value.elts) and all(_is_nothing(one, written) for one in value.elts)
+    if isinstance(value, ast.Name):
+        return written is not None and value.id not in written
+    return value is None or (isinstance(value, ast.Constant) and value.value is None)
