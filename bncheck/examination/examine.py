@@ -79,14 +79,14 @@ def examine(
         return replace(report, verdict=Verdict.INCONCLUSIVE, detail=takes)
     questions = [(case, True) for case in cases] or _cases(subject, layer, spoken, seed)
     checks, crash = _asked(subject, layer, questions)
-    wrong = ""
+    wrong, unasked = "", dict[str, str]()
     bugs = list(_habits(subject, layer, spoken))
     if not crash:
         bugs += _diagnosed(subject, layer, seed, checks)
         if isinstance(subject, Target) and not cases:
             others = modes(subject, spoken, seed)
             checks, bugs = [*checks, *others.checks], [*bugs, *_new(others.bugs, bugs)]
-            crash, wrong = others.crash, others.wrong
+            crash, wrong, unasked = others.crash, others.wrong, dict(others.not_asked)
     gradients = _together(checks)
     report = replace(report, gradients=gradients, diagnosis=_distinct(bugs))
     source = CONVENTIONS.get((layer, frozenset(bug.id for bug in bugs)))
@@ -96,12 +96,59 @@ def examine(
         report = replace(report, gradients=gradients, observations=observations, diagnosis=())
     if crash:
         return replace(report, detail=crash)
+    open_questions = {**not_asked(subject, layer, gradients), **unasked}
+    report = replace(report, asked=_asked_for(subject, checks), not_asked=open_questions)
     entangled = not subject.observations.get("interleaved", True)
     detail = _ENTANGLED if entangled else wrong or _BY_DEFAULT.get(subject.observations.get("default_eps"), "")
     verdict = concluded(gradients, _unseen(checks))
     if not verdict.failed and gradients and (report.diagnosis or detail):
         verdict = Verdict.WRONG
+    if verdict is Verdict.CORRECT and report.not_asked:
+        verdict = Verdict.INCOMPLETE
     return replace(report, verdict=verdict, detail=detail)
+
+
+def _asked_for(subject: Subject, checks: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:
+    """The questions that were put: in which layouts, dtypes and modes, and for which arrays, with where they are."""
+    names = list(dict.fromkeys(name for _, check in checks for name in check.gradients))
+    modes = {EVALUATED.strip(): any(name.endswith(EVALUATED) for name in names)}
+    modes |= {"running statistics": any(name.startswith("new_") for name in names)}
+    places = subject.places if isinstance(subject, Target) else {}
+    own = [name for name in names if " " not in name and not name.startswith("new_")]
+    return {
+        "layouts": tuple(dict.fromkeys(str(case.layout) for case, _ in checks)),
+        "dtypes": tuple(dict.fromkeys(str(case.dtype) for case, _ in checks)),
+        "modes": ("training", *(mode.removeprefix("in ") for mode, asked in modes.items() if asked)),
+        "gradients": tuple(f"{name} ({places[name]})" if name in places else name for name in own),
+    }
+
+
+_ADAPT = "Or write an adapter: bncheck check --adapter prints one."
+
+
+def not_asked(subject: Subject, layer: Layer, answered: Mapping[str, Finding]) -> dict[str, str]:
+    """What the layer has and could not be asked of a target, each with why and what to do."""
+    told: dict[str, str] = {}
+    if isinstance(subject, Target) and not subject.may_have_backward:
+        return told
+    has = subject.parameters if isinstance(subject, Target) else layer.parameters
+    if "dx" not in answered:
+        return {
+            "gradients": f"no backward was found that goes with this forward. Name it, as forward and backward. {_ADAPT}"
+        }
+    for name in has:
+        if f"d{name}" not in answered:
+            told[f"d{name}"] = f"no gradient of {name} was found in what the backward returns or leaves. {_ADAPT}"
+    if isinstance(subject, Target):
+        hidden = ", ".join(subject.left_over)
+        for name in layer.parameters:
+            if name not in has and hidden:
+                told[name] = f"no {name} was found, but {hidden} was not understood: d{name} was not asked. {_ADAPT}"
+        for name in subject.neutral:
+            told[name] = (
+                f"{layer.name} has no {name}: it was held where it does nothing, d{name} was not asked. {_ADAPT}"
+            )
+    return told
 
 
 def _new(others: Iterable[Diagnosis], bugs: Sequence[Diagnosis]) -> Iterator[Diagnosis]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +48,7 @@ class Modes:
     bugs: tuple[Diagnosis, ...] = ()
     wrong: str = ""
     crash: str = ""
+    not_asked: Mapping[str, str] = field(default_factory=dict)
 
 
 def modes(target: Target, dtypes: Sequence[str], seed: int) -> Modes:
@@ -63,7 +64,7 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> Modes:
     except TargetFailed as failure:
         return Modes(crash=f"{failure} It was asked for several batches, one after the other.")
     if not usual.keeps_statistics:
-        return Modes()
+        return Modes(not_asked=usual.hidden)
     sessions = [usual]
     try:
         sessions.append(_Session.of(target, dtypes[0], seed + 1, FEW, eps[1], _OTHER_MOMENTUM, insisted=True))
@@ -93,6 +94,7 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> Modes:
         (*bugs, *others, *effects[:1]),
         wrong="" if crashed else told or wrong,
         crash=told if crashed else "",
+        not_asked={} if raised else usual.unentered,
     )
 
 
@@ -192,6 +194,23 @@ class _Session:
         if usual.rule.momentum in senses:
             return replace(self, weight=senses[usual.rule.momentum])
         return self if seen in senses.values() else replace(self, weight=1 - self.momentum)
+
+    @property
+    def hidden(self) -> dict[str, str]:
+        """That evaluation is something else than training, by statistics that it does not show."""
+        evaluated = self.answers.get("evaluated y")
+        if evaluated is None or _alike(evaluated, self.answers["second y"]):
+            return {}
+        found = "what it keeps for evaluation was not found. Name it running_mean and running_var, as attributes."
+        return {"running statistics": found}
+
+    @property
+    def unentered(self) -> dict[str, str]:
+        """That it keeps running statistics, and there is no way to have them used."""
+        if "evaluated y" in self.answers:
+            return {}
+        way = "an argument or an attribute training, or the methods train() and eval()"
+        return {"evaluation": f"it keeps running statistics, but no way into evaluation was found: {way}."}
 
     @property
     def keeps_statistics(self) -> bool:

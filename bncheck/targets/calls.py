@@ -46,7 +46,9 @@ class Target:
     recognised but no trial call succeeded; every call then raises it. `observations` are its conventions by name, see
     `bncheck.targets.observations`. `likeness` is the correlation of its `first` y with the
     layer's, `whole` says whether places were found for all that the layer
-    has, `takes_all` whether all that it computes with is handed to it.
+    has, `takes_all` whether all that it computes with is handed to it, and `places` where its parameters and gradients are,
+    in words. `left_over` are the names of what was not understood, `neutral` the parameters that it has and the layer has
+    not.
     """
 
     name: str
@@ -66,6 +68,10 @@ class Target:
     likeness: float = 0.0
     whole: bool = True
     takes_all: bool = True
+    places: Mapping[str, str] = field(default_factory=dict)
+    may_have_backward: bool = True
+    left_over: tuple[str, ...] = ()
+    neutral: tuple[str, ...] = ()
     first: Array | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -136,6 +136,7 @@ def _untried(
         features=tuple(described["sizes"].get("features", ())),
         groups=described["sizes"].get("groups", 0),
         takes_all=not described["holds"],
+        may_have_backward=described["may_have_backward"],
     )
 
 
@@ -177,10 +178,11 @@ def _accepted(best: Target, trials: list[Target], described: Mapping[str, Any]) 
         if (one.layer, one.parameters, one.plan.gradients) == (best.layer, best.parameters, best.plan.gradients)
         and one.likeness > ALIKE
     ]
+    same += _unlike(best, same, trials)
     shapes = {one.layout: one.plan.shapes[one.layout] for one in reversed([best, *same])}
     bindings = {one.layout: one.plan.bindings[one.layout] for one in reversed([best, *same])}
     differentiates = best.plan.gradients and not described["has_backward"]
-    by = f", differentiated by {best.plan.family}" if differentiates else ""
+    by = f", differentiated by {best.plan.family}" if differentiates and best.plan.family != "numpy" else ""
     return replace(
         best,
         layouts=tuple(dict.fromkeys([best.layout, *(one.layout for one in same)])),
@@ -188,6 +190,46 @@ def _accepted(best: Target, trials: list[Target], described: Mapping[str, Any]) 
         has_backward=best.has_backward or differentiates,
         recognised_as=f"{described['words']}{by}; {best.layer.name} on {best.layout}",
     )
+
+
+def _unlike(best: Target, same: list[Target], trials: list[Target]) -> list[Target]:
+    """The layouts that it takes in the same way although its answers there are not the layer's, where it is meant to.
+
+    They are where no layout with as many axes is right, and the answer is no accident of code that was written for fewer
+    axes: then it would normalize over axes in the same places, from the left or from the right.
+    """
+    ranks = {len(one.layout.axes) for one in [best, *same]}
+    kind = best.plan.shapes[best.layout]
+    found = []
+    for one in trials:
+        layout, plan = one.layout, one.plan
+        usual = layout in one.layer.layouts and one.layer == best.layer and plan.shapes[layout] == kind
+        called = usual and (one.parameters, plan.gradients) == (best.parameters, best.plan.gradients)
+        if called and len(layout.axes) not in ranks and not _by_accident(best, one):
+            found.append(one)
+    return found
+
+
+def _by_accident(best: Target, trial: Target) -> bool:
+    """Whether a trial's x̂ is what code for the best layout makes of more axes: normalized over those in its places."""
+    given = _trial_input(trial.layout, trial.fixed_sizes(), trial.dtypes[0])
+    stored = {name: np.full_like(given[name], name == "gamma") for name in trial.parameters}
+    try:
+        y = trial.forward(given["x"], stored)
+    except TargetFailed:
+        return True
+    rank, axes = len(best.layout.axes), best.layout.reduced_axes
+    for places in (axes, tuple(k - rank for k in axes)):
+        named = trial.layer.forward(
+            given["x"].astype(np.float64),
+            {},
+            TRIAL_EPS,
+            mean=lambda a, places=places: a.mean(places, keepdims=True),  # type: ignore[misc]
+            sqrt=np.sqrt,
+        )
+        if _likeness(y, np.asarray(named["y"])) > ALIKE:
+            return True
+    return False
 
 
 def _trials(
@@ -206,7 +248,9 @@ def _trials(
     for layer in layers:
         own = layer.layouts if layout is None else (layout,)
         extra = _OTHER_LAYOUTS.get(layer.name, ()) if layout is None else ()
-        for one in sorted((*own, *extra), key=lambda one: spatial and len(one.axes) < 4):
+        for one in (*sorted(own, key=lambda one: spatial and len(one.axes) < 4), *extra):
+            if one in extra and any(trial.likeness > ALIKE for trial in trials):
+                break
             sizes = fixed_sizes(one, target.features, target.groups)
             if sizes is None:
                 continue
@@ -270,7 +314,9 @@ def _in_one_layout(
                     bindings={layout: notes.get("binding")},
                 )
                 seen: dict[str, Any] = {"parameters": parameters, "likeness": likeness, "first": answers["y"]}
-                yield replace(target, plan=plan, has_backward=owed, whole=notes.get("whole", True), **seen)
+                seen |= {"whole": notes.get("whole", True), "places": notes.get("places", {})}
+                seen |= {name: tuple(notes.get(name, ())) for name in ("left_over", "neutral")}
+                yield replace(target, plan=plan, has_backward=owed, **seen)
                 break
 
 

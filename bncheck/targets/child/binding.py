@@ -79,15 +79,20 @@ class Binding:
         parts["left_over"] = tuple(parts["left_over"])
         return cls(**parts)
 
-    def described(self, gradients: tuple[str, ...]) -> dict[str, str]:
-        """Where each parameter and each gradient was found, in words."""
-        told = {name: f"self{written(path)}" for name, path in self.slots.items()}
-        told |= {one: argument for argument, one in {**(self.build or {}), **self.takes}.items() if one not in told}
-        places = {name: _told(place) for name, place in self.gradients.items()}
-        return {
-            **{name: where for name, where in told.items() if name in ("gamma", "beta")},
-            **{name: where for name, where in places.items() if name in gradients},
-        }
+    def described(self, answered: tuple[str, ...]) -> dict[str, str]:
+        """In words, where each parameter and each gradient was found that is called otherwise or nothing at all.
+
+        >>> Binding(slots={"gamma": (("attr", "w"),)}, gradients={"dx": ("answer", ())}).described(("dx",))
+        {'gamma': 'self.w', 'dx': 'what backward returns'}
+        """
+        told = {one: argument for argument, one in {**(self.build or {}), **self.takes}.items()}
+        told |= {one: f"[{key!r}]" for key, one in self.keys.items()}
+        told |= {name: f"self{written(path)}" for name, path in {**self.slots, **self.state}.items()}
+        places = {name: _told(place) for name, place in self.gradients.items() if name in answered}
+        return {name: where for name, where in told.items() if name in _TOLD} | places
+
+
+_TOLD = ("gamma", "beta", "running_mean", "running_var")
 
 
 def _path(data: Any) -> Path:

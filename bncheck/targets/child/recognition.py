@@ -23,7 +23,7 @@ _FORWARD = re.compile(r"(?<![a-z])(forward|fwd|fprop)(?![a-z])", re.IGNORECASE)
 _BACKWARD = re.compile(r"(?<![a-z])(backward|bwd|backprop|bprop|back|grad|grads|gradient|gradients|vjp)(?![a-z])", re.I)
 _VARIANT = re.compile(r"_?((alt|alternative|simple|simplified|naive|fast|slow|direct|closed|graph|final|v?\d+)_?)*")
 _NORM = re.compile(r"norm|(?<![a-z])([blgir]n|rms)(?![a-z])", re.IGNORECASE)
-_OF_A_NORM = {"gamma", "eps", "options"}
+_OF_A_NORM = frozenset({"gamma", "γ", "eps", "epsilon", "ε"})
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,9 @@ def _functions(named: dict[str, Any], wanted: str, remarks: list[str]) -> Iterat
         if name in backwards or id(f) in rules or (not inspect.isroutine(f) and _style(f, type(f)) is not None):
             continue
         forwards[name] = f
-        if _OF_A_NORM & set(roles_of(f, FORWARD, "x").values()) or _NORM.search(name) or name == wanted:
+        words = {a.name.lower() for a in arguments(f)}
+        options = "options" in roles_of(f, FORWARD, "x").values()
+        if options or words & _OF_A_NORM or _NORM.search(name) or name == wanted:
             sure.add(name)
     partners = {name: _partner(name, forwards) for name in backwards}
     for name, f in forwards.items():

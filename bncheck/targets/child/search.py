@@ -16,7 +16,7 @@ import numpy as np
 from bncheck.case import Array
 from bncheck.targets.child import gradients
 from bncheck.targets.child.binding import TOGETHER, Binding, Place
-from bncheck.targets.child.families import NoGradient, NumPy, Tensors, inner, plain
+from bncheck.targets.child.families import NoGradient, NumPy, Tensors, family_of, inner, plain
 from bncheck.targets.child.gradients import as_pool
 from bncheck.targets.child.roles import (
     BACKWARD,
@@ -294,7 +294,22 @@ class Search:
             binding = self._with_state(binding)
         if self.wants_gradients:
             binding = self._with_gradients(binding)
-        return binding
+        return binding.with_(left_over=self._left_over(binding))
+
+    def _left_over(self, binding: Binding) -> tuple[str, ...]:
+        """What was seen and not understood, where a parameter may hide: arguments that default to nothing, and arrays of
+        its size that a function holds itself.
+        """
+        function = self._forward_function(binding)
+        named = {**roles_of(function, FORWARD, "x"), **binding.takes}
+        spare = [a.name for a in arguments(function) if a.default is None and a.name not in named]
+        plain_function = getattr(function, "__func__", function)
+        code, cells = getattr(plain_function, "__code__", None), getattr(plain_function, "__closure__", None) or ()
+        free = dict(zip(code.co_freevars, cells, strict=True)) if code else {}
+        held = {name: cell.cell_contents for name, cell in free.items()}
+        held |= {name: plain_function.__globals__.get(name) for name in (code.co_names if code else ())}
+        arrays = [name for name, value in held.items() if family_of(value) and size(value) == self._count > 1]
+        return (*spare, *arrays)
 
     def _with_state(self, binding: Binding) -> Binding:
         """Where the instance keeps running statistics: what after a training step depends on what it was before.

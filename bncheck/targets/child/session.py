@@ -147,7 +147,9 @@ class Session:
         mutated = [name for name, value in handed.items() if value.tobytes() != arrays[name].tobytes()]
         notes: dict[str, Any] = {"used": sorted(run.used), "mutated": mutated, "returned": returned}
         if isinstance(run, SpokenRun):
-            notes |= {"binding": run.binding.data(), "whole": run.is_whole}
+            places = run.binding.described(tuple(results))
+            notes |= {"binding": run.binding.data(), "whole": run.is_whole, "places": places}
+            notes |= {"left_over": run.binding.left_over, "neutral": sorted(run.neutral)}
         return {**notes, "changed": self.surroundings.restored()}, results
 
     def partners(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:

@@ -129,6 +129,7 @@ class SpokenRun(Run):
         super().__init__(family, {k: v for k, v in given.items() if k != "binding"})
         self.style, self.binding = style, binding
         self.training = True
+        self.neutral: set[str] = set()
         self.dictionaries: list[Handed] = []
         self.object: Any = None
         self.step: dict[str, Any] = {}
@@ -240,8 +241,14 @@ class SpokenRun(Run):
             return copy.deepcopy(thing)
         roles = self.binding.build
         built, used = assigned(thing, constructor_roles(thing) if roles is None else roles, self.values)
-        self.used |= {one for one in used if one not in PARAMETERS or one in self.given}
+        self._count_as_used(used)
         return built
+
+    def _count_as_used(self, used: set[str]) -> None:
+        """Takes note of what was read; parameters that nobody offered are neutral."""
+        stray = {one for one in used if one in PARAMETERS and one not in self.given}
+        self.used |= used - stray
+        self.neutral |= stray
 
     def _set_rate(self) -> None:
         for name, value in attributes(self.object).items():
@@ -295,7 +302,7 @@ class SpokenRun(Run):
             roles = {**roles, self.binding.switch[1]: f"switch {self.binding.switch[1]}"}
         answer, used = assigned(function, roles, self.values, self.given.get("insisted", ()))
         used = used.union(*(one.used for one in self.dictionaries), PARAMETERS if used & set(TOGETHER) else ())
-        self.used |= {one for one in used if one not in PARAMETERS or one in self.given}
+        self._count_as_used(used)
         if isinstance(answer, types.GeneratorType):
             answer = (next(answer), answer.send)
         return answer
