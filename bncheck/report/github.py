@@ -14,7 +14,7 @@ def examination(found: Examination) -> str:
     lines = []
     for report in found.reports:
         if report.verdict is not Verdict.CORRECT:
-            kind = "error" if report.verdict.failed else "warning"
+            kind = "warning" if report.verdict in (Verdict.VACUOUS, Verdict.INCONCLUSIVE) else "error"
             place = re.match(r".*?\.(py|ipynb)(?=:|$)", report.target)
             file = f"file={_property(place[0])}," if place else ""
             title = _property(f"{report.verdict}: {finding(report)}")

@@ -25,7 +25,7 @@ class Plan:
 
     `gradients` says whether a backward answered when it was tried, `takes_eps` whether eps found a place. `bindings` say
     how it was found to be spoken to, by layout; where there is none, the child searches. `partner` is another function
-    of the file that is the backward.
+    of the file that is the backward, `most` how many calls a search may make.
     """
 
     candidate: int
@@ -35,6 +35,7 @@ class Plan:
     takes_eps: bool = False
     bindings: Mapping[Layout, Any] = field(default_factory=dict)
     partner: str = ""
+    most: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +182,7 @@ class Target:
             "family": self.plan.family,
             "binding": self.plan.bindings.get(layout),
             "partner": self.plan.partner,
+            **({} if self.plan.most is None else {"most": self.plan.most}),
             "eps": eps,
             "momentum": MOMENTUM,
             "groups": shape[layout.axes.index("G")] if "G" in layout.axes else None,

@@ -23,7 +23,8 @@ def _limit(memory: int) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if memory:
+        most = resource.getrlimit(resource.RLIMIT_AS)[1]
+        if memory and (most == resource.RLIM_INFINITY or memory < most):
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 

@@ -185,7 +185,9 @@ def _style(thing: Any, kind: type) -> Style | None:
     ):
         return None
     style = Spoken(f"a class with forward and backward ({which})", thing=thing)
-    return style if style.methods() or style.has_forward else None
+    own = {name: inspect.getattr_static(kind, name, None) for name in style.methods()}
+    alone = all(isinstance(held, staticmethod | classmethod) for held in own.values())  # then they are functions
+    return style if style.has_forward or (own and not alone) else None
 
 
 def _applied(kind: Any) -> Callable[..., Any]:

@@ -39,7 +39,7 @@ from bncheck.targets.child.spoken import (
 )
 from bncheck.targets.child.styles import PARAMETERS, Given, running_in
 
-_MOST = 400
+MOST = 400
 """How many calls one search may make."""
 
 _CLOSE = 1e-3
@@ -99,7 +99,7 @@ class Search:
 
     def _run(self, binding: Binding, **changed: Any) -> SpokenRun:
         self.calls += 1
-        if self.calls > _MOST:
+        if self.calls > self.given.get("most", MOST):
             raise _Enough
         given = {**self.given, **changed}
         return self.style.run(self.family, {k: _copied(v) for k, v in given.items()}, binding)

@@ -197,6 +197,7 @@ class Session:
         style = self.found[header["candidate"]].style
         if header.get("partner") and isinstance(style, Spoken):
             style = style.with_partner(header["partner"])
+        given |= {name: header[name] for name in ("most",) if name in header}
         given["binding"] = header.get("binding")
         if given["binding"] is None and "dy" in arrays:
             given["dy"] = arrays["dy"].copy()

@@ -101,7 +101,8 @@ class Spoken(Style):
         if self.thing is None:
             return []
         kind = _kind(self.thing)
-        names = dict.fromkeys(name for base in kind.__mro__[:-1] for name in vars(base) if not name.startswith("_"))
+        bases = [base for base in kind.__mro__ if base.__module__ not in ("builtins", "typing", "enum")]
+        names = dict.fromkeys(name for base in bases for name in vars(base) if not name.startswith("_"))
         return [name for name in names if callable(getattr(kind, name, None))]
 
     def sizes(self) -> Mapping[str, Any]:
