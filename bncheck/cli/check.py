@@ -19,7 +19,8 @@ from bncheck.processes import MOST
 @app.command(short_help="Check anybody's implementation, and tell which term is wrong.")
 def check(
     targets: Annotated[
-        list[str], typer.Argument(metavar="TARGET …", help="FILE.py, FILE.py:NAME, FILE.onnx, package.module:NAME.")
+        list[str],
+        typer.Argument(metavar="TARGET …", help="FILE.py, FILE.py:NAME, FILE.ipynb, FILE.onnx, package.module:NAME."),
     ],
     layer: Annotated[
         str | None, typer.Option(help="The layer that it is.", show_default="recognised by a trial call")

@@ -15,7 +15,7 @@ import numpy as np
 
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose, named_effect
 from bncheck.case import Case
-from bncheck.errors import BncheckError, TargetFailed
+from bncheck.errors import UNFINISHED, BncheckError, TargetFailed
 from bncheck.examination.one_case import check
 from bncheck.examination.running_statistics import EVALUATED, modes
 from bncheck.examination.subjects import Subject, fitting, telling
@@ -69,7 +69,8 @@ def examine(
         observations=dict(subject.observations),
     )
     if isinstance(subject, Target) and subject.failure:
-        return replace(report, detail=str(subject.failure))
+        verdict = Verdict.UNFINISHED if subject.failure.reason == UNFINISHED else Verdict.CRASHED
+        return replace(report, verdict=verdict, detail=str(subject.failure))
     if not subject.observations.get("repeatable", True):  # no number of it would be the same next time
         return replace(report, verdict=Verdict.WRONG, observations={"repeatable": False}, detail=_UNREPEATABLE)
     spoken = [name for name in ASKED if name in subject.dtypes and name in (dtypes or ASKED)]

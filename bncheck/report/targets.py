@@ -278,7 +278,7 @@ def conventions(observed: Mapping[str, Any]) -> dict[str, str]:
         for name, words in _HABITS.items()
         if (said.get(name) is False if name in _GOOD else name in said)
     ]
-    told = {"conventions": "; ".join(parts), "habits": "; ".join(habits)}
+    told = {"conventions": "; ".join(parts), "habits": "; ".join(habits), "loading": "; ".join(said.get("loading", ()))}
     return {heading: words for heading, words in told.items() if words}
 
 

@@ -70,7 +70,11 @@ def printed(lines: Iterable[Text], *, colour: bool) -> str:
     """Lines as a terminal shows them, or without any escapes."""
     stream = io.StringIO()
     console = Console(
-        file=stream, force_terminal=colour, color_system="standard" if colour else None, no_color=not colour
+        file=stream,
+        force_terminal=colour,
+        force_jupyter=False,  # in a notebook it would show each line at once, and hand back nothing
+        color_system="standard" if colour else None,
+        no_color=not colour,
     )
     for line in lines:
         console.print(line, soft_wrap=True)

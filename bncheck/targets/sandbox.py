@@ -4,7 +4,8 @@ A child is a fresh interpreter, kept warm over many calls and replaced when it h
 JSON and the bytes of plain arrays come back (`bncheck.targets.wire`): nothing in an answer can run code here.
 
 Limits
-    `TIME_LIMIT` for each call, counted without the import of frameworks, which has `STARTUP_LIMIT`; `MEMORY_LIMIT` of
+    `TIME_LIMIT` for each call, counted without the import of frameworks, which has `STARTUP_LIMIT`, and so has the
+    first call with arrays of each kind where numba was imported, which compiles for each anew; `MEMORY_LIMIT` of
     address space, where the system enforces RLIMIT_AS (Linux does; macOS and Windows do not), to which is added what
     the frameworks that a file imports reserve for themselves: 2 GiB for torch, 12 GiB for JAX, which compiles each
     shape anew. Both are arguments of `Sandbox` and of `bncheck.targets.opening.open_target`; a memory limit of 0 is
@@ -44,6 +45,7 @@ from typing import Any, BinaryIO, cast
 from bncheck.case import Array
 from bncheck.errors import InvalidInput, TargetFailed
 from bncheck.targets import wire
+from bncheck.targets.address import Address
 
 TIME_LIMIT = 10.0
 """Seconds for one call."""
@@ -191,6 +193,7 @@ class Sandbox:
         self.starts = 0
         self._child: _Child | None = None
         self._next = 0
+        self._compiled = set[str]()
 
     def __enter__(self) -> Sandbox:
         return self
@@ -214,6 +217,7 @@ class Sandbox:
         """
         if self._child is None:
             self.starts += 1
+            self._compiled.clear()
             reserved = max((_RESERVED.get(name, 0) for name in self.frameworks), default=0)
             self._child = _Child(self.memory_limit and self.memory_limit + reserved)
             self._ask({"op": "start", "frameworks": self.frameworks}, {}, STARTUP_LIMIT)
@@ -231,7 +235,14 @@ class Sandbox:
             TargetFailed: the target raised, ended its process, exceeded a limit, or gave no proper answer.
         """
         self.load()
-        return self._ask(dict(header), dict(arrays or {}))
+        arrays = dict(arrays or {})
+        settings = sorted((name, type(value).__name__) for name, value in header.items())
+        shown = sorted((name, array.dtype.name, array.ndim) for name, array in arrays.items())
+        kinds = str((header["op"], header.get("candidate"), header.get("order"), settings, shown))
+        compiles = self.loaded["compiles"] and kinds not in self._compiled
+        answer = self._ask(dict(header), arrays, STARTUP_LIMIT if compiles else None)
+        self._compiled.add(kinds)
+        return answer
 
     def _ask(self, header: dict[str, Any], arrays: dict[str, Array], limit: float | None = None) -> Frame:
         child = self._child
@@ -259,7 +270,7 @@ class Sandbox:
 
     def _who(self, header: Mapping[str, Any]) -> str:
         """What is being called, as the person who wrote it knows it."""
-        title = Path(self.address).name if self.address.endswith((".py", ".onnx")) else self.address
+        title = Address(self.address).title
         if "candidate" not in header:
             return title
         return f"{title}:{_one_line(self.loaded['candidates'][header['candidate']]['name'])}"

@@ -90,6 +90,8 @@ def arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
     A method that passes on whatever it is given, as ``__call__(*inputs)``, has those of the object's forward.
     """
+    if getattr(type(function), "__hash__", None) is None:  # a dataclass that can be called
+        function = getattr(function, "__call__")  # noqa: B004, B009  # mypy knows of none
     plain = getattr(function, "__func__", None)
     found = _shown(plain)[1:] if inspect.isfunction(plain) else _shown(function)
     named = [a for a in found if a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)]
