@@ -97,7 +97,7 @@ def test_hostile_code_ends_calmly_and_leaves_nothing_alive(path: Path, mark: str
 def test_no_deception_makes_a_wrong_gradient_correct(name: str) -> None:
     """Where the gradient itself is withheld, nothing is said of it."""
     (report,) = limited(str(ZOO / "hostile" / f"{name}.py"))
-    assert report.verdict is not Verdict.CORRECT or "dx" not in report.gradients
+    assert report.verdict is not Verdict.CORRECT
 
 
 def test_the_process_of_a_target_holds_no_oracle_and_no_truth(tmp_path: Path) -> None:

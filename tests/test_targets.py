@@ -18,7 +18,7 @@ from bncheck.targets.address import Address
 from bncheck.targets.calls import Target, fixed_sizes, parameter_shapes
 from bncheck.targets.child.binding import Place
 from bncheck.targets.child.gradients import found
-from bncheck.targets.child.roles import BACKWARD, FORWARD, Unbound, assigned, call, gradient_role, role, roles_of
+from bncheck.targets.child.roles import FORWARD, Unbound, assigned, call, gradient_role, role, roles_of
 from bncheck.targets.child.spoken import backward_roles
 from bncheck.targets.child.styles import evaluating
 from bncheck.targets.opening import adapter, open_target
@@ -400,8 +400,9 @@ def test_what_a_backward_returns_is_told_by_name_or_by_what_it_follows() -> None
         }
         return found(pool, (4, 3), {"gamma": 3, "beta": 3}, names, lambda change: again[next(iter(change))])
 
-    dx, first, second = (("answer", (("item", k),)) for k in range(3))
-    pool = {dx: x_shaped, first: one, second: other}
+    inside: list[Place] = [("answer", (("item", k),)) for k in range(3)]
+    dx, first, second = inside
+    pool: dict[Place, Array] = {dx: x_shaped, first: one, second: other}
     assert places(pool, ["dx", "dgamma", "dbeta"], other) == {"dx": dx, "dgamma": first, "dbeta": second}
     assert places(pool, [], one) == {"dx": dx, "dgamma": first, "dbeta": second}
     assert places(pool, [], other) == {"dx": dx, "dgamma": second, "dbeta": first}

@@ -134,7 +134,7 @@ def not_asked(subject: Subject, layer: Layer, answered: Mapping[str, Finding]) -
     has = subject.parameters if isinstance(subject, Target) else layer.parameters
     if "dx" not in answered:
         return {
-            "gradients": f"no backward was found that goes with this forward. Name it, as forward and backward. {_ADAPT}"
+            "gradients": f"no backward was found that goes with this forward: name them forward and backward. {_ADAPT}"
         }
     for name in has:
         if f"d{name}" not in answered:

@@ -305,7 +305,8 @@ class _Session:
         except TargetFailed:  # it answered before, and will be told to have failed where it did not
             return {"y": got["y"]}
         again = all(name not in trained or _alike(got[name], trained[name]) for name in got if name != "y")
-        return {"y": got["y"]} if again or self._knows_no_evaluation else got
+        told = not self.notes["mode_is_kept"] and self._knows_no_evaluation
+        return {"y": got["y"]} if again or told else got
 
     @property
     def _knows_no_evaluation(self) -> bool:

@@ -204,8 +204,8 @@ def _accepted(best: Target, trials: list[Target], described: Mapping[str, Any]) 
 def _unlike(best: Target, same: list[Target], trials: list[Target]) -> list[Target]:
     """The layouts that it takes in the same way although its answers there are not the layer's, where it is meant to.
 
-    They are where no layout with as many axes is right, and the answer is no accident of code that was written for fewer
-    axes: then it would normalize over axes in the same places, from the left or from the right.
+    They are where no layout with as many axes is right, and the answer is no accident of code that was written for
+    fewer axes: then it would normalize over axes in the same places, from the left or from the right.
     """
     ranks = {len(one.layout.axes) for one in [best, *same]}
     kind = best.plan.shapes[best.layout]
@@ -214,7 +214,8 @@ def _unlike(best: Target, same: list[Target], trials: list[Target]) -> list[Targ
         layout, plan = one.layout, one.plan
         usual = layout in one.layer.layouts and one.layer == best.layer and plan.shapes[layout] == kind
         called = usual and (one.parameters, plan.gradients) == (best.parameters, best.plan.gradients)
-        if called and len(layout.axes) not in ranks and not _by_accident(best, one):
+        more = len(layout.axes) > len(best.layout.axes) and len(layout.axes) not in ranks
+        if called and more and not _by_accident(best, one):
             found.append(one)
     return found
 
@@ -233,7 +234,7 @@ def _by_accident(best: Target, trial: Target) -> bool:
             given["x"].astype(np.float64),
             {},
             TRIAL_EPS,
-            mean=lambda a, places=places: a.mean(places, keepdims=True),  # type: ignore[misc]
+            mean=lambda a, places=places: a.mean(places, keepdims=True),
             sqrt=np.sqrt,
         )
         if _likeness(y, np.asarray(named["y"])) > ALIKE:

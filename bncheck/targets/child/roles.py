@@ -257,9 +257,13 @@ class Handed(dict[str, Any]):
     def get(self, key: str, default: Any = None) -> Any:
         """The value under a key, or of the role that it speaks of."""
         one = self._role(key)
-        if key in self.keys() or (one and one not in _ONLY_WHEN_ASKED):
+        if self.holds(key) or (one and one not in _ONLY_WHEN_ASKED):
             return self[key]
         return default
+
+    def holds(self, key: str) -> bool:
+        """Whether the key itself is there."""
+        return super().__contains__(key)
 
     def __contains__(self, key: object) -> bool:
         return super().__contains__(key) or self._role(key) in ("gamma", "beta")

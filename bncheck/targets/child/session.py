@@ -18,9 +18,11 @@ import numpy as np
 
 from bncheck.case import Array
 from bncheck.targets import wire
+from bncheck.targets.child.binding import Binding
 from bncheck.targets.child.failures import NoAnswer, failure
 from bncheck.targets.child.families import FAMILIES, NumPy, family_of, plain
 from bncheck.targets.child.recognition import Candidate, Contents, contents, knows_arrays, tensors_in
+from bncheck.targets.child.search import searched
 from bncheck.targets.child.spoken import Spoken, SpokenRun, seed_everything
 from bncheck.targets.child.stubs import unwritten
 from bncheck.targets.child.styles import NoEvaluation, Run
@@ -186,6 +188,7 @@ class Session:
                     gradients = run.backward(family.array(arrays["dy"].copy()))
                     results |= {f"evaluated {k}": _checked(k, v) for k, v in gradients.items() if v is not None}
         notes = {"momentum": run.momentum, "used": sorted(run.used), "evaluation": raised}
+        notes["mode_is_kept"] = not isinstance(run, SpokenRun) or run.keeps_its_mode
         return {**notes, "changed": self.surroundings.restored()}, results
 
     def _begin(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> tuple[Run, dict[str, Array]]:
@@ -202,7 +205,12 @@ class Session:
         if given["binding"] is None and "dy" in arrays:
             given["dy"] = arrays["dy"].copy()
         self.surroundings.seed()
-        return style.begin(self.families[header["family"]], given), handed
+        family = self.families[header["family"]]
+        if not isinstance(style, Spoken):
+            return style.begin(family, given), handed
+        known = given.pop("binding")
+        binding = searched(style, family, given) if known is None else Binding.of(known)
+        return style.run(family, given, binding), handed
 
 
 def _described(one: Candidate) -> dict[str, Any]:
