@@ -6,6 +6,7 @@ samples, on one far from zero. Its own conventions are observations; what is lef
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -14,8 +15,11 @@ from types import MappingProxyType
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose, named_effect
 from bncheck.case import Case
 from bncheck.errors import BncheckError, TargetFailed
+from bncheck.examination.conditions import Effort
 from bncheck.examination.one_case import check
+from bncheck.examination.probing import Found, under_conditions
 from bncheck.examination.running_statistics import EVALUATED, modes
+from bncheck.examination.sequences import in_sequence
 from bncheck.examination.subjects import Subject, fitting, telling
 from bncheck.inputs.recipes import Recipe
 from bncheck.inputs.sizes import FEW, MANY
@@ -47,10 +51,12 @@ def examine(
     dtypes: Sequence[str] = (),
     seed: int = 0,
     cases: Sequence[Case] = (),
+    effort: Effort = Effort(),  # noqa: B008  # frozen
 ) -> TargetReport:
     """Asks one target, and says what is right and what is wrong with it.
 
-    `dtypes` restricts those in which it is asked; `cases` are asked instead of the usual ones.
+    `dtypes` restricts those in which it is asked; `cases` are asked instead of the usual ones. What is right on those
+    is asked under further conditions, as many as the `effort` says.
 
     >>> from bncheck.bugs.catalogue import BUGS
     >>> from bncheck.examination.subjects import Given
@@ -84,7 +90,14 @@ def examine(
             others = modes(subject, spoken, seed)
             checks, bugs = [*checks, *others.checks], [*bugs, *_new(others.bugs, bugs)]
             crash, wrong = others.crash, others.wrong
-    gradients = _together(checks)
+    conditional = Found()
+    if not (crash or cases or any(check.verdict.failed for _, check in checks)):
+        conditional = _further(subject, layer, spoken, seed, effort)
+        bugs, crash, wrong = [*bugs, *conditional.bugs], conditional.crash, wrong or conditional.wrong
+    gradients = _together([*checks, *conditional.checks])
+    asked = {"conditions": conditional.asked} if conditional.asked else {}
+    report = replace(report, asked=asked, not_asked=dict(conditional.not_asked))
+    report = replace(report, observations={**report.observations, **conditional.habits})
     report = replace(report, gradients=gradients, diagnosis=_distinct(bugs))
     source = CONVENTIONS.get((layer, frozenset(bug.id for bug in bugs)))
     if source and report.consistent is Verdict.CORRECT and all(bug.residual <= 1 for bug in bugs):
@@ -99,6 +112,15 @@ def examine(
     if not verdict.failed and gradients and (report.diagnosis or detail):
         verdict = Verdict.WRONG
     return replace(report, verdict=verdict, detail=detail)
+
+
+def _further(subject: Subject, layer: Layer, dtypes: Sequence[str], seed: int, effort: Effort) -> Found:
+    """What is right on the usual cases asked under every condition, and several times on one instance."""
+    deadline = time.monotonic() + effort.seconds
+    found = under_conditions(subject, layer, dtypes, seed, effort)
+    if not isinstance(subject, Target) or found.crash:
+        return found
+    return found.and_also(in_sequence(subject, dtypes[0], seed, deadline))
 
 
 def _new(others: Iterable[Diagnosis], bugs: Sequence[Diagnosis]) -> Iterator[Diagnosis]:

@@ -105,8 +105,11 @@ class _Session:
         return {"candidates": described, "remarks": remarks, "changed": changed, "families": families}, {}
 
     def call(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
-        """One forward and, where dy was sent, one backward, on a fresh instance."""
-        family, x = FAMILIES[header["family"]], arrays["x"]
+        """One forward and, where dy was sent, one backward, on a fresh instance.
+
+        ``order`` says which arrays are handed over in another order of memory, and in which.
+        """
+        family, x, order = FAMILIES[header["family"]], arrays["x"], header.get("order", {})
         with family.precision(x.dtype):
             run, handed = self._begin(header, arrays)
             y = run.forward(run.given["x"])
@@ -116,7 +119,7 @@ class _Session:
                 run.forward(family.array(arrays["between"].copy()))
                 run.saved = saved
             if "dy" in arrays:
-                handed["dy"] = arrays["dy"].copy()
+                handed["dy"] = _ordered(arrays["dy"], order.get("dy", ""))
                 gradients = run.backward(family.array(handed["dy"]))
                 kept = {name: value for name, value in gradients.items() if value is not None or name == "dx"}
                 results |= {name: _checked(name, value) for name, value in kept.items()}
@@ -149,13 +152,75 @@ class _Session:
         notes = {"momentum": run.momentum, "used": sorted(run.used), "evaluation": raised}
         return {**notes, "changed": self.surroundings.restored()}, results
 
+    def steps(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
+        """Forwards, backwards and evaluations on one instance, one after the other, up to the first that raises.
+
+        Each answer, and the running statistics after it, is named by the number of its step. What was raised, and in
+        which step, is an answer, too.
+        """
+        family, results, stopped = FAMILIES[header["family"]], dict[str, Array](), None
+        with family.precision(arrays["x"].dtype):
+            run, _ = self._begin(header, arrays)
+            for k, (kind, name) in enumerate(header["steps"]):
+                try:
+                    answer = _stepped(run, kind, family.array(arrays[name].copy()))
+                except Exception as error:
+                    none = isinstance(error, NoEvaluation)
+                    stopped = {**_failure(error, self.address), "step": k, "deliberate": none or _deliberate(error)}
+                    break
+                results |= {f"{k} {name}": value for name, value in answer.items()}
+        return {"stopped": stopped, "changed": self.surroundings.restored()}, results
+
     def _begin(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> tuple[Run, dict[str, Array]]:
         """A fresh instance, and the arrays that were handed to it."""
-        handed = {name: arrays[name].copy() for name in ("x", "gamma", "beta") if name in arrays}
+        order = header.get("order", {})
+        sent = (name for name in ("x", "gamma", "beta") if name in arrays)
+        handed = {name: _ordered(arrays[name], order.get(name, "")) for name in sent}
         settings = {name: header[name] for name in ("eps", "groups", "features", "layout", "momentum")}
         given = {**{k: v for k, v in settings.items() if v is not None}, **handed}
         given["insisted"] = header.get("insisted", ())
         return self.found[header["candidate"]].style.begin(FAMILIES[header["family"]], given), handed
+
+
+def _stepped(run: Run, kind: str, array: Any) -> dict[str, Array]:
+    """What one step of a sequence answers, and the running statistics after it."""
+    if kind == "forward":
+        _back_to_training(run)
+    if kind == "backward":
+        gradients = {name: value for name, value in run.backward(array).items() if value is not None}
+        return {name: _checked(name, value) for name, value in gradients.items()}
+    y = run.evaluate(array) if kind == "evaluate" else run.forward(array)
+    return {"y": _checked("y", y), **_running(run)}
+
+
+def _back_to_training(run: Run) -> None:
+    """Undoes what an evaluation changed, where the style leaves that to whoever asks."""
+    run.given |= {"training": True, "mode": "train"}
+    if isinstance(run.given.get("options"), dict):
+        run.given["options"]["mode"] = "train"
+    switch = getattr(run, "_switch", None)
+    if switch is not None:
+        switch(training=True)
+
+
+def _ordered(array: Array, order: str) -> Array:
+    """A copy whose numbers lie in memory in another order, one of `bncheck.targets.calls.ORDERS`."""
+    if order == "Fortran":
+        return np.array(array, order="F")
+    if order == "reversed":
+        return np.flip(np.flip(array).copy())
+    if order == "strided":
+        wide = np.zeros([2 * n for n in array.shape], array.dtype)
+        view: Array = wide[tuple(slice(None, None, 2) for _ in array.shape)]
+        view[...] = array
+        return view
+    return array.copy()
+
+
+def _deliberate(error: BaseException) -> bool:
+    """Whether somebody wrote that this be raised, rather than that it befell the code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and (frames[-1].line or "").startswith(("raise", "assert"))
 
 
 def _running(run: Run) -> dict[str, Array]:
@@ -236,7 +301,13 @@ def main() -> None:
         threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     _limit(int(sys.argv[1]))
     session = _Session()
-    operations = {"start": session.start, "load": session.load, "call": session.call, "train": session.train}
+    operations = {
+        "start": session.start,
+        "load": session.load,
+        "call": session.call,
+        "train": session.train,
+        "steps": session.steps,
+    }
     while True:
         try:
             header, arrays = wire.read(requests)
@@ -246,6 +317,7 @@ def main() -> None:
             answer, results = operations[header["op"]](header, arrays)
         except BaseException as error:  # a target may raise anything, and the next call must still be answered
             answer, results = _failure(error, session.address), {}
+            answer["deliberate"] = _deliberate(error)
             session.surroundings.restored()
         if os.getpid() != own:
             os._exit(0)
