@@ -269,8 +269,9 @@ VALUES: Mapping[str, tuple[tuple[str, Change], ...]] = MappingProxyType(
 def _values(room: _Room) -> Iterator[Condition]:
     case = room.usual()
     for name, changes in VALUES.items():
-        if all(array in ("x", "dy", *case.parameters) for array, _ in changes):
-            yield Condition(name, _changed(case, name, dict(changes)))
+        own = {array: change for array, change in changes if array in ("x", "dy", *case.parameters)}
+        if own:
+            yield Condition(name, _changed(case, name, own))
 
 
 def _changed(case: Case, name: str, changes: Mapping[str, Change]) -> Case:

@@ -115,10 +115,10 @@ def examine(
 
 
 def _further(subject: Subject, layer: Layer, dtypes: Sequence[str], seed: int, effort: Effort) -> Found:
-    """What is right on the usual cases asked under every condition, and several times on one instance."""
+    """What is right on the usual cases asked under every condition, and what is right there several times over."""
     deadline = time.monotonic() + effort.seconds
     found = under_conditions(subject, layer, dtypes, seed, effort)
-    if not isinstance(subject, Target) or found.crash:
+    if not isinstance(subject, Target) or found.failed:
         return found
     return found.and_also(in_sequence(subject, dtypes[0], seed, deadline))
 

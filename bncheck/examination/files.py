@@ -10,6 +10,7 @@ from typing import Any
 
 from bncheck.case import Layout
 from bncheck.errors import InvalidInput, MissingPackage, TargetFailed
+from bncheck.examination.conditions import Effort
 from bncheck.examination.examine import ASKED, examine
 from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS
@@ -33,19 +34,25 @@ def check_target(
     dtypes: Sequence[str] = (),
     seed: int = 0,
     case: Recipe | None = None,
+    cases: int = 0,
+    thorough: bool = False,
     time_limit: float = TIME_LIMIT,
     memory_limit: int = MEMORY_LIMIT,
 ) -> tuple[TargetReport, ...]:
     """Every target in a file or module, examined; a file that cannot be run is one report that says why.
+
+    `cases` are drawn beside the usual ones; a `thorough` examination takes minutes instead of seconds.
 
     Raises
         InvalidInput: there is nothing in it that could be called.
     """
     place = Address.parse(text).place
 
-    options = {"layer": layer, "layout": layout, "style": style, "case": case, "seed": seed or None}
-    flags = [(name, value) for name, value in options.items() if value is not None]
+    options = {"layer": layer, "layout": layout, "style": style, "case": case, "cases": cases or None}
+    flags = [(name, value) for name, value in (*options.items(), ("seed", seed or None)) if value is not None]
     again = "".join(f" --{name} {shlex.quote(str(value))}" for name, value in [*(("dtype", d) for d in dtypes), *flags])
+    again += " --thorough" if thorough else ""
+    effort = Effort.of(cases, thorough=thorough)
     try:
         with open_target(
             text, layer=layer, layout=layout, style=style, time_limit=time_limit, memory_limit=memory_limit
@@ -55,7 +62,7 @@ def check_target(
                 own = () if case is None else (target.adapted(case.build(target.layer)),)
                 name = target.name.partition(":")[2]
                 address = f"{place}:{name}" if name else text
-                report = examine(target, target.layer, dtypes=dtypes, seed=seed, cases=own)
+                report = examine(target, target.layer, dtypes=dtypes, seed=seed, cases=own, effort=effort)
                 reports.append(replace(report, target=address, reproduce=_command(address, again)))
             return tuple(reports)
     except (TargetFailed, MissingPackage) as failure:

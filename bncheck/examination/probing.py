@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import operator
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import combinations, product
+from types import MappingProxyType
 
 import numpy as np
 
@@ -191,7 +193,7 @@ class _Probe:
         """Which term is wrong, on the smallest cases that fail in one layout and order."""
         if not self.wrong or self.wrong[0][0].case.dtype.itemsize < 4:
             return ()
-        failing = sorted((condition for condition, _ in self.wrong), key=lambda one: one.case.x.size)
+        failing = sorted((condition for condition, _ in self.wrong), key=lambda o: (o.case.count < 3, o.case.x.size))
         first = failing[0]
         alike = [one.case for one in failing if one.case.layout == first.case.layout and one.order == first.order]
         if first.case.x.size > _DIAGNOSED:
@@ -200,50 +202,77 @@ class _Probe:
         return [bug for bug in bugs if bug.id != UNKNOWN]
 
     def _where(self, failing: Sequence[Condition]) -> str:
-        """Where it fails, in one sentence: bounds of numbers, then whatever else the conditions say."""
-        dials = dict.fromkeys(one.dial.words for one in failing if one.dial)
-        clauses = [self._bound([one for one in failing if one.dial and one.dial.words == words]) for words in dials]
-        others = [one.name for one in failing if one.dial is None]
-        explained = bool(clauses) and len(others) < len(failing) / 2
-        clauses += [] if explained else others
-        shown = dict.fromkeys(clauses)
-        told = "; ".join([*shown][:_CLAUSES]) + (
-            f"; and under {len(shown) - _CLAUSES} more conditions" if len(shown) > _CLAUSES else ""
-        )
-        return f"Only where {told}."
+        """Where it fails, in one sentence: how sizes relate, or bounds of numbers, or what conditions are called."""
+        dialled = [one for one in failing if one.dial]
+        words = dict.fromkeys(one.dial.words for one in dialled if one.dial)
+        relation = self._relation(failing) if len(words) + (len(dialled) < len(failing)) > 1 else ""
+        if relation:
+            return f"Only where {relation}."
+        bounds = [self._bound([one for one in dialled if one.dial and one.dial.words == name]) for name in words]
+        regular = [clause for clause, holds in bounds if holds]
+        others = [f"with {one.name}" for one in failing if one.dial is None]
+        clauses = [f"where {clause}" for clause in regular or ([] if others else [clause for clause, _ in bounds])]
+        if not regular or len(others) > len(failing) / 2:
+            clauses += others
+        shown = list(dict.fromkeys(clauses))
+        more = f", and under {len(shown) - _CLAUSES} more of the conditions" if len(shown) > _CLAUSES else ""
+        return f"Only {', '.join(shown[:_CLAUSES])}{more}."
 
-    def _bound(self, failing: Sequence[Condition]) -> str:
-        """The numbers on one dial for which it fails, told by turning it."""
+    def _relation(self, failing: Sequence[Condition]) -> str:
+        """How two sizes relate, or how many values a mean covers, wherever it fails and nowhere else; or nothing."""
+        layout = failing[0].case.layout
+        wrong = [one.case for one in failing if one.case.layout == layout]
+        right = [one.case for one in self.right if one.case.layout == layout]
+
+        for first, second in combinations(range(len(layout.axes)), 2):
+            for sign, relation in _RELATIONS.items():
+                pairs = [[(c.x.shape[first], c.x.shape[second]) for c in cases] for cases in (wrong, right)]
+                if all(relation(*pair) for pair in pairs[0]) and not any(relation(*pair) for pair in pairs[1]):
+                    return f"{layout.axes[first]} {sign} {layout.axes[second]}"
+        most, least = max((case.count for case in right), default=0), min(case.count for case in wrong)
+        return f"m, the values in a mean, is {least} or more: it is right at {most}" if least > most else ""
+
+    def _bound(self, failing: Sequence[Condition]) -> tuple[str, bool]:
+        """The numbers on one dial for which it fails, told by turning it, and whether all that was asked agrees."""
         dials = [one.dial for one in failing if one.dial is not None]
-        dial = min(dials, key=lambda one: abs(math.log(one.here / one.usual)))
-        order = failing[0].order
-        apart = {math.copysign(1, one.here - one.usual) for one in dials}
+        dial, order = min(dials, key=lambda one: abs(math.log(one.here / one.usual))), failing[0].order
+        passing = [one.dial.here for one in self.right if one.dial and one.dial.words == dial.words]
+        numbers = sorted({one.here for one in dials})
 
         def fails(number: float) -> bool:
             return self._fails(Condition("", dial.at(number), order=order))
 
-        if len(apart) > 1:
-            return f"{dial.words} is {' or '.join(f'{one.here:g}' for one in dials[:3])}"
         right, wrong = dial.usual, dial.here
         for _ in range(_TURNS):
             middle = (right + wrong) // 2 if dial.whole else math.sqrt(right * wrong)
             if middle in (right, wrong) or (not dial.whole and 0.95 < right / wrong < 1.05):
                 break
             right, wrong = (right, middle) if fails(middle) else (middle, wrong)
-        if dial.whole:
-            return f"{dial.words} {_whole(right, wrong, fails)}"
-        return f"{dial.words} is {'above' if wrong > right else 'below'} {wrong:.2g}"
+        for clause, holds in _readings(dial.whole, right, wrong):
+            beyond = [n for n in (wrong - 1, wrong + 1, wrong + 2) if dial.whole and n >= 1]
+            if all(map(holds, numbers)) and not any(map(holds, passing)) and all(holds(n) == fails(n) for n in beyond):
+                return f"{dial.words} {clause}", True
+        told = [f"{number:g}" for number in numbers[:4]]
+        return f"{dial.words} is {', '.join(told[:-1])}{' or ' if told[1:] else ''}{told[-1]}", False
 
 
-def _whole(right: float, wrong: float, fails: Callable[[float], bool]) -> str:
-    """The sizes that fail, from the first that does next to one that does not."""
-    step = 1 if wrong > right else -1
-    beyond = [fails(number) for number in (wrong + step, wrong + 2 * step) if number >= 1]
-    if all(beyond):
-        return f"> {right:g}" if step > 0 else (f"< {right:g}" if wrong > 1 else "= 1")
-    if not any(beyond):
-        return f"= {wrong:g}"
-    return "is even" if wrong % 2 == 0 else "is odd"
+_RELATIONS: Mapping[str, Callable[[int, int], bool]] = MappingProxyType(
+    {"=": operator.eq, "≠": operator.ne, "<": operator.lt, ">": operator.gt}
+)
+
+
+def _readings(whole: bool, right: float, wrong: float) -> Iterator[tuple[str, Callable[[float], bool]]]:
+    """What may be said of the numbers that fail, where one does and one next to it does not."""
+    if not whole:
+        beyond = (lambda n: n >= 0.99 * wrong) if wrong > right else (lambda n: n <= 1.01 * wrong)
+        yield f"is {'above' if wrong > right else 'below'} {wrong:.2g}", beyond
+        return
+    if wrong > right:
+        yield f"> {right:g}", lambda n: n >= wrong
+    elif wrong > 1:
+        yield f"< {right:g}", lambda n: n <= wrong
+    yield f"= {wrong:g}", lambda n: n == wrong
+    yield "is even" if wrong % 2 == 0 else "is odd", lambda n: n % 2 == wrong % 2
 
 
 @dataclass(frozen=True)
@@ -261,5 +290,5 @@ class _Ordered:
 _USUAL = 1 << 11
 """Up to how many elements a target has to be able to answer in time."""
 
-_DIAGNOSED = 1 << 13
-_TRIALS, _TURNS, _CLAUSES = 3, 14, 3
+_DIAGNOSED = 1 << 10
+_TRIALS, _TURNS, _CLAUSES = 2, 14, 3

@@ -115,9 +115,9 @@ class _Session:
             y = run.forward(run.given["x"])
             returned, results = family_of(y), {"y": _checked("y", y)}
             if "between" in arrays:  # another forward must not disturb this one's backward
-                saved = run.saved
+                saved, given = run.saved, run.given["x"]
                 run.forward(family.array(arrays["between"].copy()))
-                run.saved = saved
+                run.saved, run.given["x"] = saved, given
             if "dy" in arrays:
                 handed["dy"] = _ordered(arrays["dy"], order.get("dy", ""))
                 gradients = run.backward(family.array(handed["dy"]))
