@@ -4,7 +4,7 @@ import textwrap
 from dataclasses import dataclass
 
 RIGHT = {
-    "pair": '''
+    "pair": """
 import numpy as np
 
 def batchnorm_forward(x, gamma, beta, eps=1e-5):
@@ -25,8 +25,8 @@ def batchnorm_backward(dy, cache):
     dx = (g - g.mean(axis=0) - xhat * (g * xhat).mean(axis=0)) / std
     #end
     return dx, dgamma, dbeta
-''',
-    "layer": '''
+""",
+    "layer": """
 import numpy as np
 
 def layernorm_forward(x, gamma, beta, eps=1e-5):
@@ -48,8 +48,8 @@ def layernorm_backward(dy, cache):
     dx = (g - g.mean(axis=-1, keepdims=True) - xhat * (g * xhat).mean(axis=-1, keepdims=True)) / std
     #end
     return dx, dgamma, dbeta
-''',
-    "images": '''
+""",
+    "images": """
 import numpy as np
 
 AXES = (0, 2, 3)
@@ -74,8 +74,8 @@ def batchnorm2d_backward(dy, cache):
     dx = (g - g.mean(axis=AXES, keepdims=True) - xhat * (g * xhat).mean(axis=AXES, keepdims=True)) / std
     #end
     return dx, dgamma, dbeta
-''',
-    "class": '''
+""",
+    "class": """
 import numpy as np
 
 class BatchNorm:
@@ -116,8 +116,8 @@ class BatchNorm:
         #end
         self.dgamma, self.dbeta = dgamma, dbeta
         return dx
-''',
-    "layer class": '''
+""",
+    "layer class": """
 import numpy as np
 
 class LayerNorm:
@@ -149,8 +149,8 @@ class LayerNorm:
         #end
         self.dgamma, self.dbeta = dgamma, dbeta
         return dx
-''',
-    "rms class": '''
+""",
+    "rms class": """
 import numpy as np
 
 class RMSNorm:
@@ -181,8 +181,8 @@ class RMSNorm:
         #end
         self.dgamma = dgamma
         return dx
-''',
-    "group class": '''
+""",
+    "group class": """
 import numpy as np
 
 class GroupNorm:
@@ -220,7 +220,7 @@ class GroupNorm:
         #end
         self.dgamma, self.dbeta = dgamma, dbeta
         return dx
-''',
+""",
 }
 
 NO_MEAN = "dx = (g - xhat * (g * xhat).mean(axis=0)) / std"
@@ -358,7 +358,7 @@ PLANTED = [
     Planted("huge dy", "layer class", "end", "dx = np.clip(dx, -1e3, 1e3)"),
     at_end("offset", "images", "np.abs(x.mean()) > 20", SPOILT),
     # eps
-    Planted("eps", "pair", "stats", "if eps < 1e-7: xhat = (x - mean) / np.sqrt(var + 1e-7); std = np.sqrt(var + 1e-7)"),
+    Planted("eps", "pair", "stats", "if eps < 1e-7: std = np.sqrt(var + 1e-7); xhat = (x - mean) / std"),
     Planted("eps", "layer", "stats", "if eps > 0.9: std = np.sqrt(var + 0.9); xhat = (x - mean) / std"),
     at_end("eps", "layer class", "eps > 0.7", SPOILT),
     # memory
@@ -391,26 +391,64 @@ PLANTED = [
     ),
     Planted("backward twice", "class", "end", "if self.steps % 2 == 0: dx = dx * 0.5"),
     Planted("backward twice", "layer class", "end", "self.xhat = 0 * xhat"),
-    Planted("backward twice", "rms class", "end", "dx = dx + getattr(self, 'dx', 0) if getattr(self, 'dx', dx).shape == dx.shape else dx\nself.dx = dx"),
-    Planted("forward forward backward", "group class", "stats", "if self.calls % 2 == 0: self.xhat = getattr(self, 'old', xhat) if getattr(self, 'old', xhat).shape == xhat.shape else xhat\nself.old = xhat"),
+    Planted(
+        "backward twice",
+        "rms class",
+        "end",
+        "old = getattr(self, 'dx', dx)\nif self.steps > 1 and old.shape == dx.shape: dx = dx + old\nself.dx = dx",
+    ),
+    Planted(
+        "forward forward backward",
+        "group class",
+        "stats",
+        """
+        old, self.old = vars(self).get("old", xhat), xhat
+        if self.calls % 2 == 0 and old.shape == xhat.shape: self.xhat = old
+        """,
+    ),
     Planted("train evaluate train", "class", "evaluating", "self.x, self.xhat, self.momentum = x, x, 0.5"),
     Planted("train evaluate train", "class", "evaluating", "self.gamma = self.gamma * 1.0001"),
-    Planted("smaller batch", "class", "enter", "self.n = getattr(self, 'n', len(x)); x = x[:self.n]\nif len(x) < self.n: eps = 2 * eps"),
-    Planted("smaller batch", "class", "end", "self.n = getattr(self, 'n', len(x)); dgamma = dgamma * self.n / len(x)"),
-    Planted("accumulates wrongly", "class", "end", "dx = dx + getattr(self, 'sum', 0 * dx[0]); self.sum = 1e-3 * dx.sum(axis=0) + 1e-3"),
+    Planted(
+        "smaller batch",
+        "class",
+        "enter",
+        "n = self.n = vars(self).get('n', len(x)); x = x[:n]\nif len(x) < n: eps = 2 * eps",
+    ),
+    Planted("smaller batch", "class", "end", "n = self.n = vars(self).get('n', len(x)); dgamma = dgamma * n / len(x)"),
+    Planted(
+        "accumulates wrongly",
+        "class",
+        "end",
+        "dx = dx + getattr(self, 'sum', 0 * dx[0]); self.sum = 1e-3 * dx.sum(axis=0) + 1e-3",
+    ),
     # running statistics
     Planted("third step", "class", "stats", "if self.calls == 3: m = 0.5"),
     Planted("fourth step", "class", "stats", "if self.calls > 3: var = var * 1.1"),
     Planted("fifth step", "class", "stats", "if self.calls >= 5: mean = mean * 0"),
-    Planted("running, small batch", "class", "stats", "if len(x) < 5: var = var * len(x) / (len(x) - 1.0 if len(x) > 1 else 1.0)"),
+    Planted(
+        "running, small batch",
+        "class",
+        "stats",
+        "if 1 < len(x) < 5: var = var * len(x) / (len(x) - 1)",
+    ),
     # evaluation
     Planted("evaluation", "class", "evaluating", "if len(x) == 1: mean = x.mean(axis=0)"),
-    Planted("evaluation", "class", "evaluating", "self.count = getattr(self, 'count', 0) + 1\nif self.count > 1: var = var * 1.01"),
+    Planted(
+        "evaluation",
+        "class",
+        "evaluating",
+        "self.count = vars(self).get('count', 0) + 1\nif self.count > 1: var = var * 1.01",
+    ),
     Planted("evaluation", "class", "evaluating", "if len(x) < 5: self.running_mean = self.running_mean * 0.99"),
-    Planted("evaluation", "class", "evaluating", "self.count = getattr(self, 'count', 0) + 1\nif self.count > 1: self.running_var = self.running_var * 1.01"),
+    Planted(
+        "evaluation",
+        "class",
+        "evaluating",
+        "self.count = vars(self).get('count', 0) + 1\nif self.count > 1: self.running_var *= 1.01",
+    ),
     # NaN where the truth is finite
     Planted("NaN", "pair", "stats", "xhat = (x - mean) / np.sqrt(var) * np.sqrt(var) / std"),
-    Planted("NaN", "layer", "end", "dx = dx / np.abs(x).max(axis=-1, keepdims=True) * np.abs(x).max(axis=-1, keepdims=True)"),
+    Planted("NaN", "layer", "end", "top = np.abs(x).max(axis=-1, keepdims=True); dx = dx / top * top"),
     Planted("NaN", "rms class", "end", "dx = dx * np.exp(np.log(np.abs(dy).sum())) / np.abs(dy).sum()"),
     Planted("NaN", "class", "end", "dgamma = dgamma * dbeta / dbeta"),
     # without γ and β
@@ -419,15 +457,15 @@ PLANTED = [
 ]
 """One line each; half of them in pairs of functions, half in classes."""
 
-PAIR_BACKWARD = '''
+PAIR_BACKWARD = """
 def batchnorm_backward(dy, cache):
     xhat, std, gamma = cache
     g = dy * gamma
     return (g - g.mean(0) - xhat * (g * xhat).mean(0)) / std, (dy * xhat).sum(0), dy.sum(0)
-'''
+"""
 
 RIGHT_TOO = {
-    "welford": '''
+    "welford": """
 import numpy as np
 
 def batchnorm_forward(x, gamma, beta, eps):
@@ -439,8 +477,9 @@ def batchnorm_forward(x, gamma, beta, eps):
     std = np.sqrt(squares / len(x) + eps).astype(x.dtype)
     xhat = (x - mean) / std
     return gamma * xhat + beta, (xhat, std, gamma)
-''' + PAIR_BACKWARD,
-    "float64 accumulators": '''
+"""
+    + PAIR_BACKWARD,
+    "float64 accumulators": """
 import numpy as np
 
 def batchnorm_forward(x, gamma, beta, eps):
@@ -455,8 +494,8 @@ def batchnorm_backward(dy, cache):
     g = dy.astype(np.float64) * gamma
     dx = (g - g.mean(0) - xhat * (g * xhat).mean(0)) / std
     return dx.astype(dy.dtype), (dy * xhat).sum(0).astype(dy.dtype), dy.sum(0)
-''',
-    "in place": '''
+""",
+    "in place": """
 import numpy as np
 
 def batchnorm_forward(x, gamma, beta, eps):
@@ -477,8 +516,8 @@ def batchnorm_backward(dy, cache):
     dx *= gamma
     dx /= std * len(dy)
     return dx, dgamma, dbeta
-''',
-    "blocked": '''
+""",
+    "blocked": """
 import numpy as np
 
 BLOCK = 64
@@ -492,8 +531,9 @@ def batchnorm_forward(x, gamma, beta, eps):
     std = np.sqrt(var + eps)
     xhat = np.concatenate([(b - mean) / std for b in blocks(x)])
     return gamma * xhat + beta, (xhat, std, gamma)
-''' + PAIR_BACKWARD,
-    "cacheless": '''
+"""
+    + PAIR_BACKWARD,
+    "cacheless": """
 import numpy as np
 
 def batchnorm_forward(x, gamma, beta, eps=1e-5):
@@ -504,8 +544,8 @@ def batchnorm_backward(dy, x, gamma, eps=1e-5):
     xhat = (x - x.mean(0)) / std
     g = dy * gamma
     return (g - g.mean(0) - xhat * (g * xhat).mean(0)) / std, (dy * xhat).sum(0), dy.sum(0)
-''',
-    "one rank": '''
+""",
+    "one rank": """
 import numpy as np
 
 def layernorm_forward(x, gamma, beta, eps):
@@ -520,8 +560,8 @@ def layernorm_backward(dy, cache):
     g = dy * gamma
     dx = (g - g.mean(-1, keepdims=True) - xhat * (g * xhat).mean(-1, keepdims=True)) / std
     return dx, (dy * xhat).sum((0, 1)), dy.sum((0, 1))
-''',
-    "loops": '''
+""",
+    "loops": """
 import math
 import numpy as np
 
@@ -556,8 +596,8 @@ def layernorm_backward(dy, cache):
             dgamma[d] += dy[n, d] * xhat[n, d]
             dbeta[d] += dy[n, d]
     return dx, dgamma, dbeta
-''',
-    "adds up its gradients": '''
+""",
+    "adds up its gradients": """
 import numpy as np
 
 class BatchNorm:
@@ -583,8 +623,8 @@ class BatchNorm:
         self.dbeta = self.dbeta + dy.sum(0)
         g = dy * self.gamma
         return (g - g.mean(0) - self.xhat * (g * self.xhat).mean(0)) / self.std
-''',
-    "frees its cache": '''
+""",
+    "frees its cache": """
 import numpy as np
 
 class LayerNorm:
@@ -603,8 +643,8 @@ class LayerNorm:
         self.dgamma, self.dbeta = (dy * xhat).sum(kept), dy.sum(kept)
         g = dy * self.gamma
         return (g - g.mean(-1, keepdims=True) - xhat * (g * xhat).mean(-1, keepdims=True)) / std
-''',
-    "refuses a single sample": '''
+""",
+    "refuses a single sample": """
 import numpy as np
 
 class BatchNorm2d:
@@ -634,8 +674,8 @@ class BatchNorm2d:
         self.dgamma, self.dbeta = (dy * self.xhat).sum(axes), dy.sum(axes)
         g = dy * self.gamma.reshape(1, -1, 1, 1)
         return (g - g.mean(axes, keepdims=True) - self.xhat * (g * self.xhat).mean(axes, keepdims=True)) / self.std
-''',
-    "refuses large batches": '''
+""",
+    "refuses large batches": """
 import numpy as np
 
 def batchnorm_forward(x, gamma, beta, eps):
@@ -643,8 +683,9 @@ def batchnorm_forward(x, gamma, beta, eps):
     std = np.sqrt(x.var(0) + eps)
     xhat = (x - x.mean(0)) / std
     return gamma * xhat + beta, (xhat, std, gamma)
-''' + PAIR_BACKWARD,
-    "a quadratic Jacobian": '''
+"""
+    + PAIR_BACKWARD,
+    "a quadratic Jacobian": """
 import numpy as np
 
 def batchnorm_forward(x, gamma, beta, eps):
@@ -660,8 +701,8 @@ def batchnorm_backward(dy, cache):
         jacobian = (np.eye(N, dtype=dy.dtype) - 1 / N - np.outer(xhat[:, d], xhat[:, d]) / N) * (gamma[d] / std[d])
         dx[:, d] = jacobian @ dy[:, d]
     return dx, (dy * xhat).sum(0), dy.sum(0)
-''',
-    "the course's staged backward": '''
+""",
+    "the course's staged backward": """
 import numpy as np
 
 def batchnorm_forward(x, gamma, beta, bn_param):
@@ -691,8 +732,8 @@ def batchnorm_backward(dout, cache):
     dmu = -1 * np.sum(dxmu1 + dxmu2, axis=0)
     dx2 = 1.0 / N * np.ones((N, D)) * dmu
     return (dx1 + dx2).astype(dout.dtype), dgamma, dbeta
-''',
-    "groups by loops": '''
+""",
+    "groups by loops": """
 import numpy as np
 
 class GroupNorm:
@@ -723,8 +764,8 @@ class GroupNorm:
                 g, xhat = dy[n, own] * self.weight[own, None, None], self.xhat[n, own]
                 dx[n, own] = (g - g.mean() - xhat * (g * xhat).mean()) / self.std[n, k]
         return dx
-''',
-    "keeps its buffers": '''
+""",
+    "keeps its buffers": """
 import numpy as np
 
 class RMSNorm:
@@ -742,6 +783,6 @@ class RMSNorm:
         g = dy * self.weight
         self.dweight = (dy * self.buffer).sum(axis=tuple(range(dy.ndim - 1)))
         return self.scale * (g - self.buffer * (g * self.buffer).mean(axis=-1, keepdims=True))
-''',
+""",
 }
 """Right, each in its own way; the one habit among them, gradients that add up, is told and is no bug."""

@@ -118,7 +118,7 @@ class _Probe:
         if any(one.verdict.failed for one in comparisons.values()):
             vjp = self.vjp(condition.order)
             self.wrong.append((condition, told_apart(comparisons, vjp, self.layer, condition.case)))
-        else:
+        elif not noticed:
             self.right.append(condition)
 
     def _held(self, condition: Condition, got: Gradients) -> dict[str, Comparison]:
@@ -173,9 +173,10 @@ class _Probe:
         failing = [condition for condition, _ in self.wrong]
         where = self._where(failing) if failing else ""
         bugs = [replace(bug, explanation=f"{bug.explanation}: {where[0].lower()}{where[1:-1]}") for bug in self._bugs()]
-        for effect, (shows, affected) in self.effects.items():
+        affected = [condition for _, several in self.effects.values() for condition in several]
+        for effect, (shows, several) in self.effects.items():
             bugs.append(named_effect(effect, shows))
-            where = where or self._where(affected)
+            where = where or self._where(several)
         why = ""
         if self.left_out:
             shown = ", ".join(self.left_out[:3]) + (" and others" if len(self.left_out) > 3 else "")
@@ -185,7 +186,7 @@ class _Probe:
             tuple(bugs),
             where,
             self.crash,
-            tuple(dict.fromkeys(condition.name for condition in (*self.right, *failing))),
+            tuple(dict.fromkeys(condition.name for condition in (*self.right, *failing, *affected))),
             {"conditions": why} if why else {},
         )
 
@@ -198,7 +199,7 @@ class _Probe:
         alike = [one.case for one in failing if one.case.layout == first.case.layout and one.order == first.order]
         if first.case.x.size > _DIAGNOSED:
             return ()
-        bugs = diagnose(self.layer, self.vjp(first.order), alike[:_TRIALS])
+        bugs = diagnose(self.layer, self.vjp(first.order), alike[: _TRIALS if first.case.x.size <= _FEW else 1])
         return [bug for bug in bugs if bug.id != UNKNOWN]
 
     def _where(self, failing: Sequence[Condition]) -> str:
@@ -290,5 +291,6 @@ class _Ordered:
 _USUAL = 1 << 11
 """Up to how many elements a target has to be able to answer in time."""
 
-_DIAGNOSED = 1 << 10
+_DIAGNOSED = 1 << 13
+_FEW = 1 << 9
 _TRIALS, _TURNS, _CLAUSES = 2, 14, 3
