@@ -177,14 +177,20 @@ def _of_axis(room: _Room, axis: str, size: int) -> Condition:
 
 
 def _equal(room: _Room) -> Iterator[Condition]:
-    """Two axes of the same size, and all."""
+    """Two axes of the same size, small and not, and all; and two that are both large."""
     fixed = room.subject.fixed_sizes(room.layout)
     for first, second in combinations(room.layout.axes, 2):
         if first in room.free or second in room.free:
-            size = fixed.get(first, fixed.get(second, 5))
-            yield Condition(f"{first} = {second}", room.sized({first: size, second: size}, f"{first} = {second}"))
+            own = fixed.get(first, fixed.get(second))
+            for size in (5, 12) if own is None else (own,):
+                name = f"{first} = {second}{'' if size < 12 else ' = 12'}"
+                yield Condition(name, room.sized({first: size, second: size}, name))
     if len(room.free) > 2:
         yield Condition("all sizes alike", room.sized(dict.fromkeys(room.free, 4), "all sizes alike"))
+    if len(room.free) > 1:
+        first, last = room.free[0], room.free[-1]
+        name = f"{first} = 48 and {last} = 45"
+        yield Condition(name, room.sized({first: 48, last: 45}, name))
 
 
 def _few(room: _Room) -> Iterator[Condition]:
@@ -211,6 +217,11 @@ def _one_apart(x: Array, case: Case) -> Array:
     x[...] = 0
     x[tuple(0 if k in case.layout.reduced_axes else slice(None) for k in range(x.ndim))] = 1
     return x
+
+
+def _outlier(values: Array, case: Case) -> Array:
+    values.flat[values.size // 2] = 1000
+    return values
 
 
 def _doubled(x: Array, case: Case) -> Array:
@@ -240,6 +251,7 @@ VALUES: Mapping[str, tuple[tuple[str, Change], ...]] = MappingProxyType(
         "x of 1 and -1": (("x", lambda x, _: np.where(x > np.median(x), 1, -1)),),
         "x with one value apart from zeros": (("x", _one_apart),),
         "x with samples that repeat": (("x", _doubled),),
+        "x with one value far from the others": (("x", _outlier),),
         "x in rising order": (("x", lambda x, _: np.sort(x, axis=None).reshape(x.shape)),),
         "x far above zero": (("x", lambda x, _: x + 100),),
         "x far below zero": (("x", lambda x, _: x - 100),),
@@ -248,6 +260,7 @@ VALUES: Mapping[str, tuple[tuple[str, Change], ...]] = MappingProxyType(
         "dy negative throughout": (("dy", lambda dy, _: -np.abs(dy)),),
         "dy positive throughout": (("dy", lambda dy, _: np.abs(dy)),),
         "dy with exact zeros": (("dy", lambda dy, _: np.maximum(dy, 0)),),
+        "dy with one value far from the others": (("dy", _outlier),),
         "dy of the first sample alone": (("dy", _first_only),),
         "γ = 0": (("gamma", lambda gamma, _: np.zeros_like(gamma)),),
         "one γ = 0": (("gamma", _first_zero),),
@@ -337,13 +350,18 @@ def _near(room: _Room, constants: Constants) -> Iterator[Condition]:
             yield from (_of_eps(room, factor * bound) for factor in (0.5, 2))
 
 
-_ORDERED = {"Fortran": "in Fortran order", "strided": "with gaps in memory", "reversed": "in reversed memory"}
+_ORDERED = {
+    "Fortran": "in Fortran order",
+    "strided": "with gaps in memory",
+    "reversed": "in reversed memory",
+    "fixed": "that is read-only",
+}
 
 
 def _orders(room: _Room, effort: Effort) -> Iterator[Condition]:
     """Arrays that lie otherwise in memory, where the target's arrays can."""
     family = room.subject.plan.family if isinstance(room.subject, Target) else ""
-    orders = {"numpy": ORDERS, "torch": tuple(order for order in ORDERS if order != "reversed")}.get(family, ())
+    orders = {"numpy": ORDERS, "torch": ORDERS[:2]}.get(family, ())  # torch has no negative strides
     cases = [room.usual()] if not effort.thorough else [room.usual(), room.sized({}), room.sized({room.free[0]: 65})]
     for case in cases if room.free else cases[:1]:
         learned = tuple(case.parameters)

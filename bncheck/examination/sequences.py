@@ -256,7 +256,7 @@ def _asked(
 
 
 def _batches(target: Target, dtype: str, seed: int) -> Iterator[Case]:
-    """Two batches alike, one of fewer samples, and one of a single sample, with the same parameters."""
+    """Two batches, the second narrower and elsewhere, one of fewer samples, one of a single; the same parameters."""
     layout, eps = target.layout, target.eps or (0.5 if target.plan.takes_eps else TRIAL_EPS)
     fixed, parameters = target.fixed_sizes(), dict[str, Array]()
     shape = shape_of(layout, TELLING, fixed, distinct=True)
@@ -265,7 +265,8 @@ def _batches(target: Target, dtype: str, seed: int) -> Iterator[Case]:
         recipe = Recipe(layout, (samples, *shape[1:]), dtype, eps, seed=seed + k)
         case = target.adapted(recipe.build(target.layer))
         parameters = parameters or dict(case.parameters)
-        yield replace(case, parameters=parameters)
+        x = (case.x / 4 + 3).astype(case.dtype) if k == 1 else case.x
+        yield replace(case, x=x, parameters=parameters)
 
 
 def _compared(

@@ -18,8 +18,8 @@ from bncheck.targets.sandbox import Sandbox
 TRIAL_EPS = 1e-5
 MOMENTUM = 0.9  # what a target is given where it asks for one
 
-ORDERS = ("Fortran", "strided", "reversed")
-"""The orders of memory, beside the usual, in which an array can be handed over."""
+ORDERS = ("Fortran", "strided", "reversed", "fixed")
+"""The ways, beside the usual, in which an array can lie in memory when it is handed over; a fixed one is read-only."""
 
 
 @dataclass(frozen=True)

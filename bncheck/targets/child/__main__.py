@@ -214,7 +214,9 @@ def _ordered(array: Array, order: str) -> Array:
         view: Array = wide[tuple(slice(None, None, 2) for _ in array.shape)]
         view[...] = array
         return view
-    return array.copy()
+    copied = array.copy()
+    copied.setflags(write=order != "fixed")
+    return copied
 
 
 def _deliberate(error: BaseException) -> bool:
