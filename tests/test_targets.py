@@ -16,7 +16,7 @@ from bncheck.examination.one_case import check
 from bncheck.layers import LAYERS
 from bncheck.targets.address import Address
 from bncheck.targets.calls import Target, fixed_sizes, parameter_shapes
-from bncheck.targets.child.roles import BACKWARD, FORWARD, Unbound, call, gradient_role, gradients_in, role, roles_of
+from bncheck.targets.child.roles import BACKWARD, FORWARD, Unbound, call, gradient_role, role, roles_of
 from bncheck.targets.child.styles import evaluating
 from bncheck.targets.opening import adapter, open_target
 from bncheck.targets.recognition import hinted

@@ -12,6 +12,8 @@ from dataclasses import replace
 from itertools import product
 from types import MappingProxyType
 
+import numpy as np
+
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose, named_effect
 from bncheck.case import Case
 from bncheck.errors import BncheckError, TargetFailed
@@ -82,21 +84,20 @@ def examine(
         return replace(report, verdict=Verdict.INCONCLUSIVE, detail=takes)
     questions = [(case, True) for case in cases] or _cases(subject, layer, spoken, seed)
     checks, crash = _asked(subject, layer, questions)
-    wrong = ""
+    wrong, unasked = "", dict[str, str]()
     bugs = list(_habits(subject, layer, spoken))
     if not crash:
         bugs += _diagnosed(subject, layer, seed, checks)
         if isinstance(subject, Target) and not cases:
             others = modes(subject, spoken, seed)
             checks, bugs = [*checks, *others.checks], [*bugs, *_new(others.bugs, bugs)]
-            crash, wrong = others.crash, others.wrong
+            crash, wrong, unasked = others.crash, others.wrong, dict(others.not_asked)
     conditional = Found()
     if not (crash or cases or any(check.verdict.failed for _, check in checks)):
         conditional = _further(subject, layer, spoken, seed, effort)
         bugs, crash, wrong = [*bugs, *conditional.bugs], conditional.crash, wrong or conditional.wrong
     gradients = _together([*checks, *conditional.checks])
-    asked = {"conditions": conditional.asked} if conditional.asked else {}
-    report = replace(report, asked=asked, not_asked=dict(conditional.not_asked))
+    unasked |= conditional.not_asked
     report = replace(report, observations={**report.observations, **conditional.habits})
     report = replace(report, gradients=gradients, diagnosis=_distinct(bugs))
     source = CONVENTIONS.get((layer, frozenset(bug.id for bug in bugs)))
@@ -106,11 +107,16 @@ def examine(
         report = replace(report, gradients=gradients, observations=observations, diagnosis=())
     if crash:
         return replace(report, detail=crash)
+    open_questions = {**not_asked(subject, layer, gradients), **unasked}
+    asked = _asked_for(subject, checks) | ({"conditions": conditional.asked} if conditional.asked else {})
+    report = replace(report, asked=asked, not_asked=open_questions)
     entangled = not subject.observations.get("interleaved", True)
     detail = _ENTANGLED if entangled else wrong or _BY_DEFAULT.get(subject.observations.get("default_eps"), "")
     verdict = concluded(gradients, _unseen(checks))
     if not verdict.failed and gradients and (report.diagnosis or detail):
         verdict = Verdict.WRONG
+    if verdict is Verdict.CORRECT and report.not_asked:
+        verdict = Verdict.INCOMPLETE
     return replace(report, verdict=verdict, detail=detail)
 
 
@@ -121,6 +127,49 @@ def _further(subject: Subject, layer: Layer, dtypes: Sequence[str], seed: int, e
     if not isinstance(subject, Target) or found.failed:
         return found
     return found.and_also(in_sequence(subject, dtypes[0], seed, deadline))
+
+
+def _asked_for(subject: Subject, checks: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:
+    """The questions that were put: in which layouts, dtypes and modes, and for which arrays, with where they are."""
+    names = list(dict.fromkeys(name for _, check in checks for name in check.gradients))
+    modes = {EVALUATED.strip(): any(name.endswith(EVALUATED) for name in names)}
+    modes |= {"running statistics": any(name.startswith("new_") for name in names)}
+    places = subject.places if isinstance(subject, Target) else {}
+    own = [name for name in names if " " not in name and not name.startswith("new_")]
+    return {
+        "layouts": tuple(dict.fromkeys(str(case.layout) for case, _ in checks)),
+        "dtypes": tuple(dict.fromkeys(str(case.dtype) for case, _ in checks)),
+        "modes": ("training", *(mode.removeprefix("in ") for mode, asked in modes.items() if asked)),
+        "gradients": tuple(f"{name} ({places[name]})" if name in places else name for name in own),
+    }
+
+
+_ADAPT = "Or write an adapter: bncheck check --adapter prints one."
+
+
+def not_asked(subject: Subject, layer: Layer, answered: Mapping[str, Finding]) -> dict[str, str]:
+    """What the layer has and could not be asked of a target, each with why and what to do."""
+    told: dict[str, str] = {}
+    if isinstance(subject, Target) and not subject.may_have_backward:
+        return told
+    has = subject.parameters if isinstance(subject, Target) else layer.parameters
+    if "dx" not in answered:
+        return {
+            "gradients": f"no backward was found that goes with this forward. Name it, as forward and backward. {_ADAPT}"
+        }
+    for name in has:
+        if f"d{name}" not in answered:
+            told[f"d{name}"] = f"no gradient of {name} was found in what the backward returns or leaves. {_ADAPT}"
+    if isinstance(subject, Target):
+        hidden = ", ".join(subject.left_over)
+        for name in layer.parameters:
+            if name not in has and hidden:
+                told[name] = f"no {name} was found, but {hidden} was not understood: d{name} was not asked. {_ADAPT}"
+        for name in subject.neutral:
+            told[name] = (
+                f"{layer.name} has no {name}: it was held where it does nothing, d{name} was not asked. {_ADAPT}"
+            )
+    return told
 
 
 def _new(others: Iterable[Diagnosis], bugs: Sequence[Diagnosis]) -> Iterator[Diagnosis]:
@@ -217,6 +266,9 @@ def _habits(subject: Subject, layer: Layer, dtypes: Sequence[str]) -> Iterator[D
     """The bugs of the catalogue that are not in the values: those that the caller's arrays and dtypes suffer."""
     noticed = subject.observations
     changed = {n: d for n, d in noticed.get("dtype_changed", {}).items() if n in dtypes and n != "float16"}
+    changed = {
+        n: d for n, d in changed.items() if any(np.dtype(own).itemsize < np.dtype(n).itemsize for own in d.values())
+    }
     for bug, where in (("mutates-input", list(noticed.get("mutates", ()))), ("dtype-changed", list(changed.values()))):
         if where:
             shows = where[0] if isinstance(where[0], str) else next(iter(where[0]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +48,7 @@ class Modes:
     bugs: tuple[Diagnosis, ...] = ()
     wrong: str = ""
     crash: str = ""
+    not_asked: Mapping[str, str] = field(default_factory=dict)
 
 
 def modes(target: Target, dtypes: Sequence[str], seed: int) -> Modes:
@@ -63,7 +64,7 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> Modes:
     except TargetFailed as failure:
         return Modes(crash=f"{failure} It was asked for several batches, one after the other.")
     if not usual.keeps_statistics:
-        return Modes()
+        return Modes(not_asked=usual.hidden)
     sessions = [usual]
     try:
         sessions.append(_Session.of(target, dtypes[0], seed + 1, FEW, eps[1], _OTHER_MOMENTUM, insisted=True))
@@ -93,6 +94,7 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> Modes:
         (*bugs, *others, *effects[:1]),
         wrong="" if crashed else told or wrong,
         crash=told if crashed else "",
+        not_asked={} if raised else usual.unentered,
     )
 
 
@@ -125,7 +127,7 @@ def _no_average(session: _Session) -> str:
 class _Session:
     """What a target answered to three batches, of which the last is the first again, and then in evaluation.
 
-    `weight` is that of a new batch where it is known beforehand.
+    `chosen` are the eps and the momentum that it was given, `weight` that of a new batch where it is known beforehand.
     """
 
     target: Target
@@ -137,6 +139,8 @@ class _Session:
     momentum: float | None
     answers: Mapping[str, Array]
     notes: Mapping[str, Any]
+    chosen: tuple[float | None, float | None] = (None, None)
+    insisted: bool = False
     weight: float | None = None
 
     @classmethod
@@ -174,7 +178,8 @@ class _Session:
             dy=dy if target.has_backward else None,
         )
         known = momentum if "momentum" in notes["used"] else None
-        return cls(target, seed, batches, dy, parameters, eps or TRIAL_EPS, known, answers, notes)
+        chosen = eps, momentum
+        return cls(target, seed, batches, dy, parameters, eps or TRIAL_EPS, known, answers, notes, chosen, insisted)
 
     def meaning(self, usual: _Session) -> _Session:
         """The same, with the weight that its momentum has to mean if it means what it did in the usual session.
@@ -189,6 +194,23 @@ class _Session:
         if usual.rule.momentum in senses:
             return replace(self, weight=senses[usual.rule.momentum])
         return self if seen in senses.values() else replace(self, weight=1 - self.momentum)
+
+    @property
+    def hidden(self) -> dict[str, str]:
+        """That evaluation is something else than training, by statistics that it does not show."""
+        evaluated = self.answers.get("evaluated y")
+        if evaluated is None or _alike(evaluated, self.answers["second y"]):
+            return {}
+        found = "what it keeps for evaluation was not found. Name it running_mean and running_var, as attributes."
+        return {"running statistics": found}
+
+    @property
+    def unentered(self) -> dict[str, str]:
+        """That it keeps running statistics, and there is no way to have them used."""
+        if "evaluated y" in self.answers:
+            return {}
+        way = "an argument or an attribute training, or the methods train() and eval()"
+        return {"evaluation": f"it keeps running statistics, but no way into evaluation was found: {way}."}
 
     @property
     def keeps_statistics(self) -> bool:
@@ -283,7 +305,33 @@ class _Session:
         except TargetFailed:  # it answered before, and will be told to have failed where it did not
             return {"y": got["y"]}
         again = all(name not in trained or _alike(got[name], trained[name]) for name in got if name != "y")
-        return {"y": got["y"]} if again else got
+        return {"y": got["y"]} if again or self._knows_no_evaluation else got
+
+    @property
+    def _knows_no_evaluation(self) -> bool:
+        """Whether its backward is the same after evaluation and after training, on a batch with the stored statistics.
+
+        On such a batch y is the same in both modes; a gradient that is right in one of them is wrong in the other.
+        """
+        axes, batch = self.target.layout.reduced_axes, self.batches["second"].astype(np.float64)
+        shape = [1 if k in axes else n for k, n in enumerate(batch.shape)]
+        state = {name: value.reshape(shape).astype(np.float64) for name, value in self.state("third").items()}
+        standard = (batch - batch.mean(axis=axes, keepdims=True)) / batch.std(axis=axes, keepdims=True)
+        with np.errstate(all="ignore"):
+            like = (standard * np.sqrt(state["running_var"]) + state["running_mean"]).astype(self.dy.dtype)
+        try:
+            answers, _ = self.target.train(
+                self.batches, self.parameters, *self.chosen, insisted=self.insisted, evaluated=like, dy=self.dy
+            )
+            trained, _ = self.target.ask({"x": like, "dy": self.dy, **self.parameters}, self.target.layout, self.eps)
+        except TargetFailed:
+            return False
+        gradients = {name: value for name, value in trained.items() if name != "y"}
+        return all(
+            _alike(_shaped(answers[f"evaluated {n}"], v.shape), v)
+            for n, v in gradients.items()
+            if f"evaluated {n}" in answers
+        )
 
     @property
     def is_plausible(self) -> bool:

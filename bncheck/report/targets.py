@@ -206,7 +206,6 @@ _HABITS = {
     "mutates": "writes to {}",
     "repeatable": "answers differently each time",
     "interleaved": "forgets its cache when another forward comes between",
-    "missing": "does not answer {}",
     "surroundings": "changes {} for everybody",
     "dtype_changed": "answers another dtype for {}",
 }

@@ -16,6 +16,7 @@ from bncheck.layers import Layer
 from bncheck.targets.sandbox import Sandbox
 
 TRIAL_EPS = 1e-5
+PARAMETERS = ("gamma", "beta")
 MOMENTUM = 0.9  # what a target is given where it asks for one
 
 ORDERS = ("Fortran", "strided", "reversed", "fixed")
@@ -26,7 +27,9 @@ ORDERS = ("Fortran", "strided", "reversed", "fixed")
 class Plan:
     """Which candidate of a sandbox is called, with whose arrays, and γ and β in which of the `parameter_shapes`.
 
-    `gradients` says whether a backward answered when it was tried, `takes_eps` whether eps found a place.
+    `gradients` says whether a backward answered when it was tried, `takes_eps` whether eps found a place. `bindings` say
+    how it was found to be spoken to, by layout; where there is none, the child searches. `partner` is another function
+    of the file that is the backward.
     """
 
     candidate: int
@@ -34,6 +37,8 @@ class Plan:
     shapes: Mapping[Layout, str]
     gradients: bool = False
     takes_eps: bool = False
+    bindings: Mapping[Layout, Any] = field(default_factory=dict)
+    partner: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +49,10 @@ class Target:
     whatever a case says; None where it takes the case's, or where that could not be told. `failure` is set where it was
     recognised but no trial call succeeded; every call then raises it. `observations` are its conventions by name, see
     `bncheck.targets.observations`. `likeness` is the correlation of its `first` y with the
-    layer's.
+    layer's, `whole` says whether places were found for all that the layer
+    has, `takes_all` whether all that it computes with is handed to it, and `places` where its parameters and gradients are,
+    in words. `left_over` are the names of what was not understood, `neutral` the parameters that it has and the layer has
+    not.
     """
 
     name: str
@@ -62,6 +70,12 @@ class Target:
     features: tuple[int, ...] = ()
     groups: int = 0
     likeness: float = 0.0
+    whole: bool = True
+    takes_all: bool = True
+    places: Mapping[str, str] = field(default_factory=dict)
+    may_have_backward: bool = True
+    left_over: tuple[str, ...] = ()
+    neutral: tuple[str, ...] = ()
     first: Array | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -123,7 +137,7 @@ class Target:
         """
         if self.failure:
             raise self.failure
-        header, shown = self._shown(given, layout, eps)
+        header, shown = self.shown(given, layout, eps)
         notes, arrays = self.sandbox.call({"op": "call", "order": dict(order), **header}, shown)
         if arrays["y"].shape != shown["x"].shape:
             shapes = f"{arrays['y'].shape}, expected {shown['x'].shape}"
@@ -157,7 +171,7 @@ class Target:
         """
         first = next(iter(batches.values()))
         given = {"x": first, "evaluated": first if evaluated is None else evaluated, **parameters}
-        header, shown = self._shown(given if dy is None else {**given, "dy": dy}, self.layout, eps)
+        header, shown = self.shown(given if dy is None else {**given, "dy": dy}, self.layout, eps)
         shown |= {name: batch.reshape(shown["x"].shape) for name, batch in batches.items()}
         header |= {"momentum": momentum, "insisted": ["momentum"] if insisted else []}
         notes, arrays = self.sandbox.call({"op": "train", "sequence": list(batches), **header}, shown)
@@ -173,7 +187,7 @@ class Target:
         last, and what it raised is told beside.
         """
         first = arrays[sequence[0][1]]
-        header, shown = self._shown({"x": first, **self.learned(arrays)}, self.layout, eps)
+        header, shown = self.shown({"x": first, **self.learned(arrays)}, self.layout, eps)
         merged = {name: _merged_groups(self.layout, arrays[name].shape) for _, name in sequence}
         as_in_case = self.plan.shapes[self.layout] == "case"
         shown |= {name: arrays[name].reshape(arrays[name].shape if as_in_case else merged[name]) for name in merged}
@@ -197,7 +211,7 @@ class Target:
         """Those of some arrays that are parameters which the target has."""
         return {name: value for name, value in arrays.items() if name in self.parameters}
 
-    def _shown(
+    def shown(
         self, given: Mapping[str, Array], layout: Layout, eps: float | None
     ) -> tuple[dict[str, Any], dict[str, Array]]:
         """A call as the target is to see it."""
@@ -205,10 +219,12 @@ class Target:
         kind = self.plan.shapes[layout]
         seen = shape if kind == "case" else _merged_groups(layout, shape)
         wanted = parameter_shapes(layout, shape)[kind]
-        arrays = {name: value.reshape(wanted if name in ("gamma", "beta") else seen) for name, value in given.items()}
+        arrays = {name: value.reshape(wanted if name in PARAMETERS else seen) for name, value in given.items()}
         header = {
             "candidate": self.plan.candidate,
             "family": self.plan.family,
+            "binding": self.plan.bindings.get(layout),
+            "partner": self.plan.partner,
             "eps": eps,
             "momentum": MOMENTUM,
             "groups": shape[layout.axes.index("G")] if "G" in layout.axes else None,

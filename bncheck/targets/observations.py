@@ -17,7 +17,6 @@ stateless       whether y in training forgets the batches before, on one instanc
 mutates         the names of the inputs that it writes to
 dtype_changed   by dtype, what came back in another one
 surroundings    what it changed for everybody: ``numpy.seterr``, ``numpy.random.seed``, ``numpy.mean``
-missing         the gradients that it does not answer
 
 "unknown" stands wherever the evidence does not separate the possibilities.
 """
@@ -179,8 +178,6 @@ def _habits(target: Target, dtype: str, *, pair: bool) -> dict[str, Any]:
     if pair:
         between, _ = target.ask({**given, "between": _drawn(target, dtype, 1)["x"]}, target.layout, eps)
         habits["interleaved"] = _same(first, between)
-    wanted = ("dx", *(f"d{name}" for name in target.parameters)) if target.has_backward else ()
-    habits["missing"] = [name for name in wanted if name not in first]
     habits["surroundings"] = sorted({*notes["changed"], *target.sandbox.loaded["changed"]})
     habits["dtype_changed"] = {
         name: changed for name in target.dtypes if (changed := _changed(target, _drawn(target, name, 0), eps))

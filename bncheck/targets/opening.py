@@ -9,13 +9,14 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bncheck.case import Layout
 from bncheck.errors import InvalidInput, MissingPackage
 from bncheck.layers import LAYERS
 from bncheck.targets.address import Address
 from bncheck.targets.calls import Target
-from bncheck.targets.recognition import HARD, hinted, recognised
+from bncheck.targets.recognition import ALIKE, HARD, glimpsed, hinted, partners, recognised
 from bncheck.targets.sandbox import MEMORY_LIMIT, TIME_LIMIT, Sandbox
 
 ADAPTER = '''"""How bncheck is to call {target}: mend the lines marked <-, then check this file instead."""
@@ -68,11 +69,33 @@ def open_target(
         candidates = [(k, one) for k, one in enumerate(loaded["candidates"]) if (style or "") in one["words"]]
         if not candidates:
             raise _nothing_found(text, loaded["remarks"])
-        targets = [recognised(sandbox, k, one, address, layer, layout) for k, one in candidates]
+        targets = [one for k, found in candidates for one in _recognised(sandbox, k, found, address, layer, layout)]
         kept = targets if address.name or style or layer else _without_bystanders(targets)
         if not kept:
             raise _nothing_found(text, [f"{target.name} does not normalize" for target in targets])
         yield kept
+
+
+def _recognised(
+    sandbox: Sandbox, number: int, described: dict[str, Any], address: Address, layer: str | None, layout: Layout | None
+) -> Iterator[Target]:
+    """A candidate; in place of a forward function alone, the pairs that it makes with others of its file, if any.
+
+    One that only its behaviour can tell to be a layer is left out where it does not behave like one.
+    """
+    sure = described["sure"] or bool(address.name)
+    if not sure and not glimpsed(sandbox, number, described, address):
+        return
+    target = recognised(sandbox, number, described, address, layer, layout)
+    if not sure and (target.failure or target.likeness <= ALIKE):
+        return
+    unpaired = described["alone"] and not target.plan.gradients and not target.failure and target.likeness > ALIKE
+    found = partners(target) if unpaired else []
+    for name in found:
+        pair = {**described, "name": f"{described['name']}+{name}", "words": "a pair of functions", "pair": True}
+        yield recognised(sandbox, number, {**pair, "has_backward": True}, address, layer, layout, name)
+    if not found:
+        yield target
 
 
 def _without_bystanders(targets: list[Target]) -> list[Target]:

@@ -21,7 +21,7 @@ from bncheck.errors import TargetFailed
 from bncheck.inputs.sizes import TRIAL, shape_of
 from bncheck.layers import LAYERS, Layer
 from bncheck.targets.address import Address
-from bncheck.targets.calls import TRIAL_EPS, Plan, Target, fixed_sizes, parameter_shapes
+from bncheck.targets.calls import PARAMETERS, TRIAL_EPS, Plan, Target, fixed_sizes, parameter_shapes
 from bncheck.targets.observations import observed
 from bncheck.targets.sandbox import Sandbox
 
@@ -38,9 +38,51 @@ _HINTS = MappingProxyType(
     }
 )
 _SPATIAL = re.compile(r"spatial|[23]d|conv", re.IGNORECASE)
-_FEATURES_FIRST = Layout("CN", reduced="N", affine="C")  # some courses keep each sample in a column
-_ALIKE = 0.95
+_OTHER_LAYOUTS: Mapping[str, tuple[Layout, ...]] = MappingProxyType(
+    {
+        "batch_norm": (
+            Layout("CN", reduced="N", affine="C"),  # some courses keep each sample in a column
+            Layout("NLC", reduced="NL", affine="C"),
+        ),
+        "layer_norm": (Layout("DN", reduced="D", affine="D"), Layout("NHWC", reduced="HWC", affine="HWC")),
+        "instance_norm": (Layout("NHWC", reduced="HW", affine="C"), Layout("NLC", reduced="L", affine="C")),
+        "group_norm": (Layout("NHWGK", reduced="HWK", affine="GK"), Layout("NLGK", reduced="LK", affine="GK")),
+        "rms_norm": (Layout("DN", reduced="D", affine="D"),),
+    }
+)
+"""Layouts beside those of a layer in which people write it, too."""
+ALIKE = 0.95
 """The correlation from which on a layout is believed: most bugs in a formula leave more, another layout less."""
+
+
+def partners(target: Target) -> list[str]:
+    """The other functions of its file that answer as the backward of a forward function, with all of its gradients."""
+    given = _trial_input(target.layout, {}, target.dtypes[0])
+    kept = ("x", "dy", *target.parameters)
+    shown, arrays = target.shown({name: given[name] for name in kept}, target.layout, TRIAL_EPS)
+    notes, _ = target.sandbox.call({"op": "partners", **shown}, arrays)
+    return list(notes["partners"])
+
+
+def glimpsed(sandbox: Sandbox, number: int, described: Mapping[str, Any], address: Address) -> bool:
+    """Whether what nothing speaks of as a layer behaves like one, in the few layouts where most would."""
+    untried = _untried(sandbox, number, described, address, LAYERS["batch_norm"], None, "")
+    families = [untried.plan.family] if described["family"] else sandbox.loaded["families"]
+    failures: list[TargetFailed] = []
+    for layer in (layer for layer in LAYERS.values() if layer.is_plain):
+        for layout in (*layer.layouts, *_OTHER_LAYOUTS[layer.name]):
+            sizes = fixed_sizes(layout, untried.features, untried.groups)
+            if sizes is None or len(layout.axes) not in (2, 3, 4) or (layout.reduced == "N" and len(layout.axes) > 2):
+                continue
+            here = replace(untried, layer=layer, layouts=(layout,))
+            given = _trial_input(layout, sizes, untried.dtypes[0])
+            trials = _in_one_layout(
+                here, given, families, ("flat",), failures, {**described, "may_have_backward": False}
+            )
+            for trial in trials:
+                if trial.parameters and trial.likeness > max(ALIKE, _likeness(given["x"], np.asarray(trial.first))):
+                    return True
+    return False
 
 
 def recognised(
@@ -50,34 +92,52 @@ def recognised(
     address: Address,
     layer: str | None,
     layout: Layout | None,
+    partner: str = "",
 ) -> Target:
-    """One candidate, tried out as every layer and in every layout that it may be."""
+    """One candidate, tried out as every layer and in every layout that it may be; with a function as its backward."""
     layout = layout or (Layout.parse(described["layout"]) if described["layout"] else None)
     layers = [LAYERS[layer]] if layer else hinted(described["hint"], address.place)
     family = described["family"]
-    untried = Target(
-        name=address.title if address.title == described["name"] else f"{address.title}:{described['name']}",
-        recognised_as=described["words"],
-        layer=layers[0],
-        layouts=(layout or layers[0].layouts[0],),
-        dtypes=tuple(described["dtypes"]),
-        has_backward=described["has_backward"],
-        parameters=layers[0].parameters,
-        sandbox=sandbox,
-        plan=Plan(number, family or "numpy", {}),
-        features=tuple(described["sizes"].get("features", ())),
-        groups=described["sizes"].get("groups", 0),
-    )
+    untried = _untried(sandbox, number, described, address, layers[0], layout, partner)
     families = [family] if family else sandbox.loaded["families"]
     try:
         trials = _trials(untried, layers, layout, families, described)
-        best = max(trials, key=lambda one: (one.plan.gradients, round(one.likeness, 2)))  # the first of equals
-        best = best if best.likeness > _ALIKE else _edited(trials) or best
+        best = max(
+            trials, key=lambda one: (one.plan.gradients, round(one.likeness, 2), one.whole)
+        )  # the first of equals
+        best = best if best.likeness > ALIKE else _edited(trials) or best
         target = _accepted(best, trials, described)
         dtypes = tuple(name for name in target.dtypes if _answers_in(target, name))
         return observed(replace(target, dtypes=dtypes), pair=described["pair"])
     except TargetFailed as failure:
         return replace(untried, failure=failure)
+
+
+def _untried(
+    sandbox: Sandbox,
+    number: int,
+    described: Mapping[str, Any],
+    address: Address,
+    layer: Layer,
+    layout: Layout | None,
+    partner: str,
+) -> Target:
+    """A candidate before anything was asked of it."""
+    return Target(
+        name=address.title if address.title == described["name"] else f"{address.title}:{described['name']}",
+        recognised_as=described["words"],
+        layer=layer,
+        layouts=(layout or layer.layouts[0],),
+        dtypes=tuple(described["dtypes"]),
+        has_backward=described["has_backward"],
+        parameters=layer.parameters,
+        sandbox=sandbox,
+        plan=Plan(number, described["family"] or "numpy", {}, partner=partner),
+        features=tuple(described["sizes"].get("features", ())),
+        groups=described["sizes"].get("groups", 0),
+        takes_all=not described["holds"],
+        may_have_backward=described["may_have_backward"],
+    )
 
 
 def hinted(hint: str, place: str) -> list[Layer]:
@@ -116,18 +176,60 @@ def _accepted(best: Target, trials: list[Target], described: Mapping[str, Any]) 
         one
         for one in trials
         if (one.layer, one.parameters, one.plan.gradients) == (best.layer, best.parameters, best.plan.gradients)
-        and one.likeness > _ALIKE
+        and one.likeness > ALIKE
     ]
+    same += _unlike(best, same, trials)
     shapes = {one.layout: one.plan.shapes[one.layout] for one in reversed([best, *same])}
+    bindings = {one.layout: one.plan.bindings[one.layout] for one in reversed([best, *same])}
     differentiates = best.plan.gradients and not described["has_backward"]
-    by = f", differentiated by {best.plan.family}" if differentiates else ""
+    by = f", differentiated by {best.plan.family}" if differentiates and best.plan.family != "numpy" else ""
     return replace(
         best,
         layouts=tuple(dict.fromkeys([best.layout, *(one.layout for one in same)])),
-        plan=replace(best.plan, shapes=shapes),
+        plan=replace(best.plan, shapes=shapes, bindings=bindings),
         has_backward=best.has_backward or differentiates,
         recognised_as=f"{described['words']}{by}; {best.layer.name} on {best.layout}",
     )
+
+
+def _unlike(best: Target, same: list[Target], trials: list[Target]) -> list[Target]:
+    """The layouts that it takes in the same way although its answers there are not the layer's, where it is meant to.
+
+    They are where no layout with as many axes is right, and the answer is no accident of code that was written for fewer
+    axes: then it would normalize over axes in the same places, from the left or from the right.
+    """
+    ranks = {len(one.layout.axes) for one in [best, *same]}
+    kind = best.plan.shapes[best.layout]
+    found = []
+    for one in trials:
+        layout, plan = one.layout, one.plan
+        usual = layout in one.layer.layouts and one.layer == best.layer and plan.shapes[layout] == kind
+        called = usual and (one.parameters, plan.gradients) == (best.parameters, best.plan.gradients)
+        if called and len(layout.axes) not in ranks and not _by_accident(best, one):
+            found.append(one)
+    return found
+
+
+def _by_accident(best: Target, trial: Target) -> bool:
+    """Whether a trial's x̂ is what code for the best layout makes of more axes: normalized over those in its places."""
+    given = _trial_input(trial.layout, trial.fixed_sizes(), trial.dtypes[0])
+    stored = {name: np.full_like(given[name], name == "gamma") for name in trial.parameters}
+    try:
+        y = trial.forward(given["x"], stored)
+    except TargetFailed:
+        return True
+    rank, axes = len(best.layout.axes), best.layout.reduced_axes
+    for places in (axes, tuple(k - rank for k in axes)):
+        named = trial.layer.forward(
+            given["x"].astype(np.float64),
+            {},
+            TRIAL_EPS,
+            mean=lambda a, places=places: a.mean(places, keepdims=True),  # type: ignore[misc]
+            sqrt=np.sqrt,
+        )
+        if _likeness(y, np.asarray(named["y"])) > ALIKE:
+            return True
+    return False
 
 
 def _trials(
@@ -142,20 +244,25 @@ def _trials(
     kinds = ("case",) if described["as_in_case"] else ("flat", "kept", "row", "stored")
     trials: list[Target] = []
     failures: list[TargetFailed] = []
+    binding: Any = None
     for layer in layers:
         own = layer.layouts if layout is None else (layout,)
-        extra = (_FEATURES_FIRST,) if layer == LAYERS["batch_norm"] and layout is None else ()
-        for one in sorted((*own, *extra), key=lambda one: spatial and len(one.axes) < 4):
+        extra = _OTHER_LAYOUTS.get(layer.name, ()) if layout is None else ()
+        for one in (*sorted(own, key=lambda one: spatial and len(one.axes) < 4), *extra):
+            if one in extra and any(trial.likeness > ALIKE for trial in trials):
+                break
             sizes = fixed_sizes(one, target.features, target.groups)
             if sizes is None:
                 continue
             given = _trial_input(one, sizes, target.dtypes[0])
-            here = replace(target, layer=layer, layouts=(one,))
-            for trial in _in_one_layout(here, given, families, kinds, failures):
+            known = replace(target.plan, bindings={} if binding is None else {one: binding})
+            here = replace(target, layer=layer, layouts=(one,), plan=known)
+            for trial in _in_one_layout(here, given, families, kinds, failures, described):
                 trials.append(trial)
-                if trial.plan.gradients and trial.likeness > _ALIKE:
+                if trial.plan.gradients and trial.likeness > ALIKE:
+                    binding = trial.plan.bindings[one] if trial.whole else binding
                     break
-        if any(trial.likeness > _ALIKE for trial in trials):
+        if any(trial.likeness > ALIKE for trial in trials):
             break
     if not trials:
         words = [re.sub(r"\(.*?\)|\d", "", failure.text) for failure in failures]  # without shapes and lines
@@ -171,6 +278,7 @@ def _in_one_layout(
     families: list[str],
     kinds: tuple[str, ...],
     failures: list[TargetFailed],
+    described: Mapping[str, Any],
 ) -> Iterator[Target]:
     """The ways of calling in one layout: γ and β in different shapes, arrays of different libraries."""
     layer, layout = target.layer, target.layout
@@ -180,10 +288,12 @@ def _in_one_layout(
             plan = replace(target.plan, family=family, shapes={layout: kind})
             owed = target.has_backward
             for wanted in ("gradients", "y"):
-                able = target.has_backward or family != "numpy"
-                if wanted == "gradients" and not able:
+                if wanted == "gradients" and not described["may_have_backward"]:
                     continue
                 sent = {name: value for name, value in given.items() if wanted == "gradients" or name != "dy"}
+                sent = {
+                    name: value for name, value in sent.items() if name not in PARAMETERS or name in layer.parameters
+                }
                 try:
                     answers, notes = replace(target, plan=plan).ask(sent, layout, TRIAL_EPS)
                 except TargetFailed as failure:
@@ -197,8 +307,15 @@ def _in_one_layout(
                 parameters = tuple(name for name in layer.parameters if name in notes["used"])
                 expected = _expected(layer, layout, given, parameters)
                 likeness = _likeness(answers["y"], expected)
-                plan = replace(plan, gradients=wanted == "gradients", takes_eps="eps" in notes["used"])
+                plan = replace(
+                    plan,
+                    gradients=wanted == "gradients" and "dx" in answers,
+                    takes_eps="eps" in notes["used"],
+                    bindings={layout: notes.get("binding")},
+                )
                 seen: dict[str, Any] = {"parameters": parameters, "likeness": likeness, "first": answers["y"]}
+                seen |= {"whole": notes.get("whole", True), "places": notes.get("places", {})}
+                seen |= {name: tuple(notes.get(name, ())) for name in ("left_over", "neutral")}
                 yield replace(target, plan=plan, has_backward=owed, **seen)
                 break
 

@@ -23,10 +23,11 @@ import numpy as np
 
 from bncheck.case import Array
 from bncheck.targets import wire
-from bncheck.targets.child.families import FAMILIES, NoGradient, family_of, plain
-from bncheck.targets.child.recognition import Candidate, candidates
+from bncheck.targets.child.families import FAMILIES, NoGradient, NumPy, family_of, plain
+from bncheck.targets.child.recognition import Candidate, candidates, knows_arrays, tensors_in
 from bncheck.targets.child.roles import Unbound
-from bncheck.targets.child.styles import Functions, NoEvaluation, Run
+from bncheck.targets.child.spoken import Spoken, SpokenRun, seed_everything
+from bncheck.targets.child.styles import NoEvaluation, Run
 
 Answer = tuple[dict[str, Any], dict[str, Array]]
 
@@ -43,7 +44,7 @@ class _Surroundings:
     def __init__(self) -> None:
         self.names = [dict(vars(module)) for module in self._modules]
         self.errors = np.geterr()
-        np.random.random()  # else the first number that anybody draws would change the state's key
+        seed_everything()
         self.random = np.random.get_state(legacy=False)
 
     def restored(self) -> list[str]:
@@ -69,6 +70,7 @@ class _Session:
     def __init__(self) -> None:
         self.address = ""
         self.found: list[Candidate] = []
+        self.families: dict[str, NumPy] = dict(FAMILIES)
         self.surroundings = _Surroundings()
 
     def start(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
@@ -94,22 +96,30 @@ class _Session:
                 "dtypes": one.style.dtypes,
                 "as_in_case": one.style.as_in_case,
                 "has_backward": one.style.has_backward,
-                "pair": isinstance(one.style, Functions) and one.style.has_backward,
+                "may_have_backward": one.style.may_have_backward,
+                "pair": isinstance(one.style, Spoken) and one.style.is_pair,
+                "sure": one.sure,
+                "holds": getattr(one.style, "thing", None) is not None,
+                "alone": isinstance(one.style, Spoken) and bool(one.style.partners),
                 "layout": str(getattr(getattr(one.style, "module", None), "LAYOUT", "")),
             }
             for one in self.found
         ]
         changed = self.surroundings.restored()
         self.surroundings = _Surroundings()
-        families = [name for name in FAMILIES if name in sys.modules]
-        return {"candidates": described, "remarks": remarks, "changed": changed, "families": families}, {}
+        self.families = {name: family for name, family in FAMILIES.items() if name in sys.modules}
+        self.families |= tensors_in(self.found)
+        if not knows_arrays(self.found):
+            self.families["lists"] = FAMILIES["lists"]
+        loaded = {"candidates": described, "remarks": remarks, "changed": changed, "families": list(self.families)}
+        return loaded, {}
 
     def call(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
         """One forward and, where dy was sent, one backward, on a fresh instance.
 
         ``order`` says which arrays are handed over in another order of memory, and in which.
         """
-        family, x, order = FAMILIES[header["family"]], arrays["x"], header.get("order", {})
+        family, x, order = self.families[header["family"]], arrays["x"], header.get("order", {})
         with family.precision(x.dtype):
             run, handed = self._begin(header, arrays)
             y = run.forward(run.given["x"])
@@ -124,15 +134,30 @@ class _Session:
                 kept = {name: value for name, value in gradients.items() if value is not None or name == "dx"}
                 results |= {name: _checked(name, value) for name, value in kept.items()}
         mutated = [name for name, value in handed.items() if value.tobytes() != arrays[name].tobytes()]
-        notes = {"used": sorted(run.used), "mutated": mutated, "returned": returned}
+        notes: dict[str, Any] = {"used": sorted(run.used), "mutated": mutated, "returned": returned}
+        if isinstance(run, SpokenRun):
+            places = run.binding.described(tuple(results))
+            notes |= {"binding": run.binding.data(), "whole": run.is_whole, "places": places}
+            notes |= {"left_over": run.binding.left_over, "neutral": sorted(run.neutral)}
         return {**notes, "changed": self.surroundings.restored()}, results
+
+    def partners(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
+        """The other functions of the file that answer as the backward of a forward function, all of its gradients."""
+        style = self.found[header["candidate"]].style
+        fitting = []
+        for name in style.partners if isinstance(style, Spoken) else ():
+            with contextlib.suppress(Exception):
+                run, _ = self._begin({**header, "partner": name, "binding": None}, arrays)
+                if isinstance(run, SpokenRun) and run.is_whole and (run.parameters or run.hands_over):
+                    fitting.append(name)
+        return {"partners": fitting, "changed": self.surroundings.restored()}, {}
 
     def train(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
         """Several forwards on one instance: y and the running statistics after each, then y in evaluation mode.
 
         Where dy was sent, the gradients in evaluation mode follow. What is raised in evaluation is an answer, too.
         """
-        family, results, raised = FAMILIES[header["family"]], dict[str, Array](), None
+        family, results, raised = self.families[header["family"]], dict[str, Array](), None
         with family.precision(arrays["x"].dtype):
             run, _ = self._begin(header, arrays)
             for name in header["sequence"]:
@@ -158,7 +183,7 @@ class _Session:
         Each answer, and the running statistics after it, is named by the number of its step. What was raised, and in
         which step, is an answer, too.
         """
-        family, results, stopped = FAMILIES[header["family"]], dict[str, Array](), None
+        family, results, stopped = self.families[header["family"]], dict[str, Array](), None
         with family.precision(arrays["x"].dtype):
             run, _ = self._begin(header, arrays)
             for k, (kind, name) in enumerate(header["steps"]):
@@ -179,7 +204,13 @@ class _Session:
         settings = {name: header[name] for name in ("eps", "groups", "features", "layout", "momentum")}
         given = {**{k: v for k, v in settings.items() if v is not None}, **handed}
         given["insisted"] = header.get("insisted", ())
-        return self.found[header["candidate"]].style.begin(FAMILIES[header["family"]], given), handed
+        style = self.found[header["candidate"]].style
+        if header.get("partner") and isinstance(style, Spoken):
+            style = style.with_partner(header["partner"])
+        given["binding"] = header.get("binding")
+        if given["binding"] is None and "dy" in arrays:
+            given["dy"] = arrays["dy"].copy()
+        return style.begin(self.families[header["family"]], given), handed
 
 
 def _stepped(run: Run, kind: str, array: Any) -> dict[str, Array]:
@@ -195,12 +226,10 @@ def _stepped(run: Run, kind: str, array: Any) -> dict[str, Array]:
 
 def _back_to_training(run: Run) -> None:
     """Undoes what an evaluation changed, where the style leaves that to whoever asks."""
-    run.given |= {"training": True, "mode": "train"}
-    if isinstance(run.given.get("options"), dict):
-        run.given["options"]["mode"] = "train"
-    switch = getattr(run, "_switch", None)
-    if switch is not None:
-        switch(training=True)
+    if isinstance(run, SpokenRun):
+        if run.object is not None or run.binding.switch:
+            run._switch(training=True)
+        run._set_mode(training=True)
 
 
 def _ordered(array: Array, order: str) -> Array:
@@ -307,6 +336,7 @@ def main() -> None:
         "start": session.start,
         "load": session.load,
         "call": session.call,
+        "partners": session.partners,
         "train": session.train,
         "steps": session.steps,
     }

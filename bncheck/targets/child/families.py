@@ -26,6 +26,7 @@ class NoGradient(Exception):
 class NumPy:
     """Arrays as they are; nothing differentiates them."""
 
+    name = "numpy"
     differentiates = False
 
     def array(self, value: Array) -> Any:
@@ -44,6 +45,7 @@ class NumPy:
 class Torch(NumPy):
     """Tensors on the CPU, and autograd."""
 
+    name = "torch"
     differentiates = True
 
     def array(self, value: Array) -> Any:
@@ -69,6 +71,7 @@ class Torch(NumPy):
 class Jax(NumPy):
     """JAX arrays and `jax.vjp`; 64-bit arrays are enabled for calls in float64 only, else float32 could not stay so."""
 
+    name = "jax"
     differentiates = True
 
     def array(self, value: Array) -> Any:
@@ -98,7 +101,58 @@ class Jax(NumPy):
         return y, named
 
 
-FAMILIES: Mapping[str, NumPy] = MappingProxyType({"numpy": NumPy(), "torch": Torch(), "jax": Jax()})
+class Lists(NumPy):
+    """Lists of numbers, for code without any library."""
+
+    name = "lists"
+
+    def array(self, value: Array) -> Any:
+        return value.tolist()
+
+
+class Tensors(NumPy):
+    """Somebody's own tensors, of one class, which know their way back: ``y.backward(dy)``, ``x.grad``."""
+
+    name = "tensors"
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    @staticmethod
+    def fits(kind: type) -> bool:
+        """Whether a class wraps an array and has a backward."""
+        if callable(getattr(kind, "forward", None)):
+            return False
+        try:
+            made = kind(np.ones(2))
+            knows = callable(getattr(made, "backward", None)) or hasattr(made, "grad")
+            return knows and np.array_equal(plain(made), np.ones(2))  # type: ignore[arg-type]
+        except Exception:  # whatever it is, arrays are not what it takes
+            return False
+
+    def array(self, value: Array) -> Any:
+        try:
+            return self.kind(np.array(value), requires_grad=True)  # type: ignore[call-arg]
+        except TypeError:
+            return self.kind(np.array(value))  # type: ignore[call-arg]
+
+    def pull(self, y: Any, dy: Any) -> Any:
+        """Has y send dy back, in whichever form it takes one."""
+        ways: list[Callable[[], Any]] = [
+            lambda: y.backward(dy),
+            lambda: y.backward(inner(dy)),
+            lambda: (y * dy).sum().backward(),
+        ]
+        for k, way in enumerate(ways):
+            try:
+                return way()
+            except Exception:
+                if k == len(ways) - 1:
+                    raise
+        raise NoGradient
+
+
+FAMILIES: Mapping[str, NumPy] = MappingProxyType({"numpy": NumPy(), "torch": Torch(), "jax": Jax(), "lists": Lists()})
 
 
 def family_of(value: Any) -> str:
@@ -111,11 +165,37 @@ def family_of(value: Any) -> str:
     return "jax" if jax is not None and isinstance(value, jax.Array) else ""
 
 
+def inner(thing: Any) -> Any:
+    """The one array of floats that an object of somebody's own wraps, whatever the attribute is called, else None.
+
+    What is called after a gradient is none: a tensor holds its own beside its value.
+    """
+    if isinstance(thing, type | dict | list | tuple | str) or thing is None:
+        return None
+    held = dict(getattr(thing, "__dict__", {}))
+    for kind in type(thing).__mro__:
+        names = kind.__dict__.get("__slots__", ())
+        held |= {n: getattr(thing, n, None) for n in ([names] if isinstance(names, str) else names)}
+    arrays = [v for name, v in held.items() if family_of(v) and "grad" not in name.lower()]
+    return arrays[0] if len(arrays) == 1 else None
+
+
+def is_list_of_numbers(value: Any) -> bool:
+    """Whether a value is a list of numbers, or of such lists."""
+    if not isinstance(value, list) or not value:
+        return False
+    return all(type(one) in (float, int) for one in value) or all(map(is_list_of_numbers, value))
+
+
 def plain(value: Any) -> Array | None:
-    """A family's array, or a float, as a plain NumPy array; None for anything else, which is not even asked."""
+    """A family's array, what wraps one, or a float, as a plain NumPy array; None for anything else."""
     if type(value) in (float, int):
         return np.array(float(value))
+    if is_list_of_numbers(value):
+        return np.array(value, dtype=np.float64)
     if not family_of(value):
+        value = inner(value)
+    if value is None:
         return None
     if family_of(value) == "torch":
         value = value.detach().cpu().numpy()

@@ -5,73 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bncheck.targets.child.binding import Binding
 from bncheck.targets.child.families import NumPy
 from bncheck.targets.child.roles import arguments, role
+from bncheck.targets.child.spoken import Spoken, SpokenRun
 from bncheck.targets.child.styles import (
     PARAMETERS,
     Given,
     NoEvaluation,
     Run,
     Style,
-    fixed_sizes,
-    made,
     momentum_in,
     running_in,
     set_eps,
 )
 
 
-class TorchModule(Style):
+class TorchModule(Spoken):
     """A torch `nn.Module`, differentiated by autograd."""
 
     family = "torch"
 
-    def __init__(self, thing: Any, words: str) -> None:
-        self.thing, self.words = thing, words
+    @property
+    def has_backward(self) -> bool:
+        return False
 
-    def sizes(self) -> Mapping[str, Any]:
-        return {} if isinstance(self.thing, type) else fixed_sizes(self.thing)
-
-    def begin(self, family: NumPy, given: Given) -> Run:
-        return _TorchModuleRun(self.thing, family, given)
+    def run(self, family: NumPy, given: Given, binding: Binding) -> SpokenRun:
+        return _TorchModuleRun(self, family, given, binding)
 
 
-class _TorchModuleRun(Run):
-    def __init__(self, thing: Any, family: NumPy, given: Given) -> None:
-        super().__init__(family, given)
-        built, self.used = made(thing, self.given)
-        self.module = built.to(self.given["x"].dtype).train()
-        for inner in self.module.modules():
-            self.used |= set_eps(inner, given)
-        self.names = {}
-        for path, parameter in self.module.named_parameters():
-            one = role(path.rpartition(".")[2], PARAMETERS)
-            if one in self.given and parameter.numel() == self.given[one].numel():
-                self.names[one] = path, tuple(parameter.shape)
-        self.used |= set(self.names)
-
-    def forward(self, x: Any) -> Any:
-        from torch.func import functional_call
-
-        def function(x: Any, parameters: dict[str, Any]) -> Any:
-            named = {path: parameters[one].reshape(shape) for one, (path, shape) in self.names.items()}
-            answer = functional_call(self.module, named, (x,))
-            return answer[0] if isinstance(answer, tuple) else answer
-
-        return self.differentiated(function, x)
-
-    def evaluate(self, x: Any) -> Any:
-        self.module.eval()
-        y = self.forward(x)
-        self.module.train()
-        return y
+class _TorchModuleRun(SpokenRun):
+    def _built(self) -> Any:
+        module = super()._built().to(self.given["x"].dtype).train()
+        for inner in module.modules():
+            self.used |= set_eps(inner, self.given)
+        return module
 
     def running(self) -> Mapping[str, Any]:
-        return {k: v for inner in self.module.modules() for k, v in running_in(inner).items()}
+        return {k: v for inner in self.object.modules() for k, v in running_in(inner).items()}
 
     @property
     def momentum(self) -> float | None:
-        return next((m for inner in self.module.modules() if (m := momentum_in(inner)) is not None), None)
+        return next((m for inner in self.object.modules() if (m := momentum_in(inner)) is not None), None)
 
 
 class FlaxModule(Style):
@@ -191,6 +166,7 @@ class OnnxModel(Style):
     family = "numpy"
     words = "an ONNX model (forward only)"
     has_backward = False
+    may_have_backward = False
 
     def __init__(self, path: str) -> None:
         import onnx

@@ -5,31 +5,37 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bncheck.targets.child.families import NumPy, Tensors
 from bncheck.targets.child.loading import load
 from bncheck.targets.child.modules import FlaxModule, KerasLayer, OnnxModel, TorchModule
 from bncheck.targets.child.roles import FORWARD, arguments, role, roles_of
-from bncheck.targets.child.styles import Adapter, Functions, Objects, Style
+from bncheck.targets.child.spoken import Spoken
+from bncheck.targets.child.styles import Adapter, Style
 
 _FORWARD = re.compile(r"(?<![a-z])(forward|fwd|fprop)(?![a-z])", re.IGNORECASE)
 _BACKWARD = re.compile(r"(?<![a-z])(backward|bwd|backprop|bprop|back|grad|grads|gradient|gradients|vjp)(?![a-z])", re.I)
 _VARIANT = re.compile(r"_?((alt|alternative|simple|simplified|naive|fast|slow|direct|closed|graph|final|v?\d+)_?)*")
 _NORM = re.compile(r"norm|(?<![a-z])([blgir]n|rms)(?![a-z])", re.IGNORECASE)
-_OF_A_NORM = {"gamma", "eps", "options"}
+_OF_A_NORM = frozenset({"gamma", "γ", "eps", "epsilon", "ε"})
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Something callable, under the name by which it can be asked for; `hint` is what its layer may be read off."""
+    """Something callable, under the name by which it can be asked for; `hint` is what its layer may be read off.
+
+    Where it is not `sure`, nothing but its behaviour can tell whether it is a layer at all.
+    """
 
     name: str
     style: Style
     hint: str
+    sure: bool = True
 
 
 def candidates(address: str, wanted: str) -> tuple[list[Candidate], list[str]]:
@@ -53,8 +59,35 @@ def candidates_among(named: dict[str, Any], wanted: str = "") -> tuple[list[Cand
     if wanted:
         return [one for one in found if wanted in _names(one)], remarks
     order = list(named)
-    found.sort(key=lambda one: order.index(one.name.partition("+")[0]))
+    found.sort(key=lambda one: order.index(re.split(r"[+.]", one.name)[0]))
     return found, remarks
+
+
+def _modules(found: Iterable[Candidate]) -> list[ModuleType]:
+    """The modules in which candidates were defined."""
+    things = [getattr(one.style, "thing", None) or getattr(one.style, "forward", None) for one in found]
+    kinds = [thing if isinstance(thing, type) or callable(thing) else type(thing) for thing in things]
+    names = dict.fromkeys(str(getattr(kind, "__module__", "")) for kind in kinds)
+    return [sys.modules[name] for name in names if name in sys.modules]
+
+
+def knows_arrays(found: Iterable[Candidate]) -> bool:
+    """Whether the code that holds some candidates uses a library of arrays at all."""
+    held = [thing for module in _modules(found) for thing in list(vars(module).values())]
+    roots = {
+        str(getattr(t, "__name__" if isinstance(t, ModuleType) else "__module__", "")).partition(".")[0] for t in held
+    }
+    return not roots.isdisjoint({"numpy", "torch", "jax", "keras", "flax", "cupy", "onnx"}) or not held
+
+
+def tensors_in(found: Iterable[Candidate]) -> dict[str, NumPy]:
+    """The families of somebody's own tensors, in the modules of some candidates."""
+    families: dict[str, NumPy] = {}
+    for module in _modules(found):
+        for name, own in list(vars(module).items()):
+            if isinstance(own, type) and own.__module__ == module.__name__ and Tensors.fits(own):
+                families[f"own {name}"] = Tensors(own)
+    return families
 
 
 def _is_adapter(module: ModuleType) -> bool:
@@ -63,7 +96,12 @@ def _is_adapter(module: ModuleType) -> bool:
 
 
 def _is_own(module: ModuleType, name: str, thing: Any) -> bool:
-    if name.startswith("_") or isinstance(thing, ModuleType):
+    library = type(thing).__module__.partition(".")[0] in ("numpy", "builtins") and callable(thing)
+    if (
+        name.startswith("_")
+        or isinstance(thing, ModuleType)
+        or (library and not inspect.isroutine(thing) and not isinstance(thing, type))
+    ):
         return False
     if isinstance(thing, type) or callable(getattr(thing, "__get__", None)) or hasattr(thing, "__wrapped__"):
         return getattr(thing, "__module__", "") == module.__name__
@@ -83,10 +121,9 @@ def _things(named: dict[str, Any], wanted: str, remarks: list[str]) -> Iterator[
         style = _style(thing, kind)
         if style is None:
             continue
-        if _NORM.search(name) or _NORM.search(kind.__name__) or _mentions(kind) or wanted == name:
-            yield Candidate(name, style, f"{name} {kind.__name__}")
-        else:
-            remarks.append(f"{name} shows no sign of a normalization layer")
+        of_a_norm = bool(_NORM.search(name) or _NORM.search(kind.__name__) or _mentions(kind) or wanted == name)
+        usual = not isinstance(style, Spoken) or (style.has_forward and style.has_backward) or style.family == "torch"
+        yield Candidate(name, style, f"{name} {kind.__name__}", sure=of_a_norm and usual)
 
 
 def _style(thing: Any, kind: type) -> Style | None:
@@ -96,12 +133,17 @@ def _style(thing: Any, kind: type) -> Style | None:
     if keras is not None and issubclass(kind, keras.Layer):  # before torch, on which it may be built
         return KerasLayer(thing, f"a Keras layer ({which}) on {keras.backend.backend()}")
     if torch is not None and issubclass(kind, torch.nn.Module):
-        return TorchModule(thing, f"a torch nn.Module ({which}), differentiated by autograd")
+        return TorchModule(f"a torch nn.Module ({which}), differentiated by autograd", thing=thing)
     if torch is not None and issubclass(kind, torch.autograd.Function):
-        return Functions(_applied(kind), None, "a torch.autograd.Function") if which == "class" else None
+        return Spoken("a torch.autograd.Function", forward=_applied(kind)) if which == "class" else None
     if linen is not None and issubclass(kind, linen.Module):
         return FlaxModule(thing, f"a Flax module ({which}), differentiated by JAX")
-    return Objects(thing, f"a class with forward and backward ({which})") if Objects.fits(kind) else None
+    if kind.__module__ == "builtins" or (
+        callable(thing) and not isinstance(thing, type) and hasattr(thing, "__globals__")
+    ):
+        return None
+    style = Spoken(f"a class with forward and backward ({which})", thing=thing)
+    return style if style.methods() or style.has_forward else None
 
 
 def _applied(kind: Any) -> Callable[..., Any]:
@@ -125,35 +167,60 @@ def _mentions(kind: type) -> bool:
 def _functions(named: dict[str, Any], wanted: str, remarks: list[str]) -> Iterator[Candidate]:
     """Forward functions, each with the backward functions whose names fit."""
     callables = {name: f for name, f in named.items() if callable(f) and not isinstance(f, type) and arguments(f)}
+    callables |= _within_classes(named)
     rules = {id(rule) for f in callables.values() for rule in (getattr(f, "fwd", None), getattr(f, "bwd", None))}
     backwards = {name: f for name, f in callables.items() if _BACKWARD.search(name) and id(f) not in rules}
-    forwards = {}
+    forwards, sure = {}, set[str]()
     for name, f in callables.items():
-        if name in backwards or id(f) in rules or _style(f, type(f)) is not None:
-            continue
-        asked = roles_of(f, FORWARD, "x")
-        strangers = [a.name for a in arguments(f) if a.default is a.empty and a.name not in asked]
-        if not (_OF_A_NORM & set(asked.values()) or _NORM.search(name) or name == wanted):
-            continue
-        if strangers:
-            remarks.append(f"{name} asks for {', '.join(strangers)}")
+        if name in backwards or id(f) in rules or (not inspect.isroutine(f) and _style(f, type(f)) is not None):
             continue
         forwards[name] = f
+        words = {a.name.lower() for a in arguments(f)}
+        options = "options" in roles_of(f, FORWARD, "x").values()
+        if options or words & _OF_A_NORM or _NORM.search(name) or name == wanted:
+            sure.add(name)
     partners = {name: _partner(name, forwards) for name in backwards}
     for name, f in forwards.items():
         if hasattr(f, "defvjp"):
-            yield Candidate(name, Functions(f, None, "a JAX function with custom_vjp"), name)
+            yield Candidate(name, Spoken("a JAX function with custom_vjp", forward=f), name)
             continue
         mine = [back for back, partner in partners.items() if partner == name]
         for back in mine:
-            yield Candidate(f"{name}+{back}", Functions(f, backwards[back], "a pair of functions"), name)
+            pair = Spoken("a pair of functions", forward=f, backward=backwards[back])
+            yield Candidate(f"{name}+{back}", pair, name, sure=name in sure)
         if not mine:
-            yield Candidate(name, Functions(f, None, "a forward function"), name)
-    remarks += [f"{name} has no forward that goes with it" for name, partner in partners.items() if not partner]
+            own = getattr(f, "__module__", "")
+            others = {
+                other: g
+                for other, g in callables.items()
+                if other != name and id(g) not in rules and getattr(g, "__module__", "") == own
+            }
+            ordered = sorted(others, key=lambda other: (partners.get(other, "") != "", other not in backwards))
+            free = {other: others[other] for other in ordered if not partners.get(other)}
+            yield Candidate(name, Spoken("a forward function", forward=f, partners=free), name, sure=name in sure)
+
+
+def _within_classes(named: dict[str, Any]) -> dict[str, Any]:
+    """Functions that a class only gives a name: its static and class methods, and what its own tensors can do."""
+    found: dict[str, Any] = {}
+    for name, kind in named.items():
+        if not isinstance(kind, type) or _is_of_a_framework(kind):
+            continue
+        tensor = Tensors.fits(kind)
+        for own, held in vars(kind).items():
+            if isinstance(held, staticmethod | classmethod) and (not own.startswith("__")):
+                found[f"{name}.{own}"] = getattr(kind, own)
+            elif tensor and inspect.isfunction(held) and not own.startswith("_") and own != "backward":
+                found[f"{name}.{own}"] = held
+    return {name: f for name, f in found.items() if arguments(f)}
+
+
+def _is_of_a_framework(kind: type) -> bool:
+    return any(base.__module__.partition(".")[0] in ("torch", "flax", "keras") for base in kind.__mro__)
 
 
 def _stem(word: re.Pattern[str], name: str) -> str:
-    return re.sub(r"_+", "_", word.sub("", name)).strip("_").lower()
+    return re.sub(r"_+", "_", word.sub("", name.rpartition(".")[2])).strip("_").lower()
 
 
 def _partner(backward: str, forwards: dict[str, Any]) -> str:

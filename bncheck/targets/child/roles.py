@@ -5,22 +5,29 @@ A name is looked up in small letters and without underscores, so that ``num_feat
 
 from __future__ import annotations
 
+import ast
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 _NAMES = {
     "x": "x input inputs inp xin data z h features activations u",
-    "gamma": "gamma gammas weight weights scale g γ",
+    "gamma": "gamma gammas weight weights scale gain w g γ",
     "beta": "beta betas bias biases shift offset b β",
     "eps": "eps epsilon ε varianceepsilon epsi",
     "dy": "dy dout doutput grad gradoutput gradoutputs gradout gradouts gradients gy dldy dlout delta upstream dz g",
     "cache": "cache caches saved ctx context residuals res memory intermediates tape stash",
     "options": "bnparam bnparams lnparam lnparams gnparam gnparams inparam inparams rmsparam normparam config cfg",
     "groups": "groups g numgroups ngroups group",
-    "training": "training train istraining istrain trainflg trainflag trainingmode trainmode",
+    "training": "training train istraining istrain trainflg trainflag trainingmode trainmode learning",
+    "evaluating": "eval evaluate evaluation evalmode iseval test testing istest testmode inference isinference infer "
+    "predict prediction deterministic frozen userunningaverage userunning useglobalstats",
     "mode": "mode phase",
+    "parameters": "params parameters param learnableparams p theta θ paramdict",
+    "rate": "lr learningrate eta η rate stepsize alpha",
     "momentum": "momentum decay alpha rho",
     "running_mean": "runningmean movingmean runmean rmean meanrunning movingavgmean emamean avgmean popmean "
     "runningmu globalmean meanema runningaverage",
@@ -32,7 +39,11 @@ _NAMES = {
 
 _GRADIENT_WORDS = ("gradient", "grad", "delta", "d")
 _GRADIENT_CONTAINERS = frozenset({"grads", "gradients", "grad", "gradient", "dparams", "paramgrads", "gradparams"})
-PARAMETER_CONTAINERS = frozenset({"params", "parameters", "param", "learnableparams"})
+
+OUTPUTS = frozenset(
+    {"y", "out", "output", "outputs", "yhat", "z", "result", "res", "a", "top", "o", "normed", "normalized"}
+)
+"""What people call what a forward answers."""
 
 
 def role(name: str, among: Iterable[str] = tuple(_NAMES)) -> str:
@@ -42,7 +53,9 @@ def role(name: str, among: Iterable[str] = tuple(_NAMES)) -> str:
     ('gamma', 'groups', 'options', 'groups')
     """
     plain = _plain(name)
-    return next((one for one in among if plain in _WORDS[one]), "")
+    found = next((one for one in among if plain in _WORDS[one]), "")
+    numbered = plain.rstrip("0123456789")
+    return role(numbered, among) if not found and numbered not in ("", plain) else found
 
 
 def gradient_role(name: str) -> str:
@@ -51,7 +64,7 @@ def gradient_role(name: str) -> str:
     >>> gradient_role("dgamma"), gradient_role("gamma_grad"), gradient_role("dL_dbeta"), gradient_role("gamma")
     ('dgamma', 'dgamma', 'dbeta', '')
     """
-    plain = _plain(name).removeprefix("dl").removeprefix("dj")
+    plain = _plain(name).rstrip("0123456789").removeprefix("dl").removeprefix("dj")
     for word in _GRADIENT_WORDS:
         for stripped in (plain.removeprefix(word), plain.removesuffix(word)):
             found = role(stripped, ("x", "gamma", "beta")) if stripped != plain else ""
@@ -64,20 +77,34 @@ class Unbound(TypeError):
     """A function asks for an argument that has no known role; its name is the text."""
 
 
-FORWARD = ("x", "gamma", "beta", "eps", "options", "groups", "training", "mode", "size", "momentum")
+_MODES = ("training", "evaluating", "mode")
+FORWARD = ("x", "gamma", "beta", "eps", "options", "parameters", "groups", *_MODES, "size", "momentum", "rate")
 """The roles that a forward's and a constructor's arguments may have, and likewise below a backward's."""
-BACKWARD = ("dy", "cache", "x", "gamma", "beta", "eps", "options", "groups", "training", "mode")
+BACKWARD = ("dy", "cache", "x", "gamma", "beta", "eps", "options", "parameters", "groups", *_MODES, "rate")
 _RUNNING = ("running_mean", "running_var")
 _ONLY_WHEN_ASKED = frozenset({"momentum", "size", *_RUNNING})
 
 
 def arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """The named arguments of a callable; none where Python cannot tell."""
+    """The named arguments of a callable; none where Python cannot tell.
+
+    A method that passes on whatever it is given, as ``__call__(*inputs)``, has those of the object's forward.
+    """
+    plain = getattr(function, "__func__", None)
+    found = _shown(plain)[1:] if inspect.isfunction(plain) else _shown(function)
+    named = [a for a in found if a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)]
+    forward = getattr(getattr(function, "__self__", None), "forward", None)
+    if found and not named and forward is not None and plain is not getattr(forward, "__func__", None):
+        return arguments(forward)
+    return named
+
+
+@lru_cache(maxsize=1024)
+def _shown(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
     try:
-        found = inspect.signature(function).parameters.values()
+        return tuple(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        return []
-    return [a for a in found if a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)]
+        return ()
 
 
 def roles_of(function: Callable[..., Any], among: tuple[str, ...], first: str = "") -> dict[str, str]:
@@ -93,78 +120,150 @@ def roles_of(function: Callable[..., Any], among: tuple[str, ...], first: str = 
         found[named[0].name] = first
         free.remove(first)
     for argument in named:
-        fitting = ["training"] if isinstance(argument.default, bool) else free  # bias=True is a switch, no parameter
+        switch = isinstance(argument.default, bool)  # bias=True is a switch, no parameter
+        fitting = ["training", "evaluating"] if switch else free
         if argument.name not in found and (one := role(argument.name, [r for r in fitting if r in free])):
             found[argument.name] = one
             free.remove(one)
     return found
 
 
-def call(
+def assigned(
     function: Callable[..., Any],
-    given: Mapping[str, Any],
-    among: tuple[str, ...],
-    first: str = "",
-    unnamed: tuple[Any, ...] = (),
+    roles: Mapping[str, str],
+    values: Mapping[str, Any],
+    insisted: Iterable[str] = (),
 ) -> tuple[Any, set[str]]:
-    """Calls a function with what it asks for by role; returns its answer and the roles that were used.
+    """Calls a function with a value for each argument that has a role; returns its answer and the roles that were used.
 
-    Arguments of no known role take their defaults, or, where exactly as many lack one, the `unnamed` values in order;
-    so do those of some roles, such as momentum, unless ``given["insisted"]`` names them.
+    Arguments without a role or a value take their defaults; so do those of some roles, such as momentum, unless they
+    are `insisted` on.
 
     Raises
         Unbound: an argument has neither.
     """
     positional: list[Any] = []
     keywords: dict[str, Any] = {}
-    by_name = roles_of(function, among, first)
-    named = arguments(function)
-    unknown = [a.name for a in named if by_name.get(a.name) not in given and a.default is a.empty]
-    rest = dict(zip(unknown, unnamed, strict=True)) if len(unknown) == len(unnamed) else {}
     used: set[str] = set()
+    left = _ONLY_WHEN_ASKED.difference(insisted)
     skipped = False
-    for argument in named:
-        one = by_name.get(argument.name, "")
-        left = _ONLY_WHEN_ASKED.difference(given.get("insisted", ()))
-        asked = one in given and (argument.default is argument.empty or one not in left)
-        if not asked and argument.name not in rest:
+    for argument in arguments(function):
+        one = roles.get(argument.name, "")
+        if one not in values or (argument.default is not argument.empty and one in left):
             if argument.default is argument.empty:
                 raise Unbound(argument.name)
             skipped = True
             continue
-        value = given[one] if asked else rest[argument.name]
-        used |= {one} if asked else set()
+        used.add(one)
         if argument.kind is argument.KEYWORD_ONLY or skipped:
-            keywords[argument.name] = value
+            keywords[argument.name] = values[one]
         else:
-            positional.append(value)
+            positional.append(values[one])
     return function(*positional, **keywords), used
 
 
-def gradients_in(answer: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """What a backward returned, by name: dx alone, a sequence in the order dx, dgamma, dbeta, or a mapping."""
-    if isinstance(answer, tuple) and hasattr(answer, "_asdict"):
-        answer = answer._asdict()
-    if isinstance(answer, dict):
-        return {gradient_role(k) or f"d{role(k, ('x', 'gamma', 'beta'))}": v for k, v in answer.items()}
-    if isinstance(answer, list | tuple):
-        return dict(zip(("dx", *names), answer, strict=False))
-    return {"dx": answer}
+def call(
+    function: Callable[..., Any], values: Mapping[str, Any], among: tuple[str, ...], first: str = ""
+) -> tuple[Any, set[str]]:
+    """Calls a function with what it asks for by name, see `assigned`."""
+    return assigned(function, roles_of(function, among, first), values, values.get("insisted", ()))
 
 
-def gradients_left(thing: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """The parameters' gradients that an object keeps: in attributes, in containers, or at the parameters themselves."""
-    found: dict[str, Any] = {}
-    for name, value in vars(thing).items():
-        if _plain(name) in _GRADIENT_CONTAINERS and isinstance(value, dict):
-            found |= {gradient_role(k) or f"d{role(k, ('gamma', 'beta'))}": v for k, v in value.items()}
-        elif _plain(name) in _GRADIENT_CONTAINERS and isinstance(value, list | tuple) and len(value) == len(names):
-            found |= dict(zip(names, value, strict=True))
-        elif gradient_role(name) in names:
-            found[gradient_role(name)] = value
-        elif f"d{role(name, ('gamma', 'beta'))}" in names and getattr(value, "grad", None) is not None:
-            found[f"d{role(name, ('gamma', 'beta'))}"] = value.grad
-    return {name: value for name, value in found.items() if name in names and value is not None}
+@lru_cache(maxsize=1024)
+def returned_names(function: Any) -> list[str]:
+    """What a function calls the values that it returns last, "" where an expression has no one name; [] if not seen.
+
+    >>> returned_names(returned_names)
+    ['']
+    """
+    shown = getattr(function, "py_func", function)
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(shown)))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return []
+    defined = next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None)
+    if defined is None:
+        return []
+    answers = [n.value for n in _own_nodes(defined) if isinstance(n, ast.Return) and n.value is not None]
+    if not answers:
+        return []
+    last = answers[-1]
+    return [_one_name(value) for value in (last.elts if isinstance(last, ast.Tuple | ast.List) else [last])]
+
+
+def _own_nodes(defined: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a function, in order, without those of functions within it."""
+    for node in ast.iter_child_nodes(defined):
+        if not isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            yield node
+            yield from _own_nodes(node)
+
+
+def _one_name(value: ast.expr) -> str:
+    if isinstance(value, ast.Attribute):
+        return value.attr
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):  # dx.reshape(shape)
+        return _one_name(value.func.value) if value.func.attr in ("reshape", "astype", "copy", "transpose") else ""
+    return value.id if isinstance(value, ast.Name) else ""
+
+
+def gradient_named(path: Iterable[tuple[str, Any]]) -> str:
+    """Which gradient the names on a path speak of: ``.dgamma``, ``.grads['gamma']``, ``.gamma.grad``; else "".
+
+    >>> gradient_named([("attr", "grads"), ("item", "beta")]), gradient_named([("attr", "weight"), ("attr", "grad")])
+    ('dbeta', 'dgamma')
+    """
+    names = [str(key) for kind, key in path if kind in ("attr", "item") and isinstance(key, str)]
+    for name in reversed(names):
+        found = gradient_role(name)
+        if found:
+            return found
+    of_gradients = any(_plain(name) in _GRADIENT_CONTAINERS for name in names)
+    found = next((one for name in reversed(names) if (one := role(name, ("gamma", "beta")))), "")
+    return f"d{found}" if of_gradients and found else ""
+
+
+class Handed(dict[str, Any]):
+    """A dictionary that is handed to somebody's code, and answers to whatever its keys are called.
+
+    `used` are the roles that were read, `asked` the keys of no known role, whose roles `keys` may tell.
+    """
+
+    def __init__(self, values: Mapping[str, Any], own: Mapping[str, Any], keys: Mapping[str, str]) -> None:
+        super().__init__(own)
+        self.values_of, self.keys_of = values, keys
+        self.used: set[str] = set()
+        self.unknown: list[str] = []
+
+    def _role(self, key: Any) -> str:
+        one = self.keys_of.get(key) or role(str(key), _IN_DICTIONARIES)
+        return one if one in self.values_of else ""
+
+    def __getitem__(self, key: str) -> Any:
+        one = self._role(key)
+        if one:
+            self.used.add(one)
+        return super().__getitem__(key)
+
+    def __missing__(self, key: str) -> Any:
+        one = self._role(key)
+        if not one:
+            self.unknown.append(key)
+            raise KeyError(key)
+        return self.values_of[one]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value under a key, or of the role that it speaks of."""
+        one = self._role(key)
+        if key in self.keys() or (one and one not in _ONLY_WHEN_ASKED):
+            return self[key]
+        return default
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or self._role(key) in ("gamma", "beta")
+
+
+_IN_DICTIONARIES = ("gamma", "beta", "eps", "training", "evaluating", "mode", "momentum", "groups", "rate")
 
 
 def _plain(name: object) -> str:

@@ -1,0 +1,506 @@
+"""A class, an instance or some functions in anybody's words, spoken to by a `Binding`."""
+
+from __future__ import annotations
+
+import copy
+import random
+import sys
+import types
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from bncheck.targets.child.binding import TOGETHER, Binding, Place
+from bncheck.targets.child.families import NoGradient, NumPy, Pull, Tensors, plain
+from bncheck.targets.child.gradients import as_pool
+from bncheck.targets.child.roles import BACKWARD, FORWARD, Handed, arguments, assigned, role, roles_of
+from bncheck.targets.child.slots import arrays_in, at, attributes, parts, put, size, unwrapped
+from bncheck.targets.child.slots import shape as shape_of
+from bncheck.targets.child.styles import (
+    PARAMETERS,
+    Given,
+    NoEvaluation,
+    Run,
+    Style,
+    default_of,
+    evaluating,
+    fixed_sizes,
+    momentum_in,
+    running_in,
+    set_eps,
+)
+
+RATE = 256.0
+"""The learning rate that a backward is given: what it subtracts from a parameter is then hardly rounded."""
+
+
+class Steps:
+    """An optimizer that only steps: w − RATE · gradient, whatever its method is called."""
+
+    def update(self, w: Any, gradient: Any, *others: Any) -> Any:
+        """The parameter after the step."""
+        return w - RATE * gradient
+
+    step = __call__ = update
+
+
+FORWARDS = ("forward", "__call__", "call", "fprop", "forward_pass", "forward_prop", "apply")
+BACKWARDS = ("backward", "bprop", "backward_pass", "backprop", "backward_prop", "grad", "vjp")
+
+
+class Spoken(Style):
+    """Forward and backward, as methods of `thing` or as functions; where there is no backward, a family may find one."""
+
+    def __init__(
+        self,
+        words: str,
+        *,
+        thing: Any = None,
+        forward: Callable[..., Any] | None = None,
+        backward: Callable[..., Any] | None = None,
+        partners: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
+    ) -> None:
+        self.words, self.thing, self.forward, self.backward = words, thing, forward, backward
+        self.partners = partners
+
+    def with_partner(self, name: str) -> Spoken:
+        """The pair that a forward function makes with another function."""
+        return Spoken("a pair of functions", forward=self.forward, backward=self.partners[name])
+
+    @property
+    def interpreted(self) -> Spoken:
+        """The same without compilation, for the many calls of a search."""
+        forward, backward = (getattr(f, "py_func", f) for f in (self.forward, self.backward))
+        if (forward, backward) == (self.forward, self.backward):
+            return self
+        return Spoken(self.words, thing=self.thing, forward=forward, backward=backward, partners=self.partners)
+
+    @property
+    def has_forward(self) -> bool:
+        """Whether there is one by its name."""
+        return self.forward is not None or any(map(self.holds, FORWARDS))
+
+    @property
+    def has_backward(self) -> bool:
+        """Whether there is one by its name; others are found by trying."""
+        return self.backward is not None or any(map(self.holds, BACKWARDS))
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether what a forward keeps for the backward passes through the caller's hands."""
+        return self.forward is not None and self.backward is not None
+
+    def holds(self, name: str) -> bool:
+        """Whether the class of an object has a method."""
+        return self.thing is not None and any(name in vars(base) for base in _kind(self.thing).__mro__[:-1])
+
+    def methods(self) -> list[str]:
+        """The public methods of an object's class, in their order, but for those of every object."""
+        if self.thing is None:
+            return []
+        kind = _kind(self.thing)
+        names = dict.fromkeys(name for base in kind.__mro__[:-1] for name in vars(base) if not name.startswith("_"))
+        return [name for name in names if callable(getattr(kind, name, None))]
+
+    def sizes(self) -> Mapping[str, Any]:
+        return {} if self.thing is None or isinstance(self.thing, type) else fixed_sizes(self.thing)
+
+    def begin(self, family: NumPy, given: Given) -> SpokenRun:
+        from bncheck.targets.child.search import searched
+
+        data = given.get("binding")
+        return self.run(family, given, searched(self, family, given) if data is None else Binding.of(data))
+
+    def run(self, family: NumPy, given: Given, binding: Binding) -> SpokenRun:
+        """A fresh instance that is spoken to by a binding."""
+        return SpokenRun(self, family, given, binding)
+
+
+def _kind(thing: Any) -> type:
+    return thing if isinstance(thing, type) else type(thing)
+
+
+class SpokenRun(Run):
+    """One instance, or one call of functions, at work."""
+
+    def __init__(self, style: Spoken, family: NumPy, given: Given, binding: Binding) -> None:
+        super().__init__(family, {k: v for k, v in given.items() if k != "binding"})
+        self.style, self.binding = style, binding
+        self.training = True
+        self.neutral: set[str] = set()
+        self.dictionaries: list[Handed] = []
+        self.object: Any = None
+        self.step: dict[str, Any] = {}
+        self._fill()
+        if style.thing is not None:
+            self.object = self._built()
+            if "eps" not in self.used:
+                self.used |= set_eps(self.object, given)
+            self._set_rate()
+            self._switch(training=True)
+            if binding.warm:
+                self._answer(self.given["x"])
+            self._place(self.parameters)
+            self.used |= set(binding.slots) & set(PARAMETERS)
+
+    def _set_up(self) -> None:
+        """A fresh instance with its parameters in place, in training mode."""
+        self.object = self._built()
+        if "eps" not in self.used:
+            self.used |= set_eps(self.object, self.given)
+        for name, roles in self.binding.prepared:
+            assigned(getattr(self.object, name), roles, self.values)
+        self._set_rate()
+        self._switch(training=True)
+        if self.binding.warm:
+            self._answer(self.given["x"])
+        self._place(self.parameters)
+        self.used |= set(self.binding.slots) & set(PARAMETERS)
+
+    # What is handed over.
+
+    def _fill(self) -> None:
+        """Values for every role beside those that the caller gives."""
+        given, word = self.given, evaluating(self._function)[0]
+        self.values: Given = dict(given)
+        shape = tuple(given["features"])
+        self.values |= {"size": shape[0] if len(shape) == 1 else shape, "sizes": shape, "size list": list(shape)}
+        x = given["x"]
+        of_x = shape_of(unwrapped(x))
+        self.values |= {"shape": of_x, "shape without N": of_x[1:], "rate": RATE}
+        self.values |= {"yes": True, "no": False, "nothing": None, "ndim": len(of_x)}
+        self.word = word
+        own = {"mode": "train", **{k: given[k] for k in ("eps", "momentum") if k in given}}
+        self.options = self._dictionary(own)
+        learned = {name: given[name] for name in PARAMETERS if name in given}
+        self.values |= {"options": self.options, "parameters": self._dictionary(learned)}
+        self.values["optimizer"] = Steps()
+        for name, neutral, other in (("gamma", np.ones, "beta"), ("beta", np.zeros, "gamma")):
+            like = plain(given[other]) if other in given and name not in given else None
+            if like is not None:  # a layer without it, in code that has it
+                self.values[name] = self.family.array(neutral(like.shape, like.dtype))
+        if len(learned) == 2:
+            self.values |= {"both": tuple(learned.values())}
+            if self.family.name == "numpy":
+                flat = [value.ravel() for value in learned.values()]
+                self.values |= {
+                    "packed": np.concatenate(flat),
+                    "rows": np.stack(flat),
+                    "columns": np.stack(flat, axis=1),
+                }
+        asked = set(self.binding.takes.values()) or set(roles_of(self._function, FORWARD, "x").values())
+        if self.style.thing is None and "gamma" in given:
+            for name, start in (("running_mean", np.zeros), ("running_var", np.ones)):
+                if name in asked:
+                    like = plain(given["gamma"])
+                    assert like is not None
+                    self.values[name] = self.family.array(start(like.shape, like.dtype))
+        self._set_mode(training=True)
+
+    def _dictionary(self, own: Given) -> Handed:
+        made = Handed(self.values, own, self.binding.keys)
+        self.dictionaries.append(made)
+        return made
+
+    def _set_mode(self, *, training: bool) -> None:
+        mode = "train" if training else self.word
+        self.values |= {"training": training, "evaluating": not training, "mode": mode}
+        self.options["mode"] = mode
+        self.training = training
+
+    @property
+    def _function(self) -> Callable[..., Any]:
+        """The forward, as far as it can be looked at before there is an instance."""
+        if self.style.forward is not None:
+            return self.style.forward
+        named = self.binding.forward or next((n for n in FORWARDS if self.style.holds(n)), "")
+        found = getattr(self.style.thing, named, None)
+        return found if callable(found) else (lambda: None)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every parameter that was offered has a place, and every gradient of these."""
+        owed = ["dx", *(f"d{name}" for name in self.parameters)]
+        placed = set(self.parameters) <= self.binding.bound
+        return placed and (self.differentiates or all(name in self.binding.gradients for name in owed))
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether the backward is given what the forward kept."""
+        wants = self.binding.wants or {}
+        return any(one == "cache" or one.startswith("kept ") for one in wants.values())
+
+    # The instance.
+
+    def _built(self) -> Any:
+        thing = self.style.thing
+        seed_everything()
+        if not isinstance(thing, type):
+            return copy.deepcopy(thing)
+        roles = self.binding.build
+        built, used = assigned(thing, constructor_roles(thing) if roles is None else roles, self.values)
+        self._count_as_used(used)
+        return built
+
+    def _count_as_used(self, used: set[str]) -> None:
+        """Takes note of what was read; parameters that nobody offered are neutral."""
+        stray = {one for one in used if one in PARAMETERS and one not in self.given}
+        self.used |= used - stray
+        self.neutral |= stray
+
+    def _set_rate(self) -> None:
+        for name, value in attributes(self.object).items():
+            if role(name, ("rate",)) and isinstance(value, float) and not role(name, ("momentum",)):
+                setattr(self.object, name, RATE)
+
+    def _place(self, parameters: Mapping[str, Any]) -> None:
+        """Puts parameters where the instance keeps them, in the shape in which it does."""
+        for one, path in self.binding.slots.items():
+            if one not in parameters:
+                continue
+            held, value = at(self.object, path), unwrapped(parameters[one])
+            array = unwrapped(held)
+            same = array is not None and size(array) == size(value)
+            value = value.reshape(shape_of(array)) if same and hasattr(value, "reshape") else value
+            put(self.object, path, value.copy() if isinstance(value, np.ndarray) else value)
+
+    def _switch(self, *, training: bool) -> bool:
+        """Puts the object in a mode by its own means, if it has any."""
+        if self.binding.switch is not None:
+            kind, name, value = self.binding.switch
+            if kind == "argument":
+                self.values[f"switch {name}"] = value is training
+            else:
+                setattr(self.object, name, value is training)
+            return True
+        switch = getattr(self.object, "train" if training else "eval", None)
+        if callable(switch) and not any(a.default is a.empty for a in arguments(switch)):
+            switch()
+            return True
+        for name, value in attributes(self.object).items():
+            if isinstance(value, bool) and (one := role(name, ("training", "evaluating"))):
+                setattr(self.object, name, training is (one == "training"))
+                return True
+            if role(name, ("mode",)) and isinstance(value, str):
+                setattr(self.object, name, "train" if training else self.word)
+                return True
+        return False
+
+    # Forward and backward.
+
+    def _answer(self, x: Any) -> Any:
+        """What the forward answers to x; a generator's first answer stands for its own."""
+        self.values["x"] = x
+        self.given["x"] = x
+        if self.object is not None and self.binding.build and "x" in self.binding.build.values():
+            self.object = self._built()  # a node of a graph, which is made around its input
+        function = self.style.forward or getattr(self.object, self.binding.forward or self._named(FORWARDS))
+        roles = self.binding.takes or roles_of(function, FORWARD, "x")
+        if self.binding.switch and self.binding.switch[0] == "argument":
+            roles = {**roles, self.binding.switch[1]: f"switch {self.binding.switch[1]}"}
+        answer, used = assigned(function, roles, self.values, self.given.get("insisted", ()))
+        used = used.union(*(one.used for one in self.dictionaries), PARAMETERS if used & set(TOGETHER) else ())
+        self._count_as_used(used)
+        if isinstance(answer, types.GeneratorType):
+            answer = (next(answer), answer.send)
+        return answer
+
+    def _named(self, names: tuple[str, ...]) -> str:
+        return next((name for name in names if self.style.holds(name)), names[0])
+
+    def sources(self, answer: Any) -> Given:
+        """Whose arrays may be looked at after a call."""
+        handed = {name: self.values[name] for name in ("x", *PARAMETERS) if name in self.values}
+        return {"answer": answer, "self": self.object, **handed}
+
+    @property
+    def differentiates(self) -> bool:
+        """Whether the family finds the gradients: there is no backward, and it can."""
+        return self.family.differentiates and not self.binding.backward and not self.style.has_backward
+
+    def forward(self, x: Any) -> Any:
+        if self.differentiates:
+
+            def function(x: Any, named: dict[str, Any]) -> Any:
+                self.values |= named
+                for one in self.dictionaries:
+                    one.update({name: value for name, value in named.items() if name in one.keys()})
+                if self.object is not None:
+                    self._place(named)
+                return self._y(self._answer(x))
+
+            return self.differentiated(function, x)
+        answer = self._answer(x)
+        self.saved = answer, x
+        return self._y(answer)
+
+    def _y(self, answer: Any) -> Any:
+        where, path = self.binding.y
+        return at(self.sources(answer)[where], path)
+
+    @property
+    def kept(self) -> Any:
+        """What a forward hands to its backward: all that it answers besides y."""
+        answer, _ = self.saved
+        where, path = self.binding.y
+        if where != "answer" or not path:
+            return () if where == "answer" else answer
+        first = path[0][1]
+        if isinstance(answer, dict):
+            return answer
+        rest = tuple(value for k, value in enumerate(answer) if k != first) if isinstance(answer, tuple | list) else ()
+        return rest[0] if len(rest) == 1 or (rest and isinstance(rest[0], tuple | list | dict)) else rest
+
+    def _pulled(self, dy: Any) -> Any:
+        """What the backward answers."""
+        name = self.binding.backward
+        if name == "answer":
+            return self._callable_kept()(dy)
+        if isinstance(self.family, Tensors) and name == "y":
+            return self.family.pull(self._y(self.saved[0]), dy)
+        function = self.style.backward or getattr(self.object, name or self._named(BACKWARDS), None)
+        if function is None:
+            raise NoGradient
+        if not arguments(function) and hasattr(y := self._y(self.saved[0]), "grad"):
+            y.grad = unwrapped(dy)
+        kept = self.kept
+        values = {**self.values, "x": self.saved[1], "dy": dy, "cache": kept, "y": self._y(self.saved[0])}
+        if isinstance(kept, tuple | list):
+            values |= {f"kept {k}": value for k, value in enumerate(kept)}
+        elif isinstance(kept, dict):
+            values |= {f"kept {k}": value for k, value in kept.items()}
+        roles = self.binding.wants if self.binding.wants is not None else backward_roles(function, kept)
+        answer, _ = assigned(function, roles, values)
+        return answer
+
+    def _callable_kept(self) -> Callable[..., Any]:
+        return next(one for one in self.saved[0] if callable(one) and not isinstance(one, type))
+
+    def pulled(self, dy: Any) -> dict[Place, Any]:
+        """All that may be a gradient after the backward: what it answers, what it leaves or moves."""
+        before = self._left()
+        moved = {one: plain(at(self.object, path)) for one, path in self.binding.slots.items() if one in PARAMETERS}
+        held = {one: plain(self.values[one]) for one in PARAMETERS if one in self.used and one not in moved}
+        kept = {one: value.copy() for one, value in {**moved, **held}.items() if value is not None}
+        answer = self._pulled(dy)
+        pool: dict[Place, Any] = {("answer", path): value for path, value in arrays_in(answer).items()}
+        count = size(unwrapped(self.values["gamma"])) if "gamma" in self.values else 0
+        for (where, path), value in list(pool.items()):
+            if size(value) == 2 * count and self.used & set(TOGETHER):
+                pool |= {(where, (*path, part)): at(answer, (*path, part)) for part in parts(value)}
+        slots = {("self", path) for path in self.binding.slots.values()}
+        after = self._left()
+        pool |= {p: v for p, v in after.items() if p not in slots and (p not in before or not _same(before[p], v))}
+        for one, old in kept.items():
+            where = at(self.object, self.binding.slots[one]) if one in moved else self.values[one]
+            new = plain(where)
+            if new is not None and new.shape == old.shape and not np.array_equal(new, old):
+                pool[f"step {one}", self.binding.slots.get(one, ())] = (old - new) / RATE
+        return pool
+
+    def _left(self) -> dict[Place, Any]:
+        """Copies of all that is kept beside answers, to see what a backward changes."""
+        sources = {k: v for k, v in self.sources(None).items() if k in ("self", "x", *PARAMETERS) and v is not None}
+        found = {
+            (where, path): value
+            for where, thing in sources.items()
+            for path, value in arrays_in(thing).items()
+            if where == "self" or path
+        }
+        return as_pool(found)  # type: ignore[return-value]
+
+    def backward(self, dy: Any) -> Mapping[str, Any]:
+        if self.differentiates:
+            pull: Pull = self.saved
+            return pull(dy)
+        if not self.binding.gradients and not (self.style.has_backward or self.binding.backward):
+            raise NoGradient
+        pool = self.pulled(dy)
+        return {name: pool[place] for name, place in self.binding.gradients.items() if place in pool}
+
+    # Modes.
+
+    def evaluate(self, x: Any) -> Any:
+        by_call = self.used & {"training", "evaluating", "mode", "options"}
+        switched = (self.object is not None or self.binding.switch) and self._switch(training=False)
+        if not switched and not by_call:
+            raise NoEvaluation
+        spoken = evaluating(self._function)[1]
+        self._set_mode(training=False)
+        try:
+            return self.forward(x)
+        except Exception:
+            if self.object is not None or spoken or self.used & {"training", "evaluating"}:
+                raise
+            raise NoEvaluation from None  # what it raised may be about a word that it does not know
+
+    def running(self) -> Mapping[str, Any]:
+        names = ("running_mean", "running_var")
+        if self.object is not None:
+            placed = {name: at(self.object, path) for name, path in self.binding.state.items()}
+            return {**placed, **running_in(self.object)}
+        found = {role(k, names): v for k, v in self.options.items()}
+        return {k: v for k, v in {**self.values, **found}.items() if k in names}
+
+    @property
+    def momentum(self) -> float | None:
+        if self.object is not None:
+            return momentum_in(self.object)
+        default = default_of(self._function, "momentum")
+        return self.given.get("momentum", default) if "momentum" in self.used else default
+
+
+def _same(before: Any, after: Any) -> bool:
+    old, new = plain(before), plain(after)
+    return (
+        old is not None
+        and new is not None
+        and old.shape == new.shape
+        and bool(np.array_equal(old, new, equal_nan=True))
+    )
+
+
+def constructor_roles(kind: Any) -> dict[str, str]:
+    """The roles of a constructor's arguments, by their names; an unnamed first one is a size."""
+    roles = FORWARD[1:]  # no x: ``features`` are counted here
+    unnamed = [a for a in arguments(kind)[:1] if not role(a.name, roles)]  # such as layer_dim, or hidden
+    return roles_of(kind, roles, "size" if unnamed else "")
+
+
+def backward_roles(function: Any, kept: Any) -> dict[str, str]:
+    """The roles of a backward's arguments: by name, and in order what the forward kept, where as many have no name."""
+    roles = roles_of(function, BACKWARD, "dy")
+    named = arguments(function)
+    available = {
+        "dy",
+        "cache",
+        "x",
+        "gamma",
+        "beta",
+        "eps",
+        "options",
+        "parameters",
+        "groups",
+        "training",
+        "evaluating",
+    }
+    unknown = [a.name for a in named if roles.get(a.name) not in {*available, "mode", "rate"} and a.default is a.empty]
+    count = len(kept) if isinstance(kept, tuple | list) else 0
+    if unknown and len(unknown) == count:
+        roles |= {name: f"kept {k}" for k, name in enumerate(unknown)}
+    elif isinstance(kept, dict):
+        roles |= {name: f"kept {name}" for name in unknown if name in kept}
+    elif len(unknown) == 1 and "cache" not in roles.values():
+        roles[unknown[0]] = "cache"
+    return roles
+
+
+def seed_everything() -> None:
+    """The same random numbers for each instance, so that two of them are alike."""
+    random.seed(0)
+    np.random.seed(0)
+    np.random.random()  # else the first number that anybody draws would change the state's key
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)

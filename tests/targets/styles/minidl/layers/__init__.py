@@ -1,0 +1,3 @@
+from .norm import BatchNorm1D
+
+__all__ = ["BatchNorm1D"]

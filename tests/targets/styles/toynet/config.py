@@ -1,0 +1,2 @@
+EPSILON = 1e-5
+AVERAGING = 0.9
