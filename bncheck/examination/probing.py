@@ -231,7 +231,9 @@ class _Probe:
                 if all(relation(*pair) for pair in pairs[0]) and not any(relation(*pair) for pair in pairs[1]):
                     return f"{layout.axes[first]} {sign} {layout.axes[second]}"
         most, least = max((case.count for case in right), default=0), min(case.count for case in wrong)
-        return f"m, the values in a mean, is {least} or more: it is right at {most}" if least > most else ""
+        axes = {one.dial.words for one in failing if one.dial}
+        several = len(axes & set(layout.reduced)) > 1
+        return f"m, the values in a mean, is {least} or more: it is right at {most}" if several and least > most else ""
 
     def _bound(self, failing: Sequence[Condition]) -> tuple[str, bool]:
         """The numbers on one dial for which it fails, told by turning it, and whether all that was asked agrees."""
