@@ -64,12 +64,13 @@ class TargetFailed(BncheckError, RuntimeError):
 
     The reasons: ``raised`` an exception, ``exited`` or ``died`` with its process, ``timeout``, ``memory``, ``answer``
     where what came back is not what was asked for, ``no gradient`` where a framework finds no way back, and
-    ``unfinished`` where it is not written yet.
+    ``unfinished`` where it is not written yet. `deliberate` says that somebody wrote that this be raised, rather than
+    that it befell the code.
     """
 
-    def __init__(self, reason: str, text: str) -> None:
+    def __init__(self, reason: str, text: str, deliberate: bool = False) -> None:
         super().__init__(text)
-        self.reason, self.text = reason, text
+        self.reason, self.text, self.deliberate = reason, text, deliberate
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self.reason, self.text))
+        return (type(self), (self.reason, self.text, self.deliberate))

@@ -35,6 +35,10 @@ def check(
         list[str] | None, typer.Option(help="float64, float32 or float16; may be given more than once.")
     ] = None,
     case: Annotated[str | None, typer.Option(help="One case only, in the form that verify has.")] = None,
+    cases: Annotated[int, typer.Option(help="So many more cases, drawn as verify draws them.")] = 0,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Ask under many more conditions: for minutes instead of seconds.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same report, byte for byte.")] = 0,
     format: Annotated[str, typer.Option(help="text, json, csv, junit or github.")] = "text",  # noqa: A002  # the option's name
     output: Annotated[Path | None, typer.Option(help="A file to write the report to.")] = None,
@@ -60,7 +64,7 @@ def check(
     """
     one_of("format", format, ("text", "json", "csv", "junit", "github"))
     one_of("color", color, ("auto", "always", "never"))
-    at_least({"jobs": (jobs, 1), "seed": (seed, 0)})
+    at_least({"jobs": (jobs, 1), "cases": (cases, 0), "seed": (seed, 0)})
     at_most({"jobs": (jobs, MOST)})
     interruption: BaseException | None = None
     with destination(output) as write:
@@ -83,6 +87,8 @@ def check(
                     style=style,
                     dtypes=tuple(dtype or ()),
                     case=None if case is None else Recipe.parse(case),
+                    cases=cases,
+                    thorough=thorough,
                     seed=seed,
                     jobs=jobs or processors(),
                     time_limit=time_limit,

@@ -6,6 +6,7 @@ samples, on one far from zero. Its own conventions are observations; what is lef
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -16,8 +17,11 @@ import numpy as np
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose, named_effect
 from bncheck.case import Case
 from bncheck.errors import UNFINISHED, BncheckError, TargetFailed
+from bncheck.examination.conditions import Effort
 from bncheck.examination.one_case import check
+from bncheck.examination.probing import Found, under_conditions
 from bncheck.examination.running_statistics import EVALUATED, modes
+from bncheck.examination.sequences import in_sequence
 from bncheck.examination.subjects import Subject, fitting, telling
 from bncheck.inputs.recipes import Recipe
 from bncheck.inputs.sizes import FEW, MANY
@@ -49,10 +53,12 @@ def examine(
     dtypes: Sequence[str] = (),
     seed: int = 0,
     cases: Sequence[Case] = (),
+    effort: Effort = Effort(),  # noqa: B008  # frozen
 ) -> TargetReport:
     """Asks one target, and says what is right and what is wrong with it.
 
-    `dtypes` restricts those in which it is asked; `cases` are asked instead of the usual ones.
+    `dtypes` restricts those in which it is asked; `cases` are asked instead of the usual ones. What is right on those
+    is asked under further conditions, as many as the `effort` says.
 
     >>> from bncheck.bugs.catalogue import BUGS
     >>> from bncheck.examination.subjects import Given
@@ -87,7 +93,13 @@ def examine(
             others = modes(subject, spoken, seed)
             checks, bugs = [*checks, *others.checks], [*bugs, *_new(others.bugs, bugs)]
             crash, wrong, unasked = others.crash, others.wrong, dict(others.not_asked)
-    gradients = _together(checks)
+    conditional = Found()
+    if not (crash or cases or any(check.verdict.failed for _, check in checks)):
+        conditional = _further(subject, layer, spoken, seed, effort)
+        bugs, crash, wrong = [*bugs, *conditional.bugs], conditional.crash, wrong or conditional.wrong
+    gradients = _together([*checks, *conditional.checks])
+    unasked |= conditional.not_asked
+    report = replace(report, observations={**report.observations, **conditional.habits})
     report = replace(report, gradients=gradients, diagnosis=_distinct(bugs))
     source = CONVENTIONS.get((layer, frozenset(bug.id for bug in bugs)))
     if source and report.consistent is Verdict.CORRECT and all(bug.residual <= 1 for bug in bugs):
@@ -97,7 +109,8 @@ def examine(
     if crash:
         return replace(report, detail=crash)
     open_questions = {**not_asked(subject, layer, gradients), **unasked}
-    report = replace(report, asked=_asked_for(subject, checks), not_asked=open_questions)
+    asked = _asked_for(subject, checks) | ({"conditions": conditional.asked} if conditional.asked else {})
+    report = replace(report, asked=asked, not_asked=open_questions)
     entangled = not subject.observations.get("interleaved", True)
     detail = _ENTANGLED if entangled else wrong or _BY_DEFAULT.get(subject.observations.get("default_eps"), "")
     verdict = concluded(gradients, _unseen(checks))
@@ -106,6 +119,15 @@ def examine(
     if verdict is Verdict.CORRECT and report.not_asked:
         verdict = Verdict.INCOMPLETE
     return replace(report, verdict=verdict, detail=detail)
+
+
+def _further(subject: Subject, layer: Layer, dtypes: Sequence[str], seed: int, effort: Effort) -> Found:
+    """What is right on the usual cases asked under every condition, and what is right there several times over."""
+    deadline = time.monotonic() + effort.seconds
+    found = under_conditions(subject, layer, dtypes, seed, effort)
+    if not isinstance(subject, Target) or found.failed:
+        return found
+    return found.and_also(in_sequence(subject, dtypes[0], seed, deadline))
 
 
 def _asked_for(subject: Subject, checks: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bncheck.case import Layout
 from bncheck.errors import InvalidInput, MissingPackage, TargetFailed
+from bncheck.examination.conditions import Effort
 from bncheck.examination.examine import ASKED, examine
 from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS
@@ -34,10 +35,14 @@ def check_target(
     dtypes: Sequence[str] = (),
     seed: int = 0,
     case: Recipe | None = None,
+    cases: int = 0,
+    thorough: bool = False,
     time_limit: float = TIME_LIMIT,
     memory_limit: int = MEMORY_LIMIT,
 ) -> tuple[TargetReport, ...]:
     """Every target in a file or module, examined; a file that cannot be run is one report that says why.
+
+    `cases` are drawn beside the usual ones; a `thorough` examination takes minutes instead of seconds.
 
     Raises
         InvalidInput: there is nothing in it that could be called.
@@ -49,10 +54,13 @@ def check_target(
         "layout": layout,
         "style": style,
         "case": case,
+        "cases": cases or None,
+        "thorough": thorough or None,
         "seed": seed or None,
     }
     limits = {"time-limit": (time_limit, TIME_LIMIT), "memory-limit": (memory_limit >> 20, MEMORY_LIMIT >> 20)}
     flags |= {name: limit for name, (limit, usual) in limits.items() if limit != usual}
+    effort = Effort.of(cases, thorough=thorough)
     reports: list[TargetReport] = []
     try:
         with open_target(
@@ -62,7 +70,7 @@ def check_target(
                 own = () if case is None else (target.adapted(case.build(target.layer)),)
                 name = target.name.partition(":")[2]
                 address = f"{place}:{name}" if name else text
-                report = examine(target, target.layer, dtypes=dtypes, seed=seed, cases=own)
+                report = examine(target, target.layer, dtypes=dtypes, seed=seed, cases=own, effort=effort)
                 reports.append(replace(report, target=address, reproduce=command([address], flags)))
             return tuple(reports)
     except (TargetFailed, MissingPackage) as failure:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from bncheck.targets.sandbox import Sandbox
 TRIAL_EPS = 1e-5
 PARAMETERS = ("gamma", "beta")
 MOMENTUM = 0.9  # what a target is given where it asks for one
+
+ORDERS = ("Fortran", "strided", "reversed", "fixed")
+"""The ways, beside the usual, in which an array can lie in memory when it is handed over; a fixed one is read-only."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +126,20 @@ class Target:
         return {name: value for name, value in answers.items() if name in ("y", *case.gradient_names)}
 
     def ask(
-        self, given: Mapping[str, Array], layout: Layout, eps: float | None
+        self,
+        given: Mapping[str, Array],
+        layout: Layout,
+        eps: float | None,
+        order: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """One call in the sandbox: the answers in the case's shapes, and what was noticed on the way."""
+        """One call in the sandbox: the answers in the case's shapes, and what was noticed on the way.
+
+        `order` names the arrays that are handed over in one of the `ORDERS` of memory.
+        """
         if self.failure:
             raise self.failure
         header, shown = self.shown(given, layout, eps)
-        notes, arrays = self.sandbox.call({"op": "call", **header}, shown)
+        notes, arrays = self.sandbox.call({"op": "call", "order": dict(order), **header}, shown)
         if arrays["y"].shape != shown["x"].shape:
             shapes = f"{arrays['y'].shape}, expected {shown['x'].shape}"
             raise TargetFailed("answer", f"{self.name} returned y of shape {shapes}.")
@@ -168,6 +179,39 @@ class Target:
         numbers = {k: v.astype(first.dtype) if v.dtype.kind in "biu" else v for k, v in arrays.items()}
         return {k: v.reshape(first.shape) if v.size == first.size else v for k, v in numbers.items()}, notes
 
+    def steps(
+        self, sequence: Sequence[tuple[str, str]], arrays: Mapping[str, Array], eps: float | None = TRIAL_EPS
+    ) -> tuple[list[dict[str, Array]], TargetFailed | None]:
+        """What is answered to ``forward``, ``backward`` and ``evaluate`` on one instance, step by step.
+
+        Each step is one of these words and the name of an array, among which γ and β may be. A step that raises is the
+        last, and what it raised is told beside.
+        """
+        first = arrays[sequence[0][1]]
+        header, shown = self.shown({"x": first, **self.learned(arrays)}, self.layout, eps)
+        merged = {name: _merged_groups(self.layout, arrays[name].shape) for _, name in sequence}
+        as_in_case = self.plan.shapes[self.layout] == "case"
+        shown |= {name: arrays[name].reshape(arrays[name].shape if as_in_case else merged[name]) for name in merged}
+        notes, got = self.sandbox.call({"op": "steps", "steps": [list(step) for step in sequence], **header}, shown)
+        stopped = notes["stopped"]
+        done = stopped["step"] if stopped else len(sequence)
+        answers: list[dict[str, Array]] = [{} for _ in range(done)]
+        latest = first
+        for k, (kind, name) in enumerate(sequence[:done]):
+            latest = arrays[name] if kind != "backward" else latest
+            for key in (key for key in got if key.startswith(f"{k} ")):
+                what = key.removeprefix(f"{k} ")
+                like = latest if what in ("y", "dx") else arrays.get(what.removeprefix("d"), got[key])
+                answers[k][what] = _like(got[key], like)
+        if stopped is None:
+            return answers, None
+        words = f"{self.name} {stopped['words']}."
+        return answers, TargetFailed(str(stopped["failed"]), words, bool(stopped["deliberate"]))
+
+    def learned(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Those of some arrays that are parameters which the target has."""
+        return {name: value for name, value in arrays.items() if name in self.parameters}
+
     def shown(
         self, given: Mapping[str, Array], layout: Layout, eps: float | None
     ) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -186,7 +230,7 @@ class Target:
             "eps": eps,
             "momentum": MOMENTUM,
             "groups": shape[layout.axes.index("G")] if "G" in layout.axes else None,
-            "features": [n for n in wanted if n != 1] or [1],
+            "features": list(_features(layout, shape, kind)),
             "layout": str(layout),
         }
         return header, arrays
@@ -221,6 +265,14 @@ def parameter_shapes(layout: Layout, shape: tuple[int, ...]) -> dict[str, tuple[
         "stored": stored,
         "case": stored,  # as the case holds it, x included
     }
+
+
+def _features(layout: Layout, shape: tuple[int, ...], kind: str) -> tuple[int, ...]:
+    """The sizes that an instance is made for, those of γ but for lengths of 1 that only make it fit x."""
+    wanted, stored = parameter_shapes(layout, shape)[kind], layout.parameter_shape(shape)
+    if kind == "kept":
+        wanted = (stored[0] * stored[1], *stored[2:]) if layout.affine.startswith("GK") else stored
+    return (wanted[1:] if kind == "row" else wanted) or (1,)
 
 
 def _merged_groups(layout: Layout, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -77,7 +77,7 @@ class Here(Sandbox):
                 raise
             except BaseException as error:
                 failure = self.session.failure(error)
-        raise TargetFailed(failure["failed"], f"{self._who(header)} {failure['words']}.")
+        raise TargetFailed(failure["failed"], f"{self._who(header)} {failure['words']}.", failure["deliberate"])
 
     def _who(self, header: Mapping[str, Any]) -> str:
         name = str(self.loaded["candidates"][header["candidate"]]["name"])

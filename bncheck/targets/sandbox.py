@@ -265,7 +265,8 @@ class Sandbox:
             failure = frame[0]["failed"], frame[0].get("words")
         if failure or not frame:
             reason, words = failure or ("died", "gave no answer")
-            raise TargetFailed(_one_line(reason), f"{self._who(header)} {_one_line(words)}.")
+            deliberate = bool(frame and frame[0].get("deliberate"))
+            raise TargetFailed(_one_line(reason), f"{self._who(header)} {_one_line(words)}.", deliberate)
         return frame
 
     def _who(self, header: Mapping[str, Any]) -> str:

@@ -54,6 +54,12 @@ def failure(error: BaseException, *files: str) -> dict[str, Any]:
     return {"failed": "raised", "words": words + advice}
 
 
+def is_deliberate(error: BaseException) -> bool:
+    """Whether somebody wrote that this be raised, rather than that it befell the code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and (frames[-1].line or "").startswith(("raise", "assert"))
+
+
 def is_library(path: str) -> bool:
     """Whether a path is Python's own or an installed package's, rather than somebody's project."""
     real = os.path.realpath(path)

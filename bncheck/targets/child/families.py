@@ -111,7 +111,7 @@ class Lists(NumPy):
 
 
 class Tensors(NumPy):
-    """Somebody's own tensors, of one class, which know their way back: y.backward(dy), `x.grad`."""
+    """Somebody's own tensors, of one class, which know their way back: y.backward(dy), and x has it then."""
 
     name = "tensors"
 

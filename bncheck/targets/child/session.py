@@ -19,7 +19,7 @@ import numpy as np
 from bncheck.case import Array
 from bncheck.targets import wire
 from bncheck.targets.child.binding import Binding
-from bncheck.targets.child.failures import NoAnswer, failure
+from bncheck.targets.child.failures import NoAnswer, failure, is_deliberate
 from bncheck.targets.child.families import FAMILIES, NumPy, family_of, plain
 from bncheck.targets.child.recognition import Candidate, Contents, contents, knows_arrays, tensors_in
 from bncheck.targets.child.search import searched
@@ -79,13 +79,14 @@ class Session:
             "call": self.call,
             "partners": self.partners,
             "train": self.train,
+            "steps": self.steps,
         }
         return operations[header["op"]](header, arrays)
 
     def failure(self, error: BaseException) -> dict[str, Any]:
         """What the code raised, as an answer; what it had changed for everybody until then is put back."""
         self.surroundings.restored()
-        return failure(error, *self.files)
+        return {**failure(error, *self.files), "deliberate": is_deliberate(error)}
 
     def start(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
         """Imports the frameworks that the target needs, before its own time is counted."""
@@ -131,7 +132,10 @@ class Session:
         }
 
     def call(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
-        """One forward and, where dy was sent, one backward, on a fresh instance."""
+        """One forward and, where dy was sent, one backward, on a fresh instance.
+
+        ``order`` says which arrays are handed over in another order of memory, and in which.
+        """
         family, x = self.families[header["family"]], arrays["x"]
         with family.precision(x.dtype):
             run, handed = self._begin(header, arrays)
@@ -142,7 +146,7 @@ class Session:
                 run.forward(family.array(arrays["between"].copy()))
                 run.saved, run.given = saved, given
             if "dy" in arrays:
-                handed["dy"] = arrays["dy"].copy()
+                handed["dy"] = _ordered(arrays["dy"], header.get("order", {}).get("dy", ""))
                 gradients = run.backward(family.array(handed["dy"]))
                 kept = {name: value for name, value in gradients.items() if value is not None or name == "dx"}
                 results |= {name: _checked(name, value) for name, value in kept.items()}
@@ -191,9 +195,31 @@ class Session:
         notes["mode_is_kept"] = not isinstance(run, SpokenRun) or run.keeps_its_mode
         return {**notes, "changed": self.surroundings.restored()}, results
 
+    def steps(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
+        """Forwards, backwards and evaluations on one instance, one after the other, up to the first that raises.
+
+        Each answer, and the running statistics after it, is named by the number of its step. What was raised, and in
+        which step, is an answer, too.
+        """
+        family, results, stopped = self.families[header["family"]], dict[str, Array](), None
+        with family.precision(arrays["x"].dtype):
+            run, _ = self._begin(header, arrays)
+            for k, (kind, name) in enumerate(header["steps"]):
+                try:
+                    answer = _stepped(run, kind, family.array(arrays[name].copy()))
+                except Exception as error:
+                    none = isinstance(error, NoEvaluation)
+                    told = failure(error, *self.files)
+                    stopped = {**told, "step": k, "deliberate": none or is_deliberate(error)}
+                    break
+                results |= {f"{k} {name}": value for name, value in answer.items()}
+        return {"stopped": stopped, "changed": self.surroundings.restored()}, results
+
     def _begin(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> tuple[Run, dict[str, Array]]:
         """A fresh instance, and the arrays that were handed to it."""
-        handed = {name: arrays[name].copy() for name in ("x", "gamma", "beta") if name in arrays}
+        order = header.get("order", {})
+        sent = (name for name in ("x", "gamma", "beta") if name in arrays)
+        handed = {name: _ordered(arrays[name], order.get(name, "")) for name in sent}
         settings = {name: header[name] for name in ("eps", "groups", "features", "layout", "momentum")}
         given = {**{k: v for k, v in settings.items() if v is not None}, **handed}
         given["insisted"] = header.get("insisted", ())
@@ -233,6 +259,33 @@ def _described(one: Candidate) -> dict[str, Any]:
         "alone": isinstance(style, Spoken) and bool(style.partners),
         "layout": str(getattr(getattr(style, "module", None), "LAYOUT", "")),
     }
+
+
+def _stepped(run: Run, kind: str, array: Any) -> dict[str, Array]:
+    """What one step of a sequence answers, and the running statistics after it."""
+    if kind == "forward" and isinstance(run, SpokenRun):
+        run.back_to_training()
+    if kind == "backward":
+        gradients = {name: value for name, value in run.backward(array).items() if value is not None}
+        return {name: _checked(name, value) for name, value in gradients.items()}
+    y = run.evaluate(array) if kind == "evaluate" else run.forward(array)
+    return {"y": _checked("y", y), **_running(run)}
+
+
+def _ordered(array: Array, order: str) -> Array:
+    """A copy whose numbers lie in memory in another order, one of `bncheck.targets.calls.ORDERS`."""
+    if order == "Fortran":
+        return np.array(array, order="F")
+    if order == "reversed":
+        return np.flip(np.flip(array).copy())
+    if order == "strided":
+        wide = np.zeros([2 * n for n in array.shape], array.dtype)
+        view: Array = wide[tuple(slice(None, None, 2) for _ in array.shape)]
+        view[...] = array
+        return view
+    copied = array.copy()
+    copied.setflags(write=order != "fixed")
+    return copied
 
 
 def _running(run: Run) -> dict[str, Array]:

@@ -434,6 +434,12 @@ class SpokenRun(Run):
 
     # Modes.
 
+    def back_to_training(self) -> None:
+        """Undoes what an evaluation changed."""
+        if self.object is not None or self.binding.switch:
+            self._switch(training=True)
+        self._set_mode(training=True)
+
     def evaluate(self, x: Any) -> Any:
         """The output in evaluation mode."""
         by_call = self.used & _MODES

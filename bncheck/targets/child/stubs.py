@@ -6,7 +6,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 from bncheck.targets.child.failures import is_library
@@ -53,24 +53,31 @@ def is_stub(function: Callable[..., Any]) -> bool:
     answers = [node.value for node in nodes if isinstance(node, ast.Return)]
     if not answers:
         return not any(isinstance(node, ast.Call | ast.BinOp | ast.AugAssign) for node in nodes)
-    written = {node.arg for node in ast.walk(defined.args) if isinstance(node, ast.arg)}
-    written |= {name for node in nodes for name in _assigned(node)}
-    return all(_is_nothing(value, written) for value in answers)
+    empty = {name for node in nodes for name in _left_empty(node)}
+    empty -= {name for node in nodes for name in _assigned(node)}
+    return all(_is_nothing(value, empty) for value in answers)
 
 
 def _assigned(node: ast.AST) -> set[str]:
     """The names that a statement gives something other than None."""
-    if isinstance(node, ast.Assign) and _is_nothing(node.value, None):
+    if isinstance(node, ast.Assign) and _is_nothing(node.value, frozenset()):
         return set()
     if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.For | ast.NamedExpr | ast.withitem):
         return {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
     return set()
 
 
-def _is_nothing(value: ast.expr | None, written: set[str] | None) -> bool:
-    """Whether an expression is None, several of it, or names that nothing else was `written` to."""
+def _left_empty(node: ast.AST) -> set[str]:
+    """The names that a statement gives None."""
+    if not (isinstance(node, ast.Assign) and _is_nothing(node.value, frozenset())):
+        return set()
+    return {one.id for target in node.targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+
+
+def _is_nothing(value: ast.expr | None, empty: Set[str]) -> bool:
+    """Whether an expression is None, several of it, or names that are `empty`."""
     if isinstance(value, ast.Tuple | ast.List):
-        return bool(value.elts) and all(_is_nothing(one, written) for one in value.elts)
+        return bool(value.elts) and all(_is_nothing(one, empty) for one in value.elts)
     if isinstance(value, ast.Name):
-        return written is not None and value.id not in written
+        return value.id in empty
     return value is None or (isinstance(value, ast.Constant) and value.value is None)
