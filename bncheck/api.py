@@ -5,15 +5,19 @@ The same attribute means the same thing on every result, see `bncheck.results`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, overload
 
 import bncheck.report.prompt  # noqa: F401  # gives results their faces
 from bncheck.campaign import run as campaign
 from bncheck.case import Case, Layout, Vjp
+from bncheck.errors import InvalidInput
 from bncheck.examination import one_case
 from bncheck.examination.examine import examine
-from bncheck.examination.files import examine_all
+from bncheck.examination.files import check_target, examine_all
+from bncheck.examination.live import check_live
 from bncheck.examination.subjects import Given
 from bncheck.formats import DTYPES
 from bncheck.inputs.recipes import TAME, Recipe, sampled
@@ -26,8 +30,10 @@ from bncheck.oracles.symbolic.derivation import Derivation
 from bncheck.oracles.symbolic.lowering import Lowered
 from bncheck.oracles.symbolic.proof import Proof
 from bncheck.results import Check, Examination, Report, TargetReport
+from bncheck.targets.here import asks_for_a_case
 from bncheck.tolerances import bounds
 from bncheck.tolerances.intervals import Radius
+from bncheck.tolerances.verdicts import Verdict
 
 if TYPE_CHECKING:
     from bncheck.figures.studio.page import Page
@@ -43,6 +49,25 @@ def _layout(layout: Layout | str | None, layer: Layer) -> Layout:
     return Layout.parse(layout) if isinstance(layout, str) else layout
 
 
+def _options(options: Mapping[str, Any], *takers: Callable[..., Any], target: str) -> dict[str, Any]:
+    """Options as those that take them want them; one that none of them takes is refused."""
+    shown = (inspect.signature(taker).parameters.values() for taker in takers)
+    known = [argument.name for arguments in shown for argument in arguments if argument.kind is argument.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            raise InvalidInput.unknown(f"option for {target}", name, sorted({*known, "layer"}), "Leave it out.")
+    read = dict(options)
+    if isinstance(read.get("layout"), str):
+        read["layout"] = Layout.parse(read["layout"])
+    if isinstance(read.get("dtypes"), str):
+        read["dtypes"] = (read["dtypes"],)
+    return read
+
+
+def _name(layer: Layer | str | None) -> str | None:
+    return layer.name if isinstance(layer, Layer) else layer
+
+
 @overload
 def check(
     target: Vjp,
@@ -55,21 +80,25 @@ def check(
 
 
 @overload
-def check(target: Vjp, *, layer: Layer | str | None = None, **options: Any) -> TargetReport: ...
+def check(target: str | ModuleType, *, layer: Layer | str | None = None, **options: Any) -> Examination: ...
 
 
 @overload
-def check(target: str, *, layer: str | None = None, **options: Any) -> Examination: ...
+def check(
+    target: Any, case: Case | Recipe | None = None, *, layer: Layer | str | None = None, **options: Any
+) -> TargetReport: ...
 
 
 def check(
-    target: Vjp | str, case: Case | None = None, *, layer: Layer | str | None = None, **options: Any
+    target: Any, case: Case | Recipe | None = None, *, layer: Layer | str | None = None, **options: Any
 ) -> Check | TargetReport | Examination:
     """Is it the layer, and is its backward the gradient of its own forward?
 
-    Of a function ``vjp(case)`` on one case, see `bncheck.examination.one_case.check`; without a case, on the usual
-    ones. Of ``"FILE.py:NAME"`` or ``"package.module:NAME"``, everything there, each in a sandbox; the options are those
-    of `bncheck.examination.files.check_target`.
+    Of ``"FILE.py:NAME"``, ``"FILE.ipynb"`` or ``"package.module:NAME"``, everything there, each in a sandbox; the
+    options are those of `bncheck.examination.files.check_target`. Of a class, an instance, a function, a pair
+    ``(forward, backward)`` or a module, the same in this process, without limits, see `bncheck.targets.here`; the
+    options are those of `bncheck.examination.live.check_live`. Of a function ``vjp(case)`` on one case, see
+    `bncheck.examination.one_case.check`; without a case, on the usual ones.
 
     Shapes
         `vjp` answers y and dx in the shape of x, dgamma and dbeta in that of γ and β.
@@ -78,11 +107,13 @@ def check(
         A comparison's `error` and `tolerance` are absolute, `relative_error` and `ulp` relative to the largest truth.
 
     Returns
-        A `Check`, a `TargetReport` or an `Examination`: each has `verdict`, `conforms` and `consistent`, and is true
-        where the verdict is correct; `gradients` maps each name to its `Finding`.
+        A `Check` of a function on one case, an `Examination` of a text or a module, else a `TargetReport`: each has
+        `verdict`, `conforms` and `consistent`, and is true where the verdict is correct; `gradients` maps each name to
+        its `Finding`.
 
     Raises
-        InvalidInput: the target is no address, or answers with something other than named arrays.
+        InvalidInput: the target is nothing that could be asked, or answers with something other than named arrays; or
+            an option does not apply to it.
 
     Error
         Never wrong where rounding can explain it: tests/test_tolerance.py and tests/test_examination.py.
@@ -92,16 +123,41 @@ def check(
     Multiply dy by gamma first: dx̂ = γ·dy.
     """
     if isinstance(target, str):
-        return examine_all([target], layer=layer, **options)
+        if isinstance(case, Case):
+            raise InvalidInput("case", case.origin or "a Case", "a Recipe where the target is a file", _LEAVE_OUT)
+        given = options if case is None else {**options, "case": case}
+        known = _options(given, check_target, examine_all, target="a file")
+        return examine_all([target], layer=_name(layer), **known)
+    if not asks_for_a_case(target):
+        known = _options(options, check_live, target="a live object")
+        known |= {} if case is None else {"cases": [case]}
+        reports = check_live(target, layer=_name(layer), **known)
+        return Examination(known.get("seed", 0), reports) if isinstance(target, ModuleType) else reports[0]
     chosen = _layer(layer or "batch_norm")
     if case is not None:
-        return one_case.check(target, case, layer=chosen, **options)
-    layouts = options.pop("layouts", chosen.layouts)
-    return examine(Given(target, tuple(layouts), eps=options.pop("eps", None)), chosen, **options)
+        known = _options(options, one_case.check, target="a function of one case")
+        return one_case.check(target, case.build(chosen) if isinstance(case, Recipe) else case, layer=chosen, **known)
+    known = _options(options, examine, _given, target="a function of a case")
+    own: dict[str, Any] = {name: known.pop(name) for name in ("layouts", "eps", "forward") if name in known}
+    return examine(_given(target, chosen, **own), chosen, **known)
+
+
+def _given(
+    vjp: Vjp,
+    layer: Layer,
+    *,
+    layouts: Iterable[Layout | str] = (),
+    eps: float | None = None,
+    forward: Forward | None = None,
+) -> Given:
+    return Given(vjp, tuple(_layout(one, layer) for one in layouts) or layer.layouts, forward, eps=eps)
+
+
+_LEAVE_OUT = "Leave it out."
 
 
 def assert_gradients(
-    target: Vjp | str,
+    target: Any,
     cases: Case | Iterable[Case] | None = None,
     *,
     layer: Layer | str | None = None,
@@ -112,12 +168,15 @@ def assert_gradients(
 ) -> None:
     """Fails with the one-screen report unless the gradients are right; for test suites.
 
-    `cases` are one case or several, as drawn by `bncheck.cases`; a case that could not have told right from wrong
-    passes. Without any, the usual ones are asked, and must be conclusive; and `examples` more that are drawn. `forward`
-    is held to be what the backward belongs to.
+    `target` is what `check` takes. `cases`, for anything but a file, are one case or several, as drawn by
+    `bncheck.cases`; a case that could not have told right from wrong passes. Without any, the usual ones are asked, and
+    must be conclusive. Of a function ``vjp(case)``, so are `examples` more that are drawn, and `forward` is held to be
+    what the backward belongs to.
 
     Raises
-        AssertionError: wrong, unstable or crashed; without cases of its own, also where nothing could be concluded.
+        AssertionError: wrong, unstable, crashed or not written yet; without cases of its own, also where nothing could
+            be concluded.
+        InvalidInput: an argument or an option does not apply to the target.
 
     >>> from bncheck.bugs.catalogue import BUGS
     >>> assert_gradients(BUGS["zero"].vjp)
@@ -126,18 +185,33 @@ def assert_gradients(
     ...
     """
     __tracebackhide__ = True
+    is_function = asks_for_a_case(target)
+    if not is_function:
+        which = "a file" if isinstance(target, str) else "a live object"
+        for name, value in {"forward": forward, "examples": examples or None}.items():
+            if value is not None:
+                raise InvalidInput(name, repr(value), f"none for {which}: it has its own", _LEAVE_OUT)
+    if cases is None:
+        asked = options if forward is None else {**options, "forward": forward}
+        result = check(target, layer=layer, seed=seed, **asked)
+        if not result:
+            raise AssertionError(str(result))
     if isinstance(target, str):
-        examination = examine_all([target], layer=layer, seed=seed, **options)
-        if not examination:
-            raise AssertionError(str(examination))
+        if cases is not None:
+            raise InvalidInput("cases", "some", "none for a file: they are chosen", "Pass the class or the functions.")
+        return
+    own = [cases] if isinstance(cases, Case) else list(cases or ())
+    if not is_function:
+        known = _options(options, check_live, target="a live object")
+        for report in check_live(target, layer=_name(layer), seed=seed, cases=own, **known) if own else ():
+            if report.verdict.failed or report.verdict is Verdict.UNFINISHED:
+                raise AssertionError(str(report))
         return
     chosen = _layer(layer or "batch_norm")
-    own = [cases] if isinstance(cases, Case) else list(cases or ())
     if cases is None:
-        report = check(target, layer=chosen, seed=seed, **options)
-        if not report:
-            raise AssertionError(str(report))
         own = sampled(chosen, examples, seed=seed, regimes=TAME)
+    elif options:
+        raise InvalidInput(next(iter(options)), "given", "no options beside cases of one's own", _LEAVE_OUT)
     if own:
         report = examine(Given(target, chosen.layouts, forward), chosen, seed=seed, cases=own)
         if report.verdict.failed:

@@ -22,12 +22,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def assert_gradients(pytestconfig: pytest.Config) -> Callable[..., None]:
     """`bncheck.assert_gradients`, with the number of cases and the seed that the command line gives."""
     from bncheck import assert_gradients
+    from bncheck.targets.here import asks_for_a_case
 
     seed = pytestconfig.getoption("bncheck_seed")
 
     def asserting(target: Any, cases: Any = None, **options: Any) -> None:
         __tracebackhide__ = True
-        drawn = {} if isinstance(target, str) else {"examples": pytestconfig.getoption("bncheck_cases")}
+        drawn = {"examples": pytestconfig.getoption("bncheck_cases")} if asks_for_a_case(target) else {}
         assert_gradients(target, cases, **{**drawn, "seed": seed, **options})
 
     return asserting

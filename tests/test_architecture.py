@@ -108,9 +108,9 @@ def test_a_file_among_its_kind_imports_no_other(folder: str) -> None:
 
 
 def test_only_the_process_of_a_target_holds_what_runs_there() -> None:
-    """Somebody's code is loaded by the child alone: nothing outside imports from it."""
+    """Somebody's files are loaded by the child alone; live objects, which cannot be moved there, are asked by one."""
     outside = {m for m, path in MODULES.items() if any(n.startswith("targets.child") for n in imported(path))}
-    assert {module for module in outside if not module.startswith("targets.child")} == set()
+    assert {module for module in outside if not module.startswith("targets.child")} == {"targets.here"}
 
 
 def test_no_oracle_imports_another() -> None:

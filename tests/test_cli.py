@@ -343,9 +343,20 @@ def test_interruption_ends_everything_at_once(
 
 
 def test_interruption_within_a_garbage_collection_comes_again() -> None:
-    running._interrupt_again(SimpleNamespace(exc_type=KeyboardInterrupt))
+    running._interrupt_again(SimpleNamespace(exc_type=KeyboardInterrupt, exc_value=None))
     with pytest.raises(KeyboardInterrupt):
         time.sleep(5)
+
+
+def test_interruption_while_a_class_is_made_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+    monkeypatch.setattr("bncheck.campaign.run.verify", broken)
+    assert run(["verify"]) == 130
+    assert capsys.readouterr().err == "bncheck: interrupted\n"
 
 
 def test_other_dropped_exceptions_are_told_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -333,7 +333,7 @@ def test_what_torch_cannot_differentiate_is_a_forward_alone(tmp_path: Path) -> N
     source += "    return gamma * (x - x.mean(0)) / torch.sqrt(x.var(0, unbiased=False) + eps) + beta\n"
     (tmp_path / "alone.py").write_text(source, encoding="utf-8")
     (report,) = check_target(str(tmp_path / "alone.py"))
-    assert report.verdict is Verdict.CORRECT
+    assert report.verdict is Verdict.INCOMPLETE
     assert list(report.gradients) == ["y"]
 
 
@@ -361,10 +361,12 @@ def test_habits_that_disturb_the_caller_are_wrong_whatever_is_answered() -> None
     assert (fickle.verdict, fickle.gradients) == (Verdict.WRONG, {})
 
 
-def test_a_change_of_dtype_is_named(tmp_path: Path) -> None:
-    report = changed(tmp_path, "honest.py", ("std = np.sqrt(", "x = x.astype(np.float64)\n    std = np.sqrt("))
-    assert report.verdict is Verdict.WRONG
-    assert ids(report) == ["dtype-changed"]
+def test_a_narrower_dtype_is_wrong_and_a_wider_one_a_habit(tmp_path: Path) -> None:
+    wider = changed(tmp_path, "honest.py", ("std = np.sqrt(", "x = x.astype(np.float64)\n    std = np.sqrt("))
+    assert wider.verdict is Verdict.CORRECT
+    assert wider.observations["dtype_changed"]["float32"]["dx"] == "float64"
+    narrower = changed(tmp_path, "honest.py", ("std = np.sqrt(", "x = x.astype(np.float16)\n    std = np.sqrt("))
+    assert narrower.verdict is Verdict.WRONG
 
 
 def test_a_target_that_crashes_says_why() -> None:
@@ -387,7 +389,8 @@ def test_a_forward_alone_is_judged_by_its_y(tmp_path: Path) -> None:
         "def batch_norm(x, gamma, beta, eps):\n    return gamma * (x - x.mean(0)) / (x.var(0) + eps) ** 0.5 + beta\n"
     )
     (report,) = check_target(str(tmp_path / "mine.py"))
-    assert (report.verdict, report.consistent, set(report.gradients)) == (Verdict.CORRECT, None, {"y"})
+    assert (report.verdict, report.consistent, set(report.gradients)) == (Verdict.INCOMPLETE, None, {"y"})
+    assert "no backward" in report.not_asked["gradients"]
     assert "a forward alone" in str(report)
 
 

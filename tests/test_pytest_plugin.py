@@ -18,6 +18,20 @@ def test_right(assert_gradients):
 def test_wrong(assert_gradients):
     assert_gradients(BUGS["gamma-missing"].vjp)
 
+def forward(x, gamma, beta, eps):
+    std = (x.var(0) + eps) ** 0.5
+    return gamma * (x - x.mean(0)) / std + beta, ((x - x.mean(0)) / std, std, gamma)
+
+def backward(dy, cache):
+    xhat, std, gamma = cache
+    g = dy * gamma
+    return (g - g.mean(0) - xhat * (g * xhat).mean(0)) / std, (dy * xhat).sum(0), dy.sum(0)
+
+def test_live(assert_gradients):
+    assert_gradients((forward, backward))
+    with pytest.raises(AssertionError, match="forward.<lambda>: wrong"):
+        assert_gradients((forward, lambda dy, cache: backward(-dy, cache)))
+
 def test_drawn(bncheck_cases):
     from bncheck.layers import LAYERS
     print("DRAWN", [str(case.origin) for case in bncheck_cases(LAYERS["layer_norm"])])
@@ -31,7 +45,7 @@ def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
 
 def test_the_fixture_fails_with_the_one_screen_report(pytester: pytest.Pytester) -> None:
     done = run(pytester)
-    done.assert_outcomes(passed=2, failed=1)
+    done.assert_outcomes(passed=3, failed=1)
     done.stdout.fnmatch_lines(["*gamma-missing in dx*", "*Multiply dy by gamma first*"])
     done.stdout.no_fnmatch_line("*api.py:*")
 

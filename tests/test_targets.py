@@ -16,7 +16,10 @@ from bncheck.examination.one_case import check
 from bncheck.layers import LAYERS
 from bncheck.targets.address import Address
 from bncheck.targets.calls import Target, fixed_sizes, parameter_shapes
-from bncheck.targets.child.roles import BACKWARD, FORWARD, Unbound, call, gradient_role, role, roles_of
+from bncheck.targets.child.binding import Place
+from bncheck.targets.child.gradients import found
+from bncheck.targets.child.roles import FORWARD, Unbound, assigned, call, gradient_role, role, roles_of
+from bncheck.targets.child.spoken import backward_roles
 from bncheck.targets.child.styles import evaluating
 from bncheck.targets.opening import adapter, open_target
 from bncheck.targets.recognition import hinted
@@ -140,8 +143,8 @@ def test_every_correct_target_is_recognised_and_found_correct(file: str) -> None
             assert target.eps == known.eps
             assert target.dtypes == ("float64", "float32", "float16")
             assert known.observations.items() <= target.observations.items()
-            habits = {name: target.observations[name] for name in ("repeatable", "mutates", "missing", "surroundings")}
-            assert habits == {"repeatable": True, "mutates": [], "missing": [], "surroundings": []}
+            habits = {name: target.observations[name] for name in ("repeatable", "mutates", "surroundings")}
+            assert habits == {"repeatable": True, "mutates": [], "surroundings": []}
             assert target.observations["dtype_changed"] == {}
             assert target.observations.get("interleaved", True)
             for layout in target.layouts:
@@ -346,9 +349,10 @@ def test_calls_are_bound_by_role() -> None:
     def backward(dout: Array, xmu: Array, ivar: Array, gamma: Array) -> tuple[Any, ...]:
         return dout, xmu, ivar, gamma
 
-    assert call(backward, {"dy": 1, "gamma": 2}, BACKWARD, "dy", (7, 8))[0] == (1, 7, 8, 2)
+    values = {"dy": 1, "gamma": 2, "kept 0": 7, "kept 1": 8}
+    assert assigned(backward, backward_roles(backward, (7, 8)), values)[0] == (1, 7, 8, 2)
     with pytest.raises(Unbound, match="xmu"):
-        call(backward, {"dy": 1, "gamma": 2}, BACKWARD, "dy", (7, 8, 9))
+        assigned(backward, backward_roles(backward, (7, 8, 9)), values)
 
 
 @pytest.mark.parametrize(
@@ -359,7 +363,8 @@ def test_calls_are_bound_by_role() -> None:
         ("train_flg", "training"),
         ("moving_variance", "running_var"),
         ("Weight", "gamma"),
-        ("w", ""),
+        ("w", "gamma"),
+        ("gamma2", "gamma"),
         ("alphabet", ""),
     ],
 )
@@ -383,11 +388,24 @@ def test_roles_of_gradients(name: str, expected: str) -> None:
     assert gradient_role(name) == expected
 
 
-def test_what_a_backward_returns_is_named() -> None:
-    names = ("dgamma", "dbeta")
-    assert gradients_in((1, 2, 3), names) == {"dx": 1, "dgamma": 2, "dbeta": 3}
-    assert gradients_in({"gamma": 2, "dx": 1, "beta_grad": 3}, names) == {"dgamma": 2, "dx": 1, "dbeta": 3}
-    assert gradients_in(1, names) == {"dx": 1}
+def test_what_a_backward_returns_is_told_by_name_or_by_what_it_follows() -> None:
+    x_shaped, one, other = np.ones((4, 3)), np.ones(3), np.full(3, 2.0)
+
+    def places(pool: dict[Place, Array], names: list[str], of_x: Array) -> dict[str, Place]:
+        again: dict[str, dict[Place, Array]] = {
+            "dy": {place: 2 * value for place, value in pool.items()},
+            "x": pool,
+            "gamma": pool,
+            "other x": {place: value + (value is of_x) for place, value in pool.items()},
+        }
+        return found(pool, (4, 3), {"gamma": 3, "beta": 3}, names, lambda change: again[next(iter(change))])
+
+    inside: list[Place] = [("answer", (("item", k),)) for k in range(3)]
+    dx, first, second = inside
+    pool: dict[Place, Array] = {dx: x_shaped, first: one, second: other}
+    assert places(pool, ["dx", "dgamma", "dbeta"], other) == {"dx": dx, "dgamma": first, "dbeta": second}
+    assert places(pool, [], one) == {"dx": dx, "dgamma": first, "dbeta": second}
+    assert places(pool, [], other) == {"dx": dx, "dgamma": second, "dbeta": first}
 
 
 def test_an_argument_that_two_roles_could_claim_is_told_by_the_others() -> None:

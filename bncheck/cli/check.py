@@ -10,15 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from bncheck.cli.app import app
-from bncheck.cli.options import STATUS, at_least, one_of, processors
+from bncheck.cli.options import STATUS, at_least, at_most, one_of, processors
 from bncheck.cli.output import coloured, destination, progress
 from bncheck.errors import InvalidInput
+from bncheck.processes import MOST
 
 
 @app.command(short_help="Check anybody's implementation, and tell which term is wrong.")
 def check(
     targets: Annotated[
-        list[str], typer.Argument(metavar="TARGET …", help="FILE.py, FILE.py:NAME, FILE.onnx, package.module:NAME.")
+        list[str],
+        typer.Argument(metavar="TARGET …", help="FILE.py, FILE.py:NAME, FILE.ipynb, FILE.onnx, package.module:NAME."),
     ],
     layer: Annotated[
         str | None, typer.Option(help="The layer that it is.", show_default="recognised by a trial call")
@@ -57,12 +59,14 @@ def check(
 
     Exit status: 0 all correct, 1 wrong or unstable, 2 bad usage, 3 crashed, 4 nothing concluded or
     nothing written yet, 5 right as far as asked, but not all that the layer has was asked.
+
+    Interrupted (130), terminated (143) or hung up (129), it writes what it has found by then.
     """
     one_of("format", format, ("text", "json", "csv", "junit", "github"))
     one_of("color", color, ("auto", "always", "never"))
-    at_least({"jobs": (jobs, 1), "cases": (cases, 0), "seed": (seed, 0), "memory-limit": (memory_limit, 0)})
-    if not 0 < time_limit < float("inf"):
-        raise InvalidInput("time-limit", time_limit, "seconds above 0", "Leave it out for the default.")
+    at_least({"jobs": (jobs, 1), "cases": (cases, 0), "seed": (seed, 0)})
+    at_most({"jobs": (jobs, MOST)})
+    interruption: BaseException | None = None
     with destination(output) as write:
         if adapter:
             from bncheck.targets.opening import adapter as template
@@ -70,25 +74,29 @@ def check(
             write("\n\n".join(template(target) for target in targets))
             return
         from bncheck.case import Layout
-        from bncheck.examination.files import examine_all
+        from bncheck.examination.files import Interrupted, examine_all
         from bncheck.inputs.recipes import Recipe
+        from bncheck.results import Examination
 
-        with progress(color, "checking") as advance:
-            examination = examine_all(
-                _expanded(targets),
-                layer=layer,
-                layout=None if layout is None else Layout.parse(layout),
-                style=style,
-                dtypes=tuple(dtype or ()),
-                case=None if case is None else Recipe.parse(case),
-                cases=cases,
-                thorough=thorough,
-                seed=seed,
-                jobs=jobs or processors(),
-                time_limit=time_limit,
-                memory_limit=memory_limit << 20,
-                progress=advance,
-            )
+        try:
+            with progress(color, "checking") as advance:
+                examination = examine_all(
+                    _expanded(targets),
+                    layer=layer,
+                    layout=None if layout is None else Layout.parse(layout),
+                    style=style,
+                    dtypes=tuple(dtype or ()),
+                    case=None if case is None else Recipe.parse(case),
+                    cases=cases,
+                    thorough=thorough,
+                    seed=seed,
+                    jobs=jobs or processors(),
+                    time_limit=time_limit,
+                    memory_limit=memory_limit << 20,
+                    progress=advance,
+                )
+        except Interrupted as broken_off:
+            examination, interruption = Examination(seed, broken_off.reports), broken_off.__cause__
         if format == "text":
             from bncheck.report.targets import text
 
@@ -96,6 +104,8 @@ def check(
         else:
             report: Any = importlib.import_module(f"bncheck.report.{format}")
             write(report.examination(examination))
+    if interruption is not None:
+        raise interruption
     raise typer.Exit(STATUS[examination.verdict.value])
 
 

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from bncheck.cli.app import app
-from bncheck.cli.options import at_least, separated
+from bncheck.cli.options import at_least, at_most, separated
 from bncheck.cli.output import print_out, progress
 from bncheck.errors import InvalidInput
+from bncheck.processes import MOST
 
 
 @app.command(short_help="Draw normalization for a lecture.")
@@ -46,6 +47,7 @@ def figures(
         print_out(listing(look))
         return
     at_least({"jobs": (jobs, 1)})
+    at_most({"jobs": (jobs, MOST)})
     if gallery:
         _alone(context, "gallery", "out", "jobs")
         from bncheck.figures.studio.gallery import hang

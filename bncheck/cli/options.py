@@ -33,6 +33,13 @@ def at_least(limits: Mapping[str, tuple[int | None, int]]) -> None:
             raise InvalidInput(name, value, f"a whole number of at least {least}", "Leave it out for the default.")
 
 
+def at_most(limits: Mapping[str, tuple[int | None, int]]) -> None:
+    """Refuses whole numbers that are too large; None passes."""
+    for name, (value, most) in limits.items():
+        if value is not None and value > most:
+            raise InvalidInput(name, value, f"a whole number of at most {most}", "Leave it out for the default.")
+
+
 def separated(names: str | None) -> tuple[str, ...]:
     """Names that are separated by commas."""
     return () if names is None else tuple(name.strip() for name in names.split(","))

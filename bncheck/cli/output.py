@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bncheck.errors import InvalidInput
+from bncheck.errors import BncheckError, InvalidInput
 from bncheck.files import try_folder, write
+
+STANDARD = "standard output"
+
+
+def open_streams() -> None:
+    """Puts something in the place of standard streams that are closed, so that no other file can come to be there.
+
+    Nothing can be written to it: who tries is told.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDONLY)  # the lowest number that is free
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115  # for good
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal may lack Greek letters
 
 
 @contextmanager
 def destination(output: Path | None) -> Iterator[Callable[[str], Any]]:
     """Writes to standard output, or to a file that appears whole or not at all; that it can be is tried at once."""
     if output is None:
+        try:
+            with suppress(io.UnsupportedOperation):  # what is no file can be written to
+                os.write(sys.stdout.fileno(), b"")
+        except OSError as error:
+            raise Unwritten(STANDARD, error) from error
         yield print_out
         return
     if output.is_dir():
@@ -28,7 +50,22 @@ def destination(output: Path | None) -> Iterator[Callable[[str], Any]]:
         except OSError as error:
             constraint = f"a file that can be written; {error.strerror} in {folder}"
             raise InvalidInput("output", str(output), constraint, "Create the folder, or choose another.") from error
-    yield lambda text: write(output, text)
+    yield lambda text: _write(output, text)
+
+
+class Unwritten(BncheckError):
+    """A report that could not be written where it was to go."""
+
+    def __init__(self, place: str, error: OSError) -> None:
+        reason = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
+        super().__init__(f"The report could not be written to {place}: {reason}. Write it elsewhere.")
+
+
+def _write(output: Path, text: str) -> None:
+    try:
+        write(output, text)
+    except OSError as error:
+        raise Unwritten(str(output), error) from error
 
 
 def print_out(text: str) -> None:
@@ -37,7 +74,17 @@ def print_out(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
+    except OSError as error:
+        silence(sys.stdout)
+        raise Unwritten(STANDARD, error) from error
+
+
+def silence(stream: Any) -> None:
+    """Leads a stream that cannot be written to nowhere, so that what is left in it is no error when Python ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def coloured(choice: str, stream: Any) -> bool:

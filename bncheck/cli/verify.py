@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from bncheck.cli.app import app
-from bncheck.cli.options import STATUS, at_least, one_of, processors, separated
+from bncheck.cli.options import STATUS, at_least, at_most, one_of, processors, separated
 from bncheck.cli.output import coloured, destination, progress
+from bncheck.processes import MOST
 
 
 @app.command(short_help="Prove the gradients, and check every implementation of them.")
@@ -46,6 +47,7 @@ def verify(
     one_of("format", format, ("text", "json", "junit"))
     one_of("color", color, ("auto", "always", "never"))
     at_least({"cases": (cases, 1), "jobs": (jobs, 1), "seed": (seed, 0)})
+    at_most({"jobs": (jobs, MOST)})
     with destination(output) as write:
         from bncheck.campaign import run as campaign
         from bncheck.formats import DTYPES

@@ -16,7 +16,7 @@ import numpy as np
 
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose, named_effect
 from bncheck.case import Case
-from bncheck.errors import BncheckError, TargetFailed
+from bncheck.errors import UNFINISHED, BncheckError, TargetFailed
 from bncheck.examination.conditions import Effort
 from bncheck.examination.one_case import check
 from bncheck.examination.probing import Found, under_conditions
@@ -75,7 +75,8 @@ def examine(
         observations=dict(subject.observations),
     )
     if isinstance(subject, Target) and subject.failure:
-        return replace(report, detail=str(subject.failure))
+        verdict = Verdict.UNFINISHED if subject.failure.reason == UNFINISHED else Verdict.CRASHED
+        return replace(report, verdict=verdict, detail=str(subject.failure))
     if not subject.observations.get("repeatable", True):  # no number of it would be the same next time
         return replace(report, verdict=Verdict.WRONG, observations={"repeatable": False}, detail=_UNREPEATABLE)
     spoken = [name for name in ASKED if name in subject.dtypes and name in (dtypes or ASKED)]
@@ -155,7 +156,7 @@ def not_asked(subject: Subject, layer: Layer, answered: Mapping[str, Finding]) -
     has = subject.parameters if isinstance(subject, Target) else layer.parameters
     if "dx" not in answered:
         return {
-            "gradients": f"no backward was found that goes with this forward. Name it, as forward and backward. {_ADAPT}"
+            "gradients": f"no backward was found that goes with this forward: name them forward and backward. {_ADAPT}"
         }
     for name in has:
         if f"d{name}" not in answered:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from bncheck.case import Layout
@@ -14,11 +15,11 @@ from bncheck.examination.conditions import Effort
 from bncheck.examination.examine import ASKED, examine
 from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS
-from bncheck.processes import mapped
+from bncheck.processes import WorkerDied, workers
 from bncheck.results import Examination, TargetReport
 from bncheck.targets.address import Address
 from bncheck.targets.opening import open_target
-from bncheck.targets.sandbox import MEMORY_LIMIT, TIME_LIMIT
+from bncheck.targets.sandbox import MEMORY_LIMIT, TIME_LIMIT, within_bounds
 from bncheck.tolerances.verdicts import Verdict
 
 PLAIN = tuple(name for name, layer in LAYERS.items() if layer.is_plain)
@@ -47,32 +48,59 @@ def check_target(
         InvalidInput: there is nothing in it that could be called.
     """
     place = Address.parse(text).place
-
-    options = {"layer": layer, "layout": layout, "style": style, "case": case, "cases": cases or None}
-    flags = [(name, value) for name, value in (*options.items(), ("seed", seed or None)) if value is not None]
-    again = "".join(f" --{name} {shlex.quote(str(value))}" for name, value in [*(("dtype", d) for d in dtypes), *flags])
-    again += " --thorough" if thorough else ""
+    flags: dict[str, object] = {
+        "dtype": dtypes,
+        "layer": layer,
+        "layout": layout,
+        "style": style,
+        "case": case,
+        "cases": cases or None,
+        "thorough": thorough or None,
+        "seed": seed or None,
+    }
+    limits = {"time-limit": (time_limit, TIME_LIMIT), "memory-limit": (memory_limit >> 20, MEMORY_LIMIT >> 20)}
+    flags |= {name: limit for name, (limit, usual) in limits.items() if limit != usual}
     effort = Effort.of(cases, thorough=thorough)
+    reports: list[TargetReport] = []
     try:
         with open_target(
             text, layer=layer, layout=layout, style=style, time_limit=time_limit, memory_limit=memory_limit
         ) as targets:
-            reports = []
             for target in targets:
                 own = () if case is None else (target.adapted(case.build(target.layer)),)
                 name = target.name.partition(":")[2]
                 address = f"{place}:{name}" if name else text
                 report = examine(target, target.layer, dtypes=dtypes, seed=seed, cases=own, effort=effort)
-                reports.append(replace(report, target=address, reproduce=_command(address, again)))
+                reports.append(replace(report, target=address, reproduce=command([address], flags)))
             return tuple(reports)
     except (TargetFailed, MissingPackage) as failure:
-        return (
-            TargetReport(text, layer or "", "", Verdict.CRASHED, reproduce=_command(text, again), detail=str(failure)),
-        )
+        return (replace(_crashed(text, command([text], flags), str(failure)), layer=layer or ""),)
+    except KeyboardInterrupt as interruption:
+        raise Interrupted(reports) from interruption
 
 
-def _command(address: str, flags: str) -> str:
-    return f"python -m bncheck check {shlex.quote(address)}{flags}"
+def command(addresses: Sequence[str], flags: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """What shows these targets again; flags that are None are left out, those of several values repeated.
+
+    >>> command(["my file.py"], {"dtype": ("float32", "float64"), "seed": None, "quick": True})
+    "python -m bncheck check 'my file.py' --dtype float32 --dtype float64 --quick"
+    """
+    several = {name: value if isinstance(value, tuple | list) else (value,) for name, value in flags.items()}
+    given = [(name, value) for name, values in several.items() for value in values if value is not None]
+    told = [f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}" for name, value in given]
+    return " ".join(["python -m bncheck check", *map(shlex.quote, addresses), *told])
+
+
+def _crashed(text: str, reproduce: str, detail: str) -> TargetReport:
+    return TargetReport(text, "", "", Verdict.CRASHED, reproduce=reproduce, detail=detail)
+
+
+class Interrupted(KeyboardInterrupt):
+    """An examination that was broken off, with the reports that it had by then."""
+
+    def __init__(self, reports: Sequence[TargetReport]) -> None:
+        super().__init__()
+        self.reports = tuple(reports)
 
 
 def examine_all(
@@ -89,21 +117,50 @@ def examine_all(
 
     Raises
         InvalidInput: an option or an address is none; or the only one has nothing in it that could be called.
+        Interrupted: by Ctrl-C; those that it did not come to are reports that say so.
     """
-    if options.get("layer") is not None and options["layer"] not in PLAIN:
-        raise InvalidInput.unknown("layer", options["layer"], PLAIN)
-    for name in options.get("dtypes", ()):
-        if name not in ASKED:
-            raise InvalidInput.unknown("dtype", name, ASKED)
+    refuse_unknown(options.get("layer"), options.get("dtypes", ()))
+    within_bounds(options.get("time_limit", TIME_LIMIT), options.get("memory_limit", MEMORY_LIMIT))
     for text in targets:
         Address.parse(text)
-    reports: list[TargetReport] = []
+    reports: dict[int, tuple[TargetReport, ...]] = {}
     work = partial(_checked, alone=len(targets) == 1, options={**options, "seed": seed})
-    with mapped(max(1, min(jobs, len(targets)))) as in_order:
-        for done, of_one in enumerate(in_order(work, targets), start=1):
-            reports += of_one
-            progress(done, len(targets))
-    return Examination(seed, tuple(reports))
+    try:
+        with workers(max(1, min(jobs, len(targets)))) as run:
+            for k, result in run(work, targets):
+                reports[k] = _killed(targets[k]) if isinstance(result, WorkerDied) else result
+                if isinstance(result, Exception) and not isinstance(result, WorkerDied):
+                    raise result
+                progress(len(reports), len(targets))
+    except KeyboardInterrupt as interruption:
+        if isinstance(interruption, Interrupted) and interruption.reports:
+            reports[len(reports)] = interruption.reports
+        if not reports:
+            raise
+        all_of_it = (reports.get(k) or _not_come_to(text) for k, text in enumerate(targets))
+        raise Interrupted([report for of_one in all_of_it for report in of_one]) from (
+            interruption.__cause__ or interruption
+        )
+    return Examination(seed, tuple(report for k in range(len(targets)) for report in reports[k]))
+
+
+def refuse_unknown(layer: str | None, dtypes: Sequence[str]) -> None:
+    """Refuses a layer that no target may be, and a dtype in which none is asked."""
+    if layer is not None and layer not in PLAIN:
+        raise InvalidInput.unknown("layer", layer, PLAIN)
+    for name in dtypes:
+        if name not in ASKED:
+            raise InvalidInput.unknown("dtype", name, ASKED)
+
+
+def _killed(text: str) -> tuple[TargetReport, ...]:
+    """What to say where not the code's process ended, but the one that asked it."""
+    detail = "The process that examined it was killed: by this code, or because memory ran out."
+    return (_crashed(text, command([text]), detail),)
+
+
+def _not_come_to(text: str) -> tuple[TargetReport, ...]:
+    return (TargetReport(text, "", "", Verdict.INCONCLUSIVE, detail="It was not come to: interrupted."),)
 
 
 def _checked(text: str, alone: bool, options: Mapping[str, Any]) -> tuple[TargetReport, ...]:
@@ -112,4 +169,6 @@ def _checked(text: str, alone: bool, options: Mapping[str, Any]) -> tuple[Target
     except InvalidInput as refusal:
         if alone:
             raise
-        return (TargetReport(text, "", "", Verdict.INCONCLUSIVE, detail=str(refusal)),)
+        *_, expected, next_step = refusal.fields
+        words = f"Nothing to check: expected {expected}. {next_step}"
+        return (TargetReport(text, "", "", Verdict.INCONCLUSIVE, reproduce=command([text]), detail=words),)

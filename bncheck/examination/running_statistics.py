@@ -305,33 +305,36 @@ class _Session:
         except TargetFailed:  # it answered before, and will be told to have failed where it did not
             return {"y": got["y"]}
         again = all(name not in trained or _alike(got[name], trained[name]) for name in got if name != "y")
-        return {"y": got["y"]} if again or self._knows_no_evaluation else got
+        told = not self.notes["mode_is_kept"] and self._knows_no_evaluation
+        return {"y": got["y"]} if again or told else got
 
     @property
     def _knows_no_evaluation(self) -> bool:
-        """Whether its backward is the same after evaluation and after training, on a batch with the stored statistics.
+        """Whether dx is the same after evaluation as after training, where only a backward without a mode has it so.
 
-        On such a batch y is the same in both modes; a gradient that is right in one of them is wrong in the other.
+        On a batch with the stored statistics y is the same in both modes, on the batch that it was trained on last what
+        it kept is that of training, but in neither is dx.
         """
         axes, batch = self.target.layout.reduced_axes, self.batches["second"].astype(np.float64)
         shape = [1 if k in axes else n for k, n in enumerate(batch.shape)]
         state = {name: value.reshape(shape).astype(np.float64) for name, value in self.state("third").items()}
         standard = (batch - batch.mean(axis=axes, keepdims=True)) / batch.std(axis=axes, keepdims=True)
         with np.errstate(all="ignore"):
-            like = (standard * np.sqrt(state["running_var"]) + state["running_mean"]).astype(self.dy.dtype)
+            stored = (standard * np.sqrt(state["running_var"]) + state["running_mean"]).astype(self.dy.dtype)
+        return any(self._same_in_both_modes(one) for one in (stored, self.batches["third"]))
+
+    def _same_in_both_modes(self, batch: Array) -> bool:
+        """Whether dx on a batch is the same in evaluation and in training."""
+        given = {"x": batch, "dy": self.dy, **self.parameters}
         try:
+            trained, _ = self.target.ask(given, self.target.layout, self.eps)
             answers, _ = self.target.train(
-                self.batches, self.parameters, *self.chosen, insisted=self.insisted, evaluated=like, dy=self.dy
+                self.batches, self.parameters, *self.chosen, insisted=self.insisted, evaluated=batch, dy=self.dy
             )
-            trained, _ = self.target.ask({"x": like, "dy": self.dy, **self.parameters}, self.target.layout, self.eps)
         except TargetFailed:
             return False
-        gradients = {name: value for name, value in trained.items() if name != "y"}
-        return all(
-            _alike(_shaped(answers[f"evaluated {n}"], v.shape), v)
-            for n, v in gradients.items()
-            if f"evaluated {n}" in answers
-        )
+        evaluated = answers.get("evaluated dx")
+        return evaluated is not None and "dx" in trained and _alike(_shaped(evaluated, batch.shape), trained["dx"])
 
     @property
     def is_plausible(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from bncheck.report.targets import finding, one
 from bncheck.results import Examination
 from bncheck.tolerances.verdicts import Verdict
@@ -12,9 +14,9 @@ def examination(found: Examination) -> str:
     lines = []
     for report in found.reports:
         if report.verdict is not Verdict.CORRECT:
-            kind = "error" if report.verdict.failed else "warning"
-            place = report.target.partition(".py")
-            file = f"file={_property(f'{place[0]}.py')}," if place[1] else ""
+            kind = "warning" if report.verdict in (Verdict.VACUOUS, Verdict.INCONCLUSIVE) else "error"
+            place = re.match(r".*?\.(py|ipynb)(?=:|$)", report.target)
+            file = f"file={_property(place[0])}," if place else ""
             title = _property(f"{report.verdict}: {finding(report)}")
             lines.append(f"::{kind} {file}title={title}::{_data(one(report))}\n")
     return "".join(lines)

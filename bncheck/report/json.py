@@ -135,12 +135,13 @@ def _diagnosis(bug: Diagnosis) -> dict[str, Any]:
 def _finding(finding: Finding) -> dict[str, Any]:
     worst = asdict(finding.worst)
     figures = ("got", "expected", "relative_error", "ulp", "tolerance")
+    shapes = dict(zip(("shape", "expected_shape"), map(list, finding.worst.shapes or ()), strict=False))
     return {
         "verdict": finding.verdict.value,
         "conforms": _said(finding.conforms),
         "consistent": _said(finding.consistent),
         "case": {"name": finding.case, "dtype": finding.dtype, "layout": finding.layout},
-        "worst": {"index": list(finding.worst.index), **{name: _number(worst[name]) for name in figures}},
+        "worst": {"index": list(finding.worst.index), **{name: _number(worst[name]) for name in figures}, **shapes},
     }
 
 

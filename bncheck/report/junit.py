@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from bncheck.outcomes import Outcome
 from bncheck.report import targets
-from bncheck.report.text import reproduce
+from bncheck.report.text import misshapen, reproduce
 from bncheck.results import Counterexample, Examination, LayerReport, Report
 from bncheck.tolerances.verdicts import Verdict
 
@@ -27,11 +27,15 @@ def examination(found: Examination) -> str:
     for report in found.reports:
         case = ElementTree.SubElement(suite, "testcase", classname=report.layer or "target", name=_xml(report.target))
         if report.verdict is not Verdict.CORRECT:
-            kind = {Verdict.CRASHED: "error"}.get(report.verdict, "failure" if report.verdict.failed else "skipped")
+            kind = _KINDS.get(report.verdict, "failure")
             element = ElementTree.SubElement(case, kind, message=_xml(f"{report.verdict}: {targets.finding(report)}"))
             element.text = _xml(targets.one(report))
     _count(suite)
     return _written(root)
+
+
+_KINDS = {Verdict.CRASHED: "error", Verdict.VACUOUS: "skipped", Verdict.INCONCLUSIVE: "skipped"}
+"""What becomes of a verdict that is not correct; the others, incomplete among them, are failures."""
 
 
 def _written(root: ElementTree.Element) -> str:
@@ -77,6 +81,8 @@ def _message(verdict: Verdict, found: Counterexample | None) -> str:
     if found.detail:
         return _xml(f"{verdict}: {found.detail}")
     comparison = found.comparison
+    if comparison.shapes:
+        return f"{found.gradient} is {comparison.verdict}: its shape is {misshapen(comparison.shapes)}"
     element = f"{found.gradient}[{', '.join(map(str, comparison.index))}]"
     return (
         f"{found.gradient} is {comparison.verdict}: {element} is {comparison.got!r}, expected {comparison.expected!r}"

@@ -18,10 +18,12 @@ _Writer = TypeVar("_Writer", bound=Callable[[Any], str])
 
 
 def _face(kind: type) -> Callable[[_Writer], _Writer]:
-    """Gives a class what `print` and a notebook ask for."""
+    """Gives a class what `print` and a notebook ask for; and what a prompt shows, which for results is the same."""
 
     def given(written: _Writer) -> _Writer:
         setattr(kind, "__str__", written)  # noqa: B010  # mypy forbids to assign to a method
+        if kind in (TargetReport, Examination, Check):
+            setattr(kind, "__repr__", written)  # noqa: B010
         setattr(kind, "_repr_html_", lambda result: f"<pre>{html.escape(written(result))}</pre>")  # noqa: B010
         return written
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from rich.text import Text
 
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis
-from bncheck.report.text import COLOURS, WIDTH, columns, plain, printed
+from bncheck.case import Layout
+from bncheck.report.text import COLOURS, WIDTH, columns, misshapen, plain, printed, read
 from bncheck.results import Check, Examination, Finding, TargetReport
-from bncheck.tolerances.verdicts import Verdict
+from bncheck.tolerances.verdicts import Comparison, Verdict
 
 _HEADING = 14
 _ROOM = WIDTH - 2 - _HEADING
 SCREEN = 40
 """The most lines of a report on one target."""
 
+_LAYOUT = re.compile(r"\b[A-Z]+:[A-Z]+:[A-Z]*")
 _GLOSSARY = "dx is ∂loss/∂x; m values per mean"
 
 _MEANING = {
@@ -31,10 +36,10 @@ _MEANING = {
 
 
 def text(found: Examination, *, colour: bool = False) -> str:
-    """One screen for one target; for several a row each, and a summary."""
+    """One screen for one target; for several a row each, and the screens of the first that are not right."""
     if len(found.reports) == 1:
         return one(found.reports[0], colour=colour)
-    return printed(_table(found), colour=colour)
+    return printed([*_table(found), *_failing(found)], colour=colour)
 
 
 def one(report: TargetReport, *, colour: bool = False) -> str:
@@ -54,18 +59,27 @@ def check(check: Check) -> str:
     words = words if check.gradients else ": nothing was returned"
     lines = [Text.assemble((check.verdict.value, COLOURS[check.verdict]), words)]
     lines += [*_entry("unseen", ", ".join(check.unseen))] if check.unseen else []
-    return printed([*lines, *(_gradients(check.gradients) if check.gradients else ())], colour=False)
+    return printed(
+        [*lines, *([*_gradients(check.gradients), *_legend(check.gradients)] if check.gradients else ())], colour=False
+    )
 
 
 def finding(report: TargetReport) -> str:
-    """What is amiss in a few words: the bugs by their names, or why there is no answer."""
+    """What is amiss in a few words: the bugs by their names, why there is no answer, or what was not asked."""
     name = report.target.rpartition("/")[2]
-    return ", ".join(bug.id for bug in report.diagnosis) or plain(report.detail).removeprefix(f"{name} ")
+    bugs = ", ".join(plain(bug.explanation) if bug.id == UNKNOWN else bug.id for bug in report.diagnosis)
+    detail = plain(report.detail).removeprefix(f"{name} ")
+    return bugs or detail or next((f"{what} not asked: {plain(why)}" for what, why in report.not_asked.items()), "")
 
 
 def _screen(report: TargetReport) -> Iterator[Text]:
-    """At most `SCREEN` lines: bugs that do not fit are named only."""
-    above, below = [*_head(report)], [*_foot(report)]
+    """At most `SCREEN` lines: bugs that do not fit are named only, and then what else can be said more briefly is."""
+    lines = [*_composed(report, brief=False)]
+    yield from lines if len(lines) <= SCREEN else _composed(report, brief=True)
+
+
+def _composed(report: TargetReport, *, brief: bool) -> Iterator[Text]:
+    above, below = [*_head(report, brief=brief)], [*_foot(report)]
     shown: list[Text] = []
     named: list[str] = []
     several = report.diagnosis
@@ -87,12 +101,14 @@ def _screen(report: TargetReport) -> Iterator[Text]:
     yield from below
 
 
-def _head(report: TargetReport) -> Iterator[Text]:
-    """The verdict, what the target is, the two answers, and a table of what was returned."""
+def _head(report: TargetReport, *, brief: bool) -> Iterator[Text]:
+    """The verdict, what the target is, the two answers, a table of what was returned, and what was asked."""
     verdict = report.verdict
-    yield Text.assemble(_shortened(report.target, WIDTH - 2 - len(verdict)), ": ", (verdict.value, COLOURS[verdict]))
+    yield Text.assemble(_shortened(report.target), ": ", (verdict.value, COLOURS[verdict]))
     if report.recognised_as:
         yield from _entry("recognised as", report.recognised_as)
+    if layout := _LAYOUT.search(report.recognised_as):
+        yield from _entry("layout", read(Layout.parse(layout[0])))
     for told in _answers(report):
         yield from _entry("answer", told)
     if report.detail:
@@ -102,6 +118,38 @@ def _head(report: TargetReport) -> Iterator[Text]:
     if report.gradients:
         yield Text()
         yield from _gradients(report.gradients)
+        yield from () if brief else _legend(report.gradients)
+    yield from _questions(report, brief=brief)
+
+
+def _questions(report: TargetReport, *, brief: bool) -> Iterator[Text]:
+    """What was asked, on two lines at most, and what was not, with why and what to do."""
+    yield from _asked({heading: words for heading, words in report.asked.items() if words})
+    told = [f"{what}: {why}" for what, why in report.not_asked.items()]
+    most = 1 if brief else _NOT_ASKED
+    if len(told) > most + 1:
+        names = ", ".join([*report.not_asked][most:])
+        told[most:] = [textwrap.shorten(f"and {len(told) - most} more: {names}", _ROOM, placeholder=" …")]
+    for k, words in enumerate(told):
+        yield from _entry("" if k else "not asked", words)
+
+
+_PLAIN = ("dtypes", "modes", "gradients")
+"""What was asked of which the words speak for themselves."""
+
+_NOT_ASKED = 4
+"""How many things that were not asked are told in full."""
+
+
+def _asked(asked: Mapping[str, tuple[str, ...]]) -> Iterator[Text]:
+    """The questions on two lines: the longest lists, where they do not fit, by their number."""
+    told = {name: f"{'' if name in _PLAIN else f'{name} '}{', '.join(words)}" for name, words in asked.items()}
+    lines = [*_entry("asked", "; ".join(told.values()))] if told else []
+    for name in sorted(told, key=lambda name: -len(told[name])):
+        if len(lines) > 2:
+            told[name] = f"{len(asked[name])} {name}"
+            lines = [*_entry("asked", "; ".join(told.values()))]
+    yield from lines
 
 
 def _foot(report: TargetReport) -> Iterator[Text]:
@@ -148,15 +196,47 @@ def _gradients(found: Mapping[str, Finding]) -> Iterator[Text]:
         worst = finding.worst
         answers = finding.conforms, finding.consistent
         said = [(f"  {verdict or '-':<12}", COLOURS[verdict] if verdict else "") for verdict in answers]
-        index = ",".join(map(str, worst.index))
-        numbers = f"  {index:>11} {worst.got:>9.3g} {worst.expected:>9.3g}"
-        yield Text.assemble(f"  {name:<{width}}", *said, numbers)
+        index = "shape" if worst.shapes else ",".join(map(str, worst.index))
+        sides = (
+            [_compact(shape) for shape in worst.shapes]
+            if worst.shapes
+            else [f"{v:.3g}" for v in (worst.got, worst.expected)]
+        )
+        yield Text.assemble(f"  {name:<{width}}", *said, f"  {index:>11} {sides[0]:>9} {sides[1]:>9}")
     first = next(((name, finding) for name, finding in found.items() if finding.verdict.failed), None)
     if first is not None:
-        (array, space, mode), finding = first[0].partition(" "), first[1]
-        at = f"{array}[{', '.join(map(str, finding.worst.index))}]{space}{mode}"
-        off = f"{at} is off by {finding.worst.error:.2g} where rounding allows {finding.worst.tolerance:.2g}"
-        yield from _entry("", f"{off} ({finding.dtype}, {finding.layout})")
+        yield from _entry("", f"{_off(first[0], first[1].worst)} ({first[1].dtype}, {first[1].layout})")
+
+
+def _legend(found: Mapping[str, Finding]) -> Iterator[Text]:
+    """What the headings of the table mean."""
+    yield from _entry("conforms", "it is what the layer's definition gives, but for rounding")
+    if any(finding.consistent for finding in found.values()):
+        yield from _entry("consistent", "it is the gradient of this code's own forward")
+
+
+def _off(name: str, worst: Comparison) -> str:
+    """How far one array is from what was expected.
+
+    >>> _off("dgamma", Comparison(Verdict.WRONG, (0,), np.nan, 1.0, np.nan, 0.1, 1.0, 1.0, 1.0, ((3,), (1, 3))))
+    'dgamma has shape (3,), expected (1, 3)'
+    """
+    if worst.shapes:
+        return f"{name} has shape {misshapen(worst.shapes)}"
+    array, space, mode = name.partition(" ")
+    at = f"{array}[{', '.join(map(str, worst.index))}]{space}{mode}"
+    if not np.isfinite(worst.error):
+        return f"{at} is {worst.got:.3g}, expected {worst.expected:.3g}"
+    return f"{at} is off by {worst.error:.2g} where rounding allows {worst.tolerance:.2g}"
+
+
+def _compact(shape: tuple[int, ...]) -> str:
+    """A shape in a column.
+
+    >>> _compact((8, 4)), _compact(())
+    ('8×4', 'scalar')
+    """
+    return "×".join(map(str, shape)) or "scalar"
 
 
 def _bug(bug: Diagnosis) -> Iterator[Text]:
@@ -198,7 +278,7 @@ def conventions(observed: Mapping[str, Any]) -> dict[str, str]:
         for name, words in _HABITS.items()
         if (said.get(name) is False if name in _GOOD else name in said)
     ]
-    told = {"conventions": "; ".join(parts), "habits": "; ".join(habits)}
+    told = {"conventions": "; ".join(parts), "habits": "; ".join(habits), "loading": "; ".join(said.get("loading", ()))}
     return {heading: words for heading, words in told.items() if words}
 
 
@@ -215,16 +295,11 @@ _GOOD = ("repeatable", "interleaved")
 def _table(found: Examination) -> Iterator[Text]:
     """A row for each target, in the order in which they were given, and how many there are of each verdict."""
     reports = found.reports
-    files = Counter(report.target.partition(":")[0] for report in reports)
-    names = [_row_name(report.target, files) for report in reports]
-    width = min(38, max(map(columns, names), default=6))
-    room = WIDTH - width - 16
-    yield Text(f"{'target':<{width}}  {'verdict':<12}  finding", "dim")
-    for report, name in zip(reports, names, strict=True):
-        shown, told = _shortened(name, width), finding(report)
-        told = told if columns(told) <= room else f"{told[: room - 1]}…"
-        verdict = (f"{report.verdict.value:<12}" if told else report.verdict.value, COLOURS[report.verdict])
-        yield Text.assemble(shown, " " * (width - columns(shown) + 2), verdict, f"  {told}" if told else "")
+    yield Text(f"{'verdict':<12}  target", "dim")
+    for report in reports:
+        yield Text.assemble((f"{report.verdict.value:<12}", COLOURS[report.verdict]), f"  {_shortened(report.target)}")
+        if words := finding(report):
+            yield Text(f"{'':<{_HEADING}}{textwrap.shorten(words, WIDTH - _HEADING, placeholder=' …')}")
     counts = Counter(report.verdict for report in reports)
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
     yield Text()
@@ -232,16 +307,31 @@ def _table(found: Examination) -> Iterator[Text]:
     yield Text.assemble("verdict: ", (found.verdict.value, COLOURS[found.verdict]))
 
 
-def _row_name(target: str, files: Mapping[str, int]) -> str:
-    """The file, and of several targets in it the one that is meant; of a pair, its backward."""
-    file, _, name = target.partition(":")
-    return file if files[file] == 1 or not name else f"{file}:{name.rpartition('+')[2]}"
+def _failing(found: Examination) -> Iterator[Text]:
+    """The screens of the first targets that are not right, those that failed before the others; and how to go on."""
+    amiss = [report for report in found.reports if report.verdict is not Verdict.CORRECT and report.reproduce]
+    amiss.sort(key=lambda report: not report.verdict.failed)
+    for report in amiss[:_IN_FULL]:
+        yield Text("─" * WIDTH, "dim")
+        yield from _screen(report)
+    if following := amiss[_IN_FULL : 2 * _IN_FULL]:
+        *_, flags = following[0].reproduce.partition(shlex.quote(following[0].target))
+        targets = " ".join(shlex.quote(report.target) for report in following)
+        yield Text("─" * WIDTH, "dim")
+        yield Text(f"{len(amiss) - _IN_FULL} more are not right; the next in full:")
+        yield Text(f"python -m bncheck check {targets}{flags}")
 
 
-def _shortened(target: str, room: int) -> str:
-    """The end of an address, which tells more than its beginning."""
-    shown = plain(target)
-    return shown if len(shown) <= room else f"…{shown[1 - room :]}"
+_IN_FULL = 3
+"""How many targets are reported in full, of several."""
+
+
+def _shortened(target: str) -> str:
+    """An address without its first folders, as far as it would be too long; the same in a table and above a report."""
+    shown, room = plain(target), WIDTH - _HEADING
+    folders = shown.partition(":")[0].count("/")
+    ends = [f"…/{shown.split('/', k)[k]}" for k in range(1, folders + 1)]
+    return next((end for end in (shown, *ends) if len(end) <= room), f"…{shown[1 - room :]}")
 
 
 def _entry(heading: str, words: str) -> Iterator[Text]:

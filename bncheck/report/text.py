@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import platform
 import re
 import shlex
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bncheck.bugs.catalogue import BUGS
-from bncheck.case import Array
+from bncheck.case import Array, Layout
 from bncheck.oracles.symbolic.derivation import SIZES
 from bncheck.outcomes import Outcome
 from bncheck.results import Counterexample, LayerReport, Report, Result, Tally
@@ -69,7 +70,11 @@ def printed(lines: Iterable[Text], *, colour: bool) -> str:
     """Lines as a terminal shows them, or without any escapes."""
     stream = io.StringIO()
     console = Console(
-        file=stream, force_terminal=colour, color_system="standard" if colour else None, no_color=not colour
+        file=stream,
+        force_terminal=colour,
+        force_jupyter=False,  # in a notebook it would show each line at once, and hand back nothing
+        color_system="standard" if colour else None,
+        no_color=not colour,
     )
     for line in lines:
         console.print(line, soft_wrap=True)
@@ -254,17 +259,48 @@ def _counterexample(found: Counterexample) -> Iterator[Text]:
         yield from _entry("raised", textwrap.shorten(plain(found.detail), 200))
     else:
         yield Text.assemble(f"{found.subject}: {found.gradient} is ", verdict, " on the smallest case found")
-        yield from _entry("element", f"{found.gradient}[{', '.join(map(str, comparison.index))}]")
-        yield from _entry("got", repr(comparison.got))
-        yield from _entry("expected", f"{comparison.expected!r}, from Arb balls of 200 bits")
-        relative = f"{comparison.relative_error:.2g} times the largest {found.gradient}, {comparison.ulp:.3g} ulp"
-        yield from _entry("error", f"{comparison.error:.3g}, which is {relative}")
-        rounding = f"the most that rounding in {_dtype(found)} can do here"
-        yield from _entry("tolerance", f"{comparison.tolerance:.3g}, {rounding}")
+        yield from _difference(found)
     for name, array in found.arrays.items():
         yield from _entry(name, _written(np.asarray(array)))
+    if found.case.count(":") == 2:
+        yield from _entry("layout", read(Layout.parse(found.case.partition("/")[0])))
     command = f"  {'reproduce':<12}  {reproduce(found)}"
     yield Text(command if len(command) <= WIDTH else command.replace(" --case", " \\\n" + " " * 18 + "--case"))
+
+
+def _difference(found: Counterexample) -> Iterator[Text]:
+    """What was got and what was expected: two shapes, or the element that is farthest off."""
+    comparison = found.comparison
+    if comparison.shapes:
+        yield from _entry("shape", misshapen(comparison.shapes))
+        return
+    yield from _entry("element", f"{found.gradient}[{', '.join(map(str, comparison.index))}]")
+    yield from _entry("got", repr(comparison.got))
+    yield from _entry("expected", f"{comparison.expected!r}, from Arb balls of 200 bits")
+    relative = f"{comparison.relative_error:.2g} times the largest {found.gradient}, {comparison.ulp:.3g} ulp"
+    if math.isfinite(comparison.error):
+        yield from _entry("error", f"{comparison.error:.3g}, which is {relative}")
+    rounding = f"the most that rounding in {_dtype(found)} can do here"
+    yield from _entry("tolerance", f"{comparison.tolerance:.3g}, {rounding}")
+
+
+def misshapen(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> str:
+    """Two shapes in words.
+
+    >>> misshapen(((3,), (1, 3)))
+    '(3,), expected (1, 3)'
+    """
+    return f"{shapes[0]}, expected {shapes[1]}"
+
+
+def read(layout: Layout) -> str:
+    """What the three parts of a layout's name say.
+
+    >>> read(Layout("NCHW", "NHW", "C"))
+    'NCHW:NHW:C means axes N,C,H,W; one mean covers N,H,W; γ has one value per C'
+    """
+    values = f"has one value per {','.join(layout.affine)}" if layout.affine else "is one number"
+    return f"{layout} means axes {','.join(layout.axes)}; one mean covers {','.join(layout.reduced)}; γ {values}"
 
 
 def plain(text: str) -> str:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bncheck.errors import InvalidInput
 
-_FRAMEWORKS = ("torch", "jax", "flax", "keras", "onnx")
+_FRAMEWORKS = ("torch", "jax", "flax", "keras", "onnx", "numba")
+_MOST_FILES = 200
+_FILES = (".py", ".ipynb", ".onnx")
 
 
 @dataclass(frozen=True)
@@ -24,37 +29,83 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Reads ``FILE.py[:NAME]``, ``FILE.onnx`` or ``package.module[:NAME]``.
+        """Reads ``FILE.py[:NAME]``, ``FILE.ipynb[:NAME]``, ``FILE.onnx`` or ``package.module[:NAME]``.
 
         Raises
             InvalidInput: none of these, or no such file.
         """
         place, name = text, ""
-        if not place.endswith((".py", ".onnx")):
+        if not place.endswith(_FILES):
             place, _, name = text.rpartition(":") if ":" in text else (text, "", "")
-        if place.endswith((".py", ".onnx")):
+        if place.endswith(_FILES):
             if not Path(place).is_file():
                 raise InvalidInput("target", text, "a file that exists", f"Is {place} the right path?")
         elif not all(part.isidentifier() for part in place.split(".")):
-            raise InvalidInput(
-                "target", text, "FILE.py, FILE.py:NAME, FILE.onnx, package.module or package.module:NAME"
-            )
+            forms = "FILE.py, FILE.py:NAME, FILE.ipynb, FILE.onnx, package.module or package.module:NAME"
+            raise InvalidInput("target", text, forms)
         return cls(place, name)
 
     @property
     def title(self) -> str:
         """The file's own name, or the module's."""
-        return Path(self.place).name if self.place.endswith((".py", ".onnx")) else self.place
+        return Path(self.place).name if self.place.endswith(_FILES) else self.place
 
     def frameworks(self) -> tuple[str, ...]:
-        """The frameworks that it needs, as far as can be told without running it."""
-        if not self.place.endswith(".py"):
-            first = "onnx" if self.place.endswith(".onnx") else self.place.partition(".")[0]
+        """The frameworks that it needs, as far as can be told without running it.
+
+        The files beside it that it imports are looked at, too.
+        """
+        if self.place.endswith(".ipynb"):
+            text = Path(self.place).read_text(encoding="utf-8", errors="replace")
+            return tuple(name for name in _FRAMEWORKS if re.search(rf"\b(import|from) {name}\b", text))
+        first = "onnx" if self.place.endswith(".onnx") else self.place.partition(".")[0]
+        if first in _FRAMEWORKS or self.place.endswith(".onnx"):
             return tuple(name for name in _FRAMEWORKS if name == first)
-        try:
-            tree = list(ast.walk(ast.parse(Path(self.place).read_bytes())))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return ()
-        named = {alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names}
-        named |= {node.module or "" for node in tree if isinstance(node, ast.ImportFrom)}
-        return tuple(name for name in _FRAMEWORKS if name in {one.partition(".")[0] for one in named})
+        named, files, left = set[str](), set[Path](), self._files()
+        while left and len(files) < _MOST_FILES:
+            file = left.pop()
+            if file not in files and file.is_file():
+                files.add(file)
+                for name, beside in _imports(file):
+                    named.add(name)
+                    left += beside
+        return tuple(name for name in _FRAMEWORKS if name in named)
+
+    def _files(self) -> list[Path]:
+        """The file, or those that a module's name may mean."""
+        if self.place.endswith(".py"):
+            return [Path(self.place).resolve()]
+        return [place for root in ("", *sys.path) for place in _places(Path(root).resolve(), self.place.split("."))]
+
+
+def _imports(file: Path) -> Iterator[tuple[str, list[Path]]]:
+    """The packages that a file imports, and where each would be if it were a file of the same project."""
+    try:
+        tree = list(ast.walk(ast.parse(file.read_bytes())))
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
+        return
+    for node in tree:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name.partition(".")[0], _near(file, alias.name.split("."))
+        elif isinstance(node, ast.ImportFrom):
+            parts = (node.module or "").split(".") if node.module else []
+            for alias in node.names:
+                if node.level:
+                    yield "", _places(file.parents[min(node.level, len(file.parents)) - 1], [*parts, alias.name])
+                else:
+                    yield parts[0], _near(file, [*parts, alias.name])
+
+
+def _near(file: Path, parts: list[str]) -> list[Path]:
+    """The files that a dotted name may mean in a file: beside it, or from the folder above its package."""
+    root = file.parent
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    return [place for folder in {file.parent, root} for place in _places(folder, parts)]
+
+
+def _places(root: Path, parts: list[str]) -> list[Path]:
+    """The files that a dotted name may mean: of a module or a package, or of one that holds the name."""
+    ends = [root.joinpath(*parts[:k]) for k in range(1, len(parts) + 1)]
+    return [place for end in ends for place in (end.with_name(f"{end.name}.py"), end / "__init__.py")]

@@ -27,9 +27,9 @@ ORDERS = ("Fortran", "strided", "reversed", "fixed")
 class Plan:
     """Which candidate of a sandbox is called, with whose arrays, and γ and β in which of the `parameter_shapes`.
 
-    `gradients` says whether a backward answered when it was tried, `takes_eps` whether eps found a place. `bindings` say
-    how it was found to be spoken to, by layout; where there is none, the child searches. `partner` is another function
-    of the file that is the backward.
+    `gradients` says whether a backward answered when it was tried, `takes_eps` whether eps found a place. `bindings`
+    say, by layout, how it was found to be spoken to; where there is none, the child searches. `partner` is another
+    function of the file that is the backward, `most` how many calls a search may make.
     """
 
     candidate: int
@@ -39,6 +39,7 @@ class Plan:
     takes_eps: bool = False
     bindings: Mapping[Layout, Any] = field(default_factory=dict)
     partner: str = ""
+    most: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +51,9 @@ class Target:
     recognised but no trial call succeeded; every call then raises it. `observations` are its conventions by name, see
     `bncheck.targets.observations`. `likeness` is the correlation of its `first` y with the
     layer's, `whole` says whether places were found for all that the layer
-    has, `takes_all` whether all that it computes with is handed to it, and `places` where its parameters and gradients are,
-    in words. `left_over` are the names of what was not understood, `neutral` the parameters that it has and the layer has
-    not.
+    has, `takes_all` whether all that it computes with is handed to it, and `places` where its parameters and gradients
+    are, in words. `left_over` are the names of what was not understood, `neutral` the parameters that it has and the
+    layer has not.
     """
 
     name: str
@@ -225,6 +226,7 @@ class Target:
             "family": self.plan.family,
             "binding": self.plan.bindings.get(layout),
             "partner": self.plan.partner,
+            **({} if self.plan.most is None else {"most": self.plan.most}),
             "eps": eps,
             "momentum": MOMENTUM,
             "groups": shape[layout.axes.index("G")] if "G" in layout.axes else None,

@@ -5,17 +5,21 @@ Everything that is believed about a target was learned by calling it in its sand
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from bncheck.case import Layout
-from bncheck.errors import InvalidInput, MissingPackage
+from bncheck.errors import UNFINISHED, InvalidInput, MissingPackage, TargetFailed
 from bncheck.layers import LAYERS
 from bncheck.targets.address import Address
 from bncheck.targets.calls import Target
+from bncheck.targets.here import Here, name_of
 from bncheck.targets.recognition import ALIKE, HARD, glimpsed, hinted, partners, recognised
 from bncheck.targets.sandbox import MEMORY_LIMIT, TIME_LIMIT, Sandbox
 
@@ -65,15 +69,44 @@ def open_target(
         address.place, address.name, address.frameworks(), time_limit=time_limit, memory_limit=memory_limit
     )
     with started as sandbox:
-        loaded = sandbox.load()
-        candidates = [(k, one) for k, one in enumerate(loaded["candidates"]) if (style or "") in one["words"]]
-        if not candidates:
-            raise _nothing_found(text, loaded["remarks"])
-        targets = [one for k, found in candidates for one in _recognised(sandbox, k, found, address, layer, layout)]
-        kept = targets if address.name or style or layer else _without_bystanders(targets)
-        if not kept:
-            raise _nothing_found(text, [f"{target.name} does not normalize" for target in targets])
-        yield kept
+        yield _recognised_in(sandbox, text, address, layer, layout, style)
+
+
+@contextmanager
+def open_live(
+    thing: Any, *, layer: str | None = None, layout: Layout | None = None, style: str | None = None
+) -> Iterator[list[Target]]:
+    """The targets in a live object, in this process; the options are those of `open_target`.
+
+    Raises
+        InvalidInput: it is nothing that could be called.
+    """
+    name = name_of(thing)
+    with Here(thing) as here:
+        yield _recognised_in(
+            here, name, Address(name, "" if isinstance(thing, ModuleType) else name), layer, layout, style
+        )
+
+
+def _recognised_in(
+    sandbox: Sandbox, text: str, address: Address, layer: str | None, layout: Layout | None, style: str | None
+) -> list[Target]:
+    """Every target that a sandbox holds, but for bystanders where none was asked for.
+
+    What was amiss when it was loaded is an observation, ``loading``, of each.
+    """
+    loaded = sandbox.load()
+    candidates = [(k, one) for k, one in enumerate(loaded["candidates"]) if (style or "") in one["words"]]
+    if not candidates:
+        raise _nothing_found(text, address, loaded, _NEXT_STEP[isinstance(sandbox, Here)])
+    loading = {"loading": loaded["loading"]} if loaded["loading"] else {}
+    found = [target for k, one in candidates for target in _recognised(sandbox, k, one, address, layer, layout)]
+    targets = [replace(target, observations={**target.observations, **loading}) for target in found]
+    kept = targets if address.name or style or layer else _without_bystanders(targets)
+    if not kept:
+        unlike = {**loaded, "remarks": [f"{target.name} does not normalize" for target in targets]}
+        raise _nothing_found(text, address, unlike, _NEXT_STEP[isinstance(sandbox, Here)])
+    return kept
 
 
 def _recognised(
@@ -87,6 +120,9 @@ def _recognised(
     if not sure and not glimpsed(sandbox, number, described, address):
         return
     target = recognised(sandbox, number, described, address, layer, layout)
+    if half := described["unwritten"]:
+        told = TargetFailed(UNFINISHED, f"{target.name} is not written yet: its {half} does nothing.")
+        target = replace(target, failure=told, has_backward=True)
     if not sure and (target.failure or target.likeness <= ALIKE):
         return
     unpaired = described["alone"] and not target.plan.gradients and not target.failure and target.likeness > ALIKE
@@ -114,16 +150,31 @@ def adapter(text: str) -> str:
     >>> "def vjp(case):" in adapter("mine.py")
     True
     """
-    place = text.rpartition(":")[0] if ":" in text and not text.endswith(".py") else text
+    place = text.rpartition(":")[0] if ":" in text and not text.endswith((".py", ".ipynb")) else text
+    if place.endswith(".ipynb"):
+        raise InvalidInput("target", text, "what can be imported", "Write a vjp(case) in a cell of the notebook.")
     return ADAPTER.format(target=text, module=Path(place).stem if place.endswith(".py") else place)
 
 
-def _nothing_found(text: str, remarks: list[str]) -> InvalidInput:
+def _nothing_found(text: str, address: Address, loaded: Mapping[str, Any], next_step: str) -> InvalidInput:
+    """Why there is nothing to check: no such name, or nothing that bncheck knows how to call."""
+    if names := loaded["names"]:
+        near = difflib.get_close_matches(address.name, names, n=1)
+        advice = f"Did you mean {near[0]}?" if near else "Name one of these."
+        return InvalidInput("target", text, f"a name that {address.title} holds: {', '.join(names[:12])}", advice)
+    remarks = [*loaded["loading"], *loaded["remarks"]]
     seen = f"; seen: {', '.join(remarks[:3])}" if remarks else ""
     return InvalidInput(
         "target",
         text,
         "forward(x, gamma, beta, eps) with backward(dy, cache), a class with both methods, a torch, Flax or Keras "
         f"layer, or a JAX function{seen}",
-        "Name it as FILE.py:NAME, or write an adapter: bncheck check --adapter prints one.",
+        next_step,
     )
+
+
+_NEXT_STEP = {
+    False: "Name it as FILE.py:NAME, or write an adapter: bncheck check --adapter prints one.",
+    True: "Hand it over as (forward, backward), or as a function vjp(case) that returns y and its gradients by name.",
+}
+"""What to do where nothing is recognised: in a file, in a live object."""

@@ -55,6 +55,13 @@ ALIKE = 0.95
 """The correlation from which on a layout is believed: most bugs in a formula leave more, another layout less."""
 
 
+_EDITED = 12
+"""How many ways of calling are compared with what an edit of a layer answers."""
+
+_GLIMPSE = 60
+"""How many calls are spent on what nothing speaks of as a layer, in each layout."""
+
+
 def partners(target: Target) -> list[str]:
     """The other functions of its file that answer as the backward of a forward function, with all of its gradients."""
     given = _trial_input(target.layout, {}, target.dtypes[0])
@@ -67,6 +74,7 @@ def partners(target: Target) -> list[str]:
 def glimpsed(sandbox: Sandbox, number: int, described: Mapping[str, Any], address: Address) -> bool:
     """Whether what nothing speaks of as a layer behaves like one, in the few layouts where most would."""
     untried = _untried(sandbox, number, described, address, LAYERS["batch_norm"], None, "")
+    untried = replace(untried, plan=replace(untried.plan, most=_GLIMPSE))
     families = [untried.plan.family] if described["family"] else sandbox.loaded["families"]
     failures: list[TargetFailed] = []
     for layer in (layer for layer in LAYERS.values() if layer.is_plain):
@@ -105,7 +113,7 @@ def recognised(
         best = max(
             trials, key=lambda one: (one.plan.gradients, round(one.likeness, 2), one.whole)
         )  # the first of equals
-        best = best if best.likeness > ALIKE else _edited(trials) or best
+        best = best if best.likeness > ALIKE or not described["sure"] else _edited(trials) or best
         target = _accepted(best, trials, described)
         dtypes = tuple(name for name in target.dtypes if _answers_in(target, name))
         return observed(replace(target, dtypes=dtypes), pair=described["pair"])
@@ -152,7 +160,8 @@ def hinted(hint: str, place: str) -> list[Layer]:
 def _edited(trials: list[Target]) -> Target | None:
     """The first trial whose y is that of the layer with one edit in its forward pass: what it was meant to be."""
     last = None
-    for trial in sorted(trials, key=lambda one: not one.plan.gradients):
+    likeliest = sorted(trials, key=lambda one: (not one.plan.gradients, -round(one.likeness, 2)))
+    for trial in likeliest[:_EDITED]:
         sizes = fixed_sizes(trial.layout, trial.features, trial.groups) or {}
         given = _trial_input(trial.layout, sizes, trial.dtypes[0])
         kept = {name: given[name] for name in trial.parameters}
@@ -195,8 +204,8 @@ def _accepted(best: Target, trials: list[Target], described: Mapping[str, Any]) 
 def _unlike(best: Target, same: list[Target], trials: list[Target]) -> list[Target]:
     """The layouts that it takes in the same way although its answers there are not the layer's, where it is meant to.
 
-    They are where no layout with as many axes is right, and the answer is no accident of code that was written for fewer
-    axes: then it would normalize over axes in the same places, from the left or from the right.
+    They are where no layout with as many axes is right, and the answer is no accident of code that was written for
+    fewer axes: then it would normalize over axes in the same places, from the left or from the right.
     """
     ranks = {len(one.layout.axes) for one in [best, *same]}
     kind = best.plan.shapes[best.layout]
@@ -205,7 +214,8 @@ def _unlike(best: Target, same: list[Target], trials: list[Target]) -> list[Targ
         layout, plan = one.layout, one.plan
         usual = layout in one.layer.layouts and one.layer == best.layer and plan.shapes[layout] == kind
         called = usual and (one.parameters, plan.gradients) == (best.parameters, best.plan.gradients)
-        if called and len(layout.axes) not in ranks and not _by_accident(best, one):
+        more = len(layout.axes) > len(best.layout.axes) and len(layout.axes) not in ranks
+        if called and more and not _by_accident(best, one):
             found.append(one)
     return found
 
@@ -224,7 +234,7 @@ def _by_accident(best: Target, trial: Target) -> bool:
             given["x"].astype(np.float64),
             {},
             TRIAL_EPS,
-            mean=lambda a, places=places: a.mean(places, keepdims=True),  # type: ignore[misc]
+            mean=lambda a, places=places: a.mean(places, keepdims=True),
             sqrt=np.sqrt,
         )
         if _likeness(y, np.asarray(named["y"])) > ALIKE:

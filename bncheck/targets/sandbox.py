@@ -4,16 +4,27 @@ A child is a fresh interpreter, kept warm over many calls and replaced when it h
 JSON and the bytes of plain arrays come back (`bncheck.targets.wire`): nothing in an answer can run code here.
 
 Limits
-    `TIME_LIMIT` for each call, counted without the import of frameworks, which has `STARTUP_LIMIT`; `MEMORY_LIMIT` of
+    `TIME_LIMIT` for each call, counted without the import of frameworks, which has `STARTUP_LIMIT`, and so has the
+    first call with arrays of each kind where numba was imported, which compiles for each anew; `MEMORY_LIMIT` of
     address space, where the system enforces RLIMIT_AS (Linux does; macOS and Windows do not), to which is added what
     the frameworks that a file imports reserve for themselves: 2 GiB for torch, 12 GiB for JAX, which compiles each
     shape anew. Both are arguments of `Sandbox` and of `bncheck.targets.opening.open_target`; a memory limit of 0 is
     none.
 
-What this does not protect from
-    It is no jail. The code runs as the user who starts it: it can read and write their files, use the network, start
-    processes that outlive it, and fill the disk. Code that sets out to deceive can also answer with gradients that it
-    took from elsewhere. Where the author is not trusted that far, run bncheck in a container.
+What it does for certain
+    The code and whatever it has started end with the call that needed them, or with bncheck, however that ends, SIGKILL
+    included: a process between the two (`bncheck.targets.child.keeper`) sees to it, and is the only one that
+    `os.getppid` leads to. The code's own process holds no oracle, no tolerance and no truth, and each case is new to
+    it: to forge an answer that passes is to compute it. From Linux 6.12 on it can send no signal to a process that it
+    did not start, and read the memory of none.
+
+What it does not protect from
+    It is no jail. The code runs as the user who starts it: it can read and write their files, use the network, and
+    fill the disk. It can import bncheck and compute the right gradients with that, or take them from elsewhere; it can
+    hide its habits, for what is told of them comes from its own process. Before Linux 6.12, and on other systems, it
+    can look for bncheck's process and kill it. On systems other than Linux, what it detaches into a session of its own
+    outlives it; on Windows, whatever it has started does. Where the author is not trusted that far, run bncheck in a
+    container.
 """
 
 from __future__ import annotations
@@ -32,8 +43,9 @@ from types import MappingProxyType, TracebackType
 from typing import Any, BinaryIO, cast
 
 from bncheck.case import Array
-from bncheck.errors import TargetFailed
+from bncheck.errors import InvalidInput, TargetFailed
 from bncheck.targets import wire
+from bncheck.targets.address import Address
 
 TIME_LIMIT = 10.0
 """Seconds for one call."""
@@ -44,10 +56,34 @@ STARTUP_LIMIT = 120.0
 MEMORY_LIMIT = 2 << 30
 """Bytes of address space for a target and its arrays: 2 GiB."""
 
+LONGEST, LARGEST = 86_400.0, 1 << 50
+"""The limits that may be set at most: a day, and a pebibyte."""
+
 _RESERVED = MappingProxyType({"torch": 2 << 30, "jax": 12 << 30, "flax": 12 << 30, "keras": 12 << 30})
 """The address space that frameworks reserve for themselves on top; little of it is ever filled."""
 
+_KEEPER = Path(__file__).parent / "child" / "keeper.py"
+_KILLED = 128
+"""What a keeper's exit status exceeds where a signal ended the code's process: by the number of the signal."""
+
+_PATIENCE = 6.0
+"""Seconds for a keeper, which itself gives up after fewer."""
+
 Frame = tuple[dict[str, Any], dict[str, Array]]
+
+
+def within_bounds(time_limit: float, memory_limit: int) -> None:
+    """Refuses limits that are none.
+
+    Raises
+        InvalidInput: one of them is below what is possible, or beyond all measure.
+    """
+    if not 0 < time_limit <= LONGEST:
+        constraint = f"seconds above 0, at most {LONGEST:.0f}"
+        raise InvalidInput("time-limit", time_limit, constraint, "Leave it out for the default.")
+    if not 0 <= memory_limit <= LARGEST:
+        constraint = f"MiB of at least 0, at most {LARGEST >> 20}"
+        raise InvalidInput("memory-limit", memory_limit >> 20, constraint, "Leave it out for the default.")
 
 
 class _Child:
@@ -57,8 +93,11 @@ class _Child:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", **os.environ}
+        command = [sys.executable, "-B", "-P", "-m", "bncheck.targets.child.__main__", str(memory_limit)]
+        if os.name == "posix":
+            command = [sys.executable, "-I", "-S", str(_KEEPER), str(os.getpid()), *command]
         self.process = subprocess.Popen(
-            [sys.executable, "-B", "-P", "-m", "bncheck.targets.child.__main__", str(memory_limit)],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -91,7 +130,12 @@ class _Child:
                 self.printed.append(chunk)
 
     def end(self) -> None:
-        """Kills the child and whatever it has started in its session."""
+        """Has its keeper end it and whatever it has started; a keeper that was disturbed is itself killed."""
+        if os.name == "posix":
+            self.process.send_signal(signal.SIGCONT)  # the code may have stopped it
+        self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_PATIENCE)
         with contextlib.suppress(OSError):
             if hasattr(os, "killpg"):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -115,10 +159,13 @@ class _Child:
         printed = b"".join(self.printed)
         if any(sign in printed for sign in (b"bad_alloc", b"MemoryError", b"Cannot allocate")):
             return "memory", "ran out of memory, and its process ended"
-        if status >= 0:
-            return "exited", f"ended its process with exit status {status} in the middle of a call"
-        name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
-        return "died", f"crashed its process ({name}) in the middle of a call"
+        if os.name == "posix":
+            if status < 0:
+                return "died", "killed the process that watches it"
+            status = status if status <= _KILLED else _KILLED - status
+        if status >= 0 or -status not in set(signal.Signals):
+            return "exited", f"ended its process with exit status {abs(status)} in the middle of a call"
+        return "died", f"crashed its process ({signal.Signals(-status).name}) in the middle of a call"
 
 
 class Sandbox:
@@ -139,12 +186,14 @@ class Sandbox:
         time_limit: float = TIME_LIMIT,
         memory_limit: int = MEMORY_LIMIT,
     ) -> None:
+        within_bounds(time_limit, memory_limit)
         self.address, self.wanted, self.frameworks = address, wanted, frameworks
         self.time_limit, self.memory_limit = time_limit, memory_limit
         self.loaded: dict[str, Any] = {}
         self.starts = 0
         self._child: _Child | None = None
         self._next = 0
+        self._compiled = set[str]()
 
     def __enter__(self) -> Sandbox:
         return self
@@ -168,6 +217,7 @@ class Sandbox:
         """
         if self._child is None:
             self.starts += 1
+            self._compiled.clear()
             reserved = max((_RESERVED.get(name, 0) for name in self.frameworks), default=0)
             self._child = _Child(self.memory_limit and self.memory_limit + reserved)
             self._ask({"op": "start", "frameworks": self.frameworks}, {}, STARTUP_LIMIT)
@@ -185,7 +235,14 @@ class Sandbox:
             TargetFailed: the target raised, ended its process, exceeded a limit, or gave no proper answer.
         """
         self.load()
-        return self._ask(dict(header), dict(arrays or {}))
+        arrays = dict(arrays or {})
+        settings = sorted((name, type(value).__name__) for name, value in header.items())
+        shown = sorted((name, array.dtype.name, array.ndim) for name, array in arrays.items())
+        kinds = str((header["op"], header.get("candidate"), header.get("order"), settings, shown))
+        compiles = self.loaded["compiles"] and kinds not in self._compiled
+        answer = self._ask(dict(header), arrays, STARTUP_LIMIT if compiles else None)
+        self._compiled.add(kinds)
+        return answer
 
     def _ask(self, header: dict[str, Any], arrays: dict[str, Array], limit: float | None = None) -> Frame:
         child = self._child
@@ -214,7 +271,7 @@ class Sandbox:
 
     def _who(self, header: Mapping[str, Any]) -> str:
         """What is being called, as the person who wrote it knows it."""
-        title = Path(self.address).name if self.address.endswith((".py", ".onnx")) else self.address
+        title = Address(self.address).title
         if "candidate" not in header:
             return title
         return f"{title}:{_one_line(self.loaded['candidates'][header['candidate']]['name'])}"

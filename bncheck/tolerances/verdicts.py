@@ -60,6 +60,7 @@ class Comparison:
 
     The element shown is the one that uses up most of its tolerance. `relative_error` and `ulp` are in units of the
     gradient's scale, the largest absolute value of its truth; `radius_fraction` in units of the element's tolerance.
+    `shapes` are those that were returned and expected, where they differ; there is no element to show then.
     """
 
     verdict: Verdict
@@ -71,6 +72,7 @@ class Comparison:
     relative_error: float
     ulp: float
     radius_fraction: float
+    shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
 
 def judge(got: Array, truth: Enclosure, allowed: Array) -> Comparison:
@@ -123,16 +125,21 @@ def compare(
     for name, got in gradients.items():
         if not is_float(np.asarray(got).dtype):
             raise TypeError(f"{name} holds {np.asarray(got).dtype}, not floating-point numbers")
-        if np.shape(got) != truth[name].value.shape:
-            got = np.full(truth[name].value.shape, np.nan)
-        found[name] = judge(np.asarray(got), truth[name], allowed[name])
+        shapes = np.shape(got), truth[name].value.shape
+        if shapes[0] == shapes[1]:
+            found[name] = judge(np.asarray(got), truth[name], allowed[name])
+        else:
+            nowhere = judge(np.full(shapes[1], np.nan), truth[name], allowed[name])
+            found[name] = replace(nowhere, verdict=Verdict.WRONG, shapes=shapes)
     return found
 
 
 def told_apart(comparisons: Mapping[str, Comparison], vjp: Vjp, layer: Layer, case: Case) -> dict[str, Comparison]:
     """The comparisons, with what is unstable told from what is wrong."""
     return {
-        name: replace(c, verdict=wrong_or_unstable(vjp, layer, case, name)) if c.verdict is Verdict.WRONG else c
+        name: replace(c, verdict=wrong_or_unstable(vjp, layer, case, name))
+        if c.verdict is Verdict.WRONG and not c.shapes
+        else c
         for name, c in comparisons.items()
     }
 

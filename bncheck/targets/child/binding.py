@@ -26,11 +26,11 @@ Roles = Mapping[str, str]
 class Binding:
     """The way to speak to one implementation.
 
-    `build`, `takes` and `wants` are what the constructor, the forward and the backward are given; `prepared` are methods
-    that are called before the first forward, such as ``initialize(optimizer)``; `keys` the roles of
-    dictionary keys; `slots` where an instance keeps its parameters, which it makes on first use where `warm`; `switch`
-    the flag that is set in training, as (kind, name, value); `gradients` where they are after a backward, `state` where running statistics are kept.
-    `left_over` names what was seen and not understood.
+    `build`, `takes` and `wants` are what the constructor, the forward and the backward are given; `prepared` are
+    methods that are called before the first forward, such as ``initialize(optimizer)``; `keys` the roles of dictionary
+    keys; `slots` where an instance keeps its parameters, which it makes on first use where `warm`; `switch` the flag
+    that is set in training, as (kind, name, value); `gradients` where they are after a backward, `state` where running
+    statistics are kept. `left_over` names what was seen and not understood.
     """
 
     build: Roles | None = None

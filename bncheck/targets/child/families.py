@@ -111,7 +111,7 @@ class Lists(NumPy):
 
 
 class Tensors(NumPy):
-    """Somebody's own tensors, of one class, which know their way back: ``y.backward(dy)``, ``x.grad``."""
+    """Somebody's own tensors, of one class, which know their way back: y.backward(dy), `x.grad`."""
 
     name = "tensors"
 
@@ -132,9 +132,9 @@ class Tensors(NumPy):
 
     def array(self, value: Array) -> Any:
         try:
-            return self.kind(np.array(value), requires_grad=True)  # type: ignore[call-arg]
+            return self.kind(np.array(value), requires_grad=True)
         except TypeError:
-            return self.kind(np.array(value))  # type: ignore[call-arg]
+            return self.kind(np.array(value))
 
     def pull(self, y: Any, dy: Any) -> Any:
         """Has y send dy back, in whichever form it takes one."""

@@ -46,7 +46,8 @@ def found(
             result["dx"] = _first_linear(others, pool, again)
     for name, count in parameters.items():
         place = named.get(f"d{name}")
-        if place is not None and place not in result.values() and pool[place].size in (count, 1):
+        fits = place is not None and (pool[place].size in (count, 1) or place[0] == "answer")
+        if place is not None and fits and place not in result.values():
             result[f"d{name}"] = place
     owed = [name for name in parameters if f"d{name}" not in result]
     if owed:
@@ -54,6 +55,10 @@ def found(
             p for p, a in pool.items() if a.size == parameters[owed[0]] and p not in {*result.values(), *named.values()}
         ]
         result |= _told_apart(owed, free, pool, again)
+    owed = [name for name in parameters if f"d{name}" not in result]
+    rest = [place for place in pool if place[0] == "answer" and place not in result.values()]
+    if owed and len(rest) == len(owed):  # of whatever shape, there is nothing else that they may be
+        result |= {f"d{name}": place for name, place in zip(owed, rest, strict=True)}
     return result
 
 

@@ -36,7 +36,7 @@ class TorchModule(Spoken):
 
 class _TorchModuleRun(SpokenRun):
     def _built(self) -> Any:
-        module = super()._built().to(self.given["x"].dtype).train()
+        module = super()._built().to("cpu", self.given["x"].dtype).train()
         for inner in module.modules():
             self.used |= set_eps(inner, self.given)
         return module

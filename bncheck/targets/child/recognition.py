@@ -6,11 +6,12 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bncheck.targets.child.failures import failure
 from bncheck.targets.child.families import NumPy, Tensors
 from bncheck.targets.child.loading import load
 from bncheck.targets.child.modules import FlaxModule, KerasLayer, OnnxModel, TorchModule
@@ -23,6 +24,10 @@ _BACKWARD = re.compile(r"(?<![a-z])(backward|bwd|backprop|bprop|back|grad|grads|
 _VARIANT = re.compile(r"_?((alt|alternative|simple|simplified|naive|fast|slow|direct|closed|graph|final|v?\d+)_?)*")
 _NORM = re.compile(r"norm|(?<![a-z])([blgir]n|rms)(?![a-z])", re.IGNORECASE)
 _OF_A_NORM = frozenset({"gamma", "γ", "eps", "epsilon", "ε"})
+
+
+_LIBRARIES = frozenset({"builtins", "functools", "jax", "jaxlib", "numba", "numpy", "torch"})
+"""Whose objects are no layers unless they say so."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +43,59 @@ class Candidate:
     sure: bool = True
 
 
-def candidates(address: str, wanted: str) -> tuple[list[Candidate], list[str]]:
-    """What can be called in a file or module, in its own order, and remarks on what was looked at in vain.
+@dataclass(frozen=True)
+class Contents:
+    """What can be called, in its own order, and what was remarked on the way.
+
+    `in_vain` is about what was looked at and is no candidate, `loading` about what was amiss before; `names` are those
+    that could have been asked for, where one was that is not there.
+    """
+
+    candidates: list[Candidate]
+    in_vain: list[str] = field(default_factory=list)
+    loading: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+
+def contents(address: str, wanted: str) -> Contents:
+    """What can be called in a file or module.
 
     `wanted` is a name to look for alone, or "": then only what the file itself defines is looked at.
     """
     if address.endswith(".onnx"):
-        return [Candidate(Path(address).name, OnnxModel(address), Path(address).stem)], []
-    module = load(address)
-    if not wanted and _is_adapter(module):
-        return [Candidate("vjp", Adapter(module), str(getattr(module, "LAYER", "")))], []
-    named = {name: thing for name, thing in vars(module).items() if _is_own(module, name, thing) or wanted}
-    return candidates_among(named, wanted)
+        return Contents([Candidate(Path(address).name, OnnxModel(address), Path(address).stem)])
+    module, loading = load(address)
+    return replace(contents_of(module, wanted), loading=loading)
+
+
+def contents_of(module: ModuleType, wanted: str = "") -> Contents:
+    """What can be called in a module that is loaded."""
+    if not wanted and is_adapter(module):
+        return Contents([Candidate("vjp", Adapter(module), str(getattr(module, "LAYER", "")))])
+    own = {name: thing for name, thing in vars(module).items() if _is_own(module, name, thing)}
+    found, in_vain = candidates_among(vars(module) if wanted else own, wanted)
+    if found or not wanted or wanted in vars(module):
+        return Contents(found, in_vain)
+    likely = sorted(candidates_among(own)[0], key=lambda one: not one.sure)
+    known = [name for one in likely for name in one.name.split("+")]
+    return Contents([], names=list(dict.fromkeys(known)) or [name for name, thing in own.items() if callable(thing)])
 
 
 def candidates_among(named: dict[str, Any], wanted: str = "") -> tuple[list[Candidate], list[str]]:
-    """What can be called among some named objects, in their order, and remarks on what was looked at in vain."""
+    """What can be called among some named objects, in their order, and remarks on what was looked at in vain.
+
+    An object that cannot even be looked at is one of these remarks.
+    """
     remarks: list[str] = []
-    found = [*_things(named, wanted, remarks), *_functions(named, wanted, remarks)]
+    sound, found = dict[str, Any](), list[Candidate]()
+    for name, thing in named.items():
+        try:
+            found += _things({name: thing}, wanted, remarks)
+            list(_functions({name: thing}, name, []))
+            sound[name] = thing
+        except Exception as error:
+            remarks.append(f"{name} {failure(error)['words']} when it was looked at")
+    found += _functions(sound, wanted, remarks)
     if wanted:
         return [one for one in found if wanted in _names(one)], remarks
     order = list(named)
@@ -90,12 +130,15 @@ def tensors_in(found: Iterable[Candidate]) -> dict[str, NumPy]:
     return families
 
 
-def _is_adapter(module: ModuleType) -> bool:
+def is_adapter(module: ModuleType) -> bool:
+    """Whether a module speaks bncheck's own form: `vjp(case)`."""
     vjp = getattr(module, "vjp", None)
     return inspect.isfunction(vjp) and [a.name for a in arguments(vjp)] == ["case"]
 
 
 def _is_own(module: ModuleType, name: str, thing: Any) -> bool:
+    if type(thing).__module__.startswith("bncheck."):
+        return False
     library = type(thing).__module__.partition(".")[0] in ("numpy", "builtins") and callable(thing)
     if (
         name.startswith("_")
@@ -103,8 +146,11 @@ def _is_own(module: ModuleType, name: str, thing: Any) -> bool:
         or (library and not inspect.isroutine(thing) and not isinstance(thing, type))
     ):
         return False
-    if isinstance(thing, type) or callable(getattr(thing, "__get__", None)) or hasattr(thing, "__wrapped__"):
-        return getattr(thing, "__module__", "") == module.__name__
+    try:
+        if isinstance(thing, type) or callable(getattr(thing, "__get__", None)) or hasattr(thing, "__wrapped__"):
+            return bool(getattr(thing, "__module__", "") == module.__name__)
+    except Exception:  # it is looked at again, and then remarked on
+        return True
     return True
 
 
@@ -138,12 +184,12 @@ def _style(thing: Any, kind: type) -> Style | None:
         return Spoken("a torch.autograd.Function", forward=_applied(kind)) if which == "class" else None
     if linen is not None and issubclass(kind, linen.Module):
         return FlaxModule(thing, f"a Flax module ({which}), differentiated by JAX")
-    if kind.__module__ == "builtins" or (
-        callable(thing) and not isinstance(thing, type) and hasattr(thing, "__globals__")
-    ):
+    if kind.__module__.partition(".")[0] in _LIBRARIES:
         return None
     style = Spoken(f"a class with forward and backward ({which})", thing=thing)
-    return style if style.methods() or style.has_forward else None
+    own = {name: inspect.getattr_static(kind, name, None) for name in style.methods()}
+    alone = all(isinstance(held, staticmethod | classmethod) for held in own.values())  # then they are functions
+    return style if style.has_forward or (own and not alone) else None
 
 
 def _applied(kind: Any) -> Callable[..., Any]:

@@ -90,6 +90,8 @@ def arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
     A method that passes on whatever it is given, as ``__call__(*inputs)``, has those of the object's forward.
     """
+    if getattr(type(function), "__hash__", None) is None:  # a dataclass that can be called
+        function = getattr(function, "__call__")  # noqa: B004, B009  # mypy knows of none
     plain = getattr(function, "__func__", None)
     found = _shown(plain)[1:] if inspect.isfunction(plain) else _shown(function)
     named = [a for a in found if a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)]
@@ -255,9 +257,13 @@ class Handed(dict[str, Any]):
     def get(self, key: str, default: Any = None) -> Any:
         """The value under a key, or of the role that it speaks of."""
         one = self._role(key)
-        if key in self.keys() or (one and one not in _ONLY_WHEN_ASKED):
+        if self.holds(key) or (one and one not in _ONLY_WHEN_ASKED):
             return self[key]
         return default
+
+    def holds(self, key: str) -> bool:
+        """Whether the key itself is there."""
+        return super().__contains__(key)
 
     def __contains__(self, key: object) -> bool:
         return super().__contains__(key) or self._role(key) in ("gamma", "beta")

@@ -39,7 +39,7 @@ from bncheck.targets.child.spoken import (
 )
 from bncheck.targets.child.styles import PARAMETERS, Given, running_in
 
-_MOST = 400
+MOST = 400
 """How many calls one search may make."""
 
 _CLOSE = 1e-3
@@ -99,7 +99,7 @@ class Search:
 
     def _run(self, binding: Binding, **changed: Any) -> SpokenRun:
         self.calls += 1
-        if self.calls > _MOST:
+        if self.calls > self.given.get("most", MOST):
             raise _Enough
         given = {**self.given, **changed}
         return self.style.run(self.family, {k: _copied(v) for k, v in given.items()}, binding)
@@ -221,9 +221,9 @@ class Search:
     def _forward_function(self, binding: Binding) -> Callable[..., Any]:
         if self.style.forward is not None:
             return self.style.forward
-        return getattr(
-            self.style.thing if not isinstance(self.style.thing, type) else self._run(binding).object, binding.forward
-        )
+        owner = self.style.thing if not isinstance(self.style.thing, type) else self._run(binding).object
+        function: Callable[..., Any] = getattr(owner, binding.forward)
+        return function
 
     def _answering(self, binding: Binding, depth: int = 0) -> Iterator[Binding]:
         """The binding with the place of y, and of dictionary keys of unknown names."""
@@ -262,7 +262,7 @@ class Search:
     def _places(self, answer: Any, run: SpokenRun) -> list[Place]:
         """Where y may be: what is called so first, then whatever has the shape of x, in order."""
         if plain(answer) is not None and not family_path(answer):
-            return [("answer", ())] if np.shape(plain(answer)) == self.x.shape else []
+            return [("answer", ())] if shape(plain(answer)) == self.x.shape else []
         names = returned_names(self._plain_forward(run))
         found = [("answer", _of_wrapped(answer, p)) for p, a in arrays_in(answer).items() if shape(a) == self.x.shape]
         found = list(dict.fromkeys(found))
@@ -297,9 +297,7 @@ class Search:
         return binding.with_(left_over=self._left_over(binding))
 
     def _left_over(self, binding: Binding) -> tuple[str, ...]:
-        """What was seen and not understood, where a parameter may hide: arguments that default to nothing, and arrays of
-        its size that a function holds itself.
-        """
+        """Where a parameter may hide: arguments that default to nothing, arrays of its size that a function holds."""
         function = self._forward_function(binding)
         named = {**roles_of(function, FORWARD, "x"), **binding.takes}
         spare = [a.name for a in arguments(function) if a.default is None and a.name not in named]
@@ -565,7 +563,7 @@ class Search:
             try:
                 run = self._run(binding, **changed)
                 run.forward(run.given["x"])
-                return as_pool(run.pulled(run.given["dy"]))  # type: ignore[return-value]
+                return as_pool(run.pulled(run.given["dy"]))
             except _Enough:
                 raise
             except Exception:

@@ -54,7 +54,9 @@ def _within(thing: Any) -> Iterator[tuple[Step, Any]]:
         yield from ((("item", key), value) for key, value in list(thing.items())[:64] if isinstance(key, str | int))
     elif isinstance(thing, list | tuple):
         yield from ((("item", k), value) for k, value in enumerate(thing[:64]))
-    elif not isinstance(thing, type) and type(thing).__module__.partition(".")[0] not in _FOREIGN:
+    elif hasattr(thing, "_parameters") or (
+        not isinstance(thing, type) and type(thing).__module__.partition(".")[0] not in _FOREIGN
+    ):
         yield from ((("attr", name), value) for name, value in attributes(thing).items())
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bncheck.targets.child.binding import TOGETHER, Binding, Place
+from bncheck.targets.child.failures import NoAnswer
 from bncheck.targets.child.families import NoGradient, NumPy, Pull, Tensors, plain
 from bncheck.targets.child.gradients import as_pool
 from bncheck.targets.child.roles import BACKWARD, FORWARD, Handed, arguments, assigned, role, roles_of
@@ -51,7 +52,7 @@ BACKWARDS = ("backward", "bprop", "backward_pass", "backprop", "backward_prop", 
 
 
 class Spoken(Style):
-    """Forward and backward, as methods of `thing` or as functions; where there is no backward, a family may find one."""
+    """Forward and backward, as methods of `thing` or as functions; without a backward, a family may find one."""
 
     def __init__(
         self,
@@ -101,17 +102,17 @@ class Spoken(Style):
         if self.thing is None:
             return []
         kind = _kind(self.thing)
-        names = dict.fromkeys(name for base in kind.__mro__[:-1] for name in vars(base) if not name.startswith("_"))
+        bases = [base for base in kind.__mro__ if base.__module__ not in ("builtins", "typing", "enum")]
+        names = dict.fromkeys(name for base in bases for name in vars(base) if not name.startswith("_"))
         return [name for name in names if callable(getattr(kind, name, None))]
 
     def sizes(self) -> Mapping[str, Any]:
+        """The sizes that an instance is fixed to."""
         return {} if self.thing is None or isinstance(self.thing, type) else fixed_sizes(self.thing)
 
     def begin(self, family: NumPy, given: Given) -> SpokenRun:
-        from bncheck.targets.child.search import searched
-
-        data = given.get("binding")
-        return self.run(family, given, searched(self, family, given) if data is None else Binding.of(data))
+        """A fresh instance that is spoken to by names alone."""
+        return self.run(family, given, Binding())
 
     def run(self, family: NumPy, given: Given, binding: Binding) -> SpokenRun:
         """A fresh instance that is spoken to by a binding."""
@@ -164,15 +165,15 @@ class SpokenRun(Run):
     def _fill(self) -> None:
         """Values for every role beside those that the caller gives."""
         given, word = self.given, evaluating(self._function)[0]
-        self.values: Given = dict(given)
+        self.values: Given = {**given}
         shape = tuple(given["features"])
-        self.values |= {"size": shape[0] if len(shape) == 1 else shape, "sizes": shape, "size list": list(shape)}
+        self.values |= {"size": shape[0] if len(shape) == 1 else shape, "sizes": shape, "size list": [*shape]}
         x = given["x"]
         of_x = shape_of(unwrapped(x))
         self.values |= {"shape": of_x, "shape without N": of_x[1:], "rate": RATE}
         self.values |= {"yes": True, "no": False, "nothing": None, "ndim": len(of_x)}
         self.word = word
-        own = {"mode": "train", **{k: given[k] for k in ("eps", "momentum") if k in given}}
+        own: Given = {"mode": "train", **{k: given[k] for k in ("eps", "momentum") if k in given}}
         self.options = self._dictionary(own)
         learned = {name: given[name] for name in PARAMETERS if name in given}
         self.values |= {"options": self.options, "parameters": self._dictionary(learned)}
@@ -321,12 +322,13 @@ class SpokenRun(Run):
         return self.family.differentiates and not self.binding.backward and not self.style.has_backward
 
     def forward(self, x: Any) -> Any:
+        """The output, in training mode."""
         if self.differentiates:
 
             def function(x: Any, named: dict[str, Any]) -> Any:
                 self.values |= named
                 for one in self.dictionaries:
-                    one.update({name: value for name, value in named.items() if name in one.keys()})
+                    one.update({name: value for name, value in named.items() if one.holds(name)})
                 if self.object is not None:
                     self._place(named)
                 return self._y(self._answer(x))
@@ -376,7 +378,8 @@ class SpokenRun(Run):
         return answer
 
     def _callable_kept(self) -> Callable[..., Any]:
-        return next(one for one in self.saved[0] if callable(one) and not isinstance(one, type))
+        kept: Callable[..., Any] = next(one for one in self.saved[0] if callable(one) and not isinstance(one, type))
+        return kept
 
     def pulled(self, dy: Any) -> dict[Place, Any]:
         """All that may be a gradient after the backward: what it answers, what it leaves or moves."""
@@ -409,21 +412,31 @@ class SpokenRun(Run):
             for path, value in arrays_in(thing).items()
             if where == "self" or path
         }
-        return as_pool(found)  # type: ignore[return-value]
+        return dict(as_pool(found))
 
     def backward(self, dy: Any) -> Mapping[str, Any]:
+        """The gradients that were found a place, by name.
+
+        Raises
+            NoGradient: there is no backward.
+            NoAnswer: there is one, and nothing in what it answers or leaves is dx.
+        """
         if self.differentiates:
             pull: Pull = self.saved
             return pull(dy)
         if not self.binding.gradients and not (self.style.has_backward or self.binding.backward):
             raise NoGradient
         pool = self.pulled(dy)
+        if "dx" not in self.binding.gradients:
+            shape = shape_of(unwrapped(self.saved[1]))
+            raise NoAnswer(f"has a backward, but nothing that this returns or leaves has the shape of x, {shape}")
         return {name: pool[place] for name, place in self.binding.gradients.items() if place in pool}
 
     # Modes.
 
     def evaluate(self, x: Any) -> Any:
-        by_call = self.used & {"training", "evaluating", "mode", "options"}
+        """The output in evaluation mode."""
+        by_call = self.used & _MODES
         switched = (self.object is not None or self.binding.switch) and self._switch(training=False)
         if not switched and not by_call:
             raise NoEvaluation
@@ -436,7 +449,15 @@ class SpokenRun(Run):
                 raise
             raise NoEvaluation from None  # what it raised may be about a word that it does not know
 
+    @property
+    def keeps_its_mode(self) -> bool:
+        """Whether the mode is the instance's, so that its backward can know it, rather than an argument of one call."""
+        by_call = self.used & _MODES
+        switch = self.binding.switch
+        return self.object is not None and not by_call and (switch is None or switch[0] != "argument")
+
     def running(self) -> Mapping[str, Any]:
+        """The running statistics, where they were found or by their names."""
         names = ("running_mean", "running_var")
         if self.object is not None:
             placed = {name: at(self.object, path) for name, path in self.binding.state.items()}
@@ -446,10 +467,15 @@ class SpokenRun(Run):
 
     @property
     def momentum(self) -> float | None:
+        """The momentum that it was given or keeps."""
         if self.object is not None:
             return momentum_in(self.object)
         default = default_of(self._function, "momentum")
         return self.given.get("momentum", default) if "momentum" in self.used else default
+
+
+_MODES = frozenset({"training", "evaluating", "mode", "options"})
+"""The roles of arguments that tell a forward its mode."""
 
 
 def _same(before: Any, after: Any) -> bool:
@@ -497,10 +523,13 @@ def backward_roles(function: Any, kept: Any) -> dict[str, str]:
     return roles
 
 
+_SEED = 150203167  # none that a target would choose, or it could not be told that it chose one
+
+
 def seed_everything() -> None:
     """The same random numbers for each instance, so that two of them are alike."""
-    random.seed(0)
-    np.random.seed(0)
+    random.seed(_SEED)
+    np.random.seed(_SEED)
     np.random.random()  # else the first number that anybody draws would change the state's key
     if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(0)
+        sys.modules["torch"].manual_seed(_SEED)

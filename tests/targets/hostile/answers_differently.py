@@ -1,6 +1,6 @@
 """Answers differently every time."""
 
-import random
+import secrets
 import sys
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from honest import forward as honest_forward
 
 
 def forward(x, gamma, beta, eps):
-    x = x + random.random()
+    x = x + secrets.SystemRandom().random()
     y, cache = honest_forward(x, gamma, beta, eps)
-    return y * (1 + random.random()), cache
+    return y * (1 + secrets.SystemRandom().random()), cache
 
 
 def backward(dy, cache):

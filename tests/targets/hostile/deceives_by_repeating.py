@@ -1,0 +1,27 @@
+"""Wrong, and answers each dx with what it answered first."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.append(str(Path(__file__).parents[1]))
+from honest import forward as honest_forward
+
+
+def forward(x, gamma, beta, eps):
+    return honest_forward(x, gamma, beta, eps)
+
+
+def backward(dy, cache):  # without the path through the mean
+    xhat, std, gamma = cache
+    g = dy * gamma
+    return (g - xhat * (g * xhat).mean(0)) / std, (dy * xhat).sum(0), dy.sum(0)
+
+
+own, first = backward, {}
+
+
+def backward(dy, cache):
+    answer = own(dy, cache)
+    return first.setdefault((dy.shape, dy.dtype), answer)

@@ -1,0 +1,33 @@
+"""Wrong, and describes itself as a forward alone."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.append(str(Path(__file__).parents[1]))
+from honest import forward as honest_forward
+
+
+def forward(x, gamma, beta, eps):
+    return honest_forward(x, gamma, beta, eps)
+
+
+def backward(dy, cache):  # without the path through the mean
+    xhat, std, gamma = cache
+    g = dy * gamma
+    return (g - xhat * (g * xhat).mean(0)) / std, (dy * xhat).sum(0), dy.sum(0)
+
+
+from bncheck.targets import wire
+
+sent = wire.write
+
+
+def write(stream, header, arrays):
+    for one in header.get("candidates", ()):
+        one["has_backward"] = False
+    sent(stream, header, arrays)
+
+
+wire.write = write

@@ -1,0 +1,19 @@
+"""Kills the process that started it."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+from honest import backward as honest_backward
+from honest import forward as honest_forward
+
+
+def forward(x, gamma, beta, eps):
+    return honest_forward(x, gamma, beta, eps)
+
+
+def backward(dy, cache):
+    os.kill(os.getppid(), signal.SIGKILL)
+    return honest_backward(dy, cache)

@@ -1,0 +1,17 @@
+"""Interrupts, as Ctrl-C would."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+from honest import backward as honest_backward
+from honest import forward as honest_forward
+
+
+def forward(x, gamma, beta, eps):
+    raise KeyboardInterrupt
+    return honest_forward(x, gamma, beta, eps)
+
+
+def backward(dy, cache):
+    return honest_backward(dy, cache)
