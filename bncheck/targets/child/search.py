@@ -32,6 +32,7 @@ from bncheck.targets.child.slots import Path, arrays_in, at, attributes, parts, 
 from bncheck.targets.child.spoken import (
     BACKWARDS,
     FORWARDS,
+    MODES,
     Spoken,
     SpokenRun,
     backward_roles,
@@ -41,6 +42,9 @@ from bncheck.targets.child.styles import PARAMETERS, Given, running_in
 
 MOST = 400
 """How many calls one search may make."""
+
+_DEAR = {"torch": 150, "jax": 40}
+"""The same where a call costs more."""
 
 _CLOSE = 1e-3
 
@@ -99,7 +103,7 @@ class Search:
 
     def _run(self, binding: Binding, **changed: Any) -> SpokenRun:
         self.calls += 1
-        if self.calls > self.given.get("most", MOST):
+        if self.calls > min(self.given.get("most", MOST), _DEAR.get(self.family.name, MOST)):
             raise _Enough
         given = {**self.given, **changed}
         return self.style.run(self.family, {k: _copied(v) for k, v in given.items()}, binding)
@@ -209,6 +213,8 @@ class Search:
             yield binding.with_(takes=named)
         spare = [a.name for a in arguments(function) if a.default is None and a.name not in named]
         left = [one for one in _ARGUMENTS if one not in named.values() and (one in known or one in _EXTRA)]
+        if "parameters" in named.values():  # then γ and β are in there
+            left = [one for one in left if one not in {*PARAMETERS, *TOGETHER}]
         for places in ([unknown] if unknown else []) + ([[*unknown, *spare]] if spare else []):
             for chosen in islice(permutations(left, len(places)), 60):
                 yield binding.with_(takes={**named, **dict(zip(places, chosen, strict=True))})
@@ -510,7 +516,7 @@ class Search:
             others = [n for n in self.style.methods() if n not in {*usual, *FORWARDS, binding.forward}]
             functions = [(name, getattr(run.object, name)) for name in (*usual, *others)]
         for name, function in functions:
-            for wants in self._wants(function, run.kept):
+            for wants in self._wants(function, run.kept, self._namesakes(binding)):
                 yield binding.with_(backward=name, wants=wants)
         answer = run.saved[0]
         if not functions and isinstance(answer, tuple | list) and any(map(callable, answer)):
@@ -518,32 +524,31 @@ class Search:
         if isinstance(self.family, Tensors):
             yield binding.with_(backward="y")
 
-    def _wants(self, function: Any, kept: Any) -> Iterator[dict[str, str]]:
-        named = backward_roles(function, kept)
+    def _namesakes(self, binding: Binding) -> dict[str, str]:
+        """What the forward calls its arguments and its answers, which its backward may call the same."""
+        where, path = binding.y
+        names = returned_names(self.style.forward) if self.style.forward is not None else []
+        if where != "answer" or not path or len(names) < 2:
+            return dict(binding.takes)
+        rest = [name for k, name in enumerate(names) if k != path[0][1]]
+        return {**{name: f"kept {k}" for k, name in enumerate(rest) if name}, **binding.takes}
+
+    def _wants(self, function: Any, kept: Any, namesakes: dict[str, str]) -> Iterator[dict[str, str]]:
+        """The ways to fill a backward's arguments: by role, by what the forward calls the same, then by trying."""
+        by_role = backward_roles(function, kept)
+        called = {**by_role, **{a.name: namesakes[a.name] for a in arguments(function) if a.name in namesakes}}
+        pieces = [f"kept {k}" for k in (range(len(kept)) if isinstance(kept, tuple | list) else kept or ())]
+        filled = {*self.given, *pieces, "cache", "dy", "y", "options", "parameters", "rate", *MODES}
         asked = [a.name for a in arguments(function) if a.default is a.empty]
-        pieces = [f"kept {k}" for k in range(len(kept))] if isinstance(kept, tuple | list) else []
-        pieces = [f"kept {k}" for k in kept] if isinstance(kept, dict) else pieces
-        known = {
-            *self.given,
-            *pieces,
-            "cache",
-            "dy",
-            "y",
-            "options",
-            "parameters",
-            "rate",
-            "training",
-            "evaluating",
-            "mode",
-        }
-        unknown = [name for name in asked if named.get(name) not in known]
-        if not unknown:
-            yield named
+        for roles in (by_role, called) if called != by_role else (by_role,):
+            if all(roles.get(name) in filled for name in asked):
+                yield roles
         pool = ["dy", "cache", *pieces, "x", *self.offered, "y", "rate", "eps"]
-        left = [one for one in pool if one not in named.values()]
+        unknown = [name for name in asked if called.get(name) not in filled]
         if unknown:
+            left = [one for one in pool if one not in called.values()]
             for chosen in islice(permutations(left, len(unknown)), 60):
-                yield {**named, **dict(zip(unknown, chosen, strict=True))}
+                yield {**called, **dict(zip(unknown, chosen, strict=True))}
         if 1 < len(asked) <= 4:
             for chosen in islice(permutations(pool, len(asked)), 60):
                 if "dy" in chosen:
@@ -586,7 +591,8 @@ class Search:
         found = gradients.found(pool, self.x.shape, bound, returned_names(function), again)
         if "dx" not in found:
             return None
-        first = binding.wants is None or binding.wants == backward_roles(function, run.kept)
+        names = {**backward_roles(function, run.kept), **self._namesakes(binding)} if function is not None else {}
+        first = binding.wants is None or all(names.get(name) == one for name, one in binding.wants.items())
         named = first and (self.style.backward is not None or binding.backward in BACKWARDS)
         if not named and not self._is_linear(found["dx"], pool, again):
             return None

@@ -132,6 +132,7 @@ class SpokenRun(Run):
         self.training = True
         self.neutral: set[str] = set()
         self.dictionaries: list[Handed] = []
+        self.statistics = Handed({}, {}, {}, statistics=True)
         self.object: Any = None
         self.step: dict[str, Any] = {}
         self._fill()
@@ -191,13 +192,13 @@ class SpokenRun(Run):
                     "rows": np.stack(flat),
                     "columns": np.stack(flat, axis=1),
                 }
-        asked = set(self.binding.takes.values()) or set(roles_of(self._function, FORWARD, "x").values())
         if self.style.thing is None and "gamma" in given:
             for name, start in (("running_mean", np.zeros), ("running_var", np.ones)):
-                if name in asked:
-                    like = plain(given["gamma"])
-                    assert like is not None
-                    self.values[name] = self.family.array(start(like.shape, like.dtype))
+                like = plain(given["gamma"])
+                assert like is not None
+                self.values[name] = self.family.array(start(like.shape, like.dtype))
+            self.statistics = Handed(self.values, {}, {}, statistics=True)
+            self.values["statistics"] = self.statistics
         self._set_mode(training=True)
 
     def _dictionary(self, own: Given) -> Handed:
@@ -314,7 +315,8 @@ class SpokenRun(Run):
     def sources(self, answer: Any) -> Given:
         """Whose arrays may be looked at after a call."""
         handed = {name: self.values[name] for name in ("x", *PARAMETERS) if name in self.values}
-        return {"answer": answer, "self": self.object, **handed}
+        module = {} if self.style.thing is not None else _own_globals(self.style.backward or self.style.forward)
+        return {"answer": answer, "self": self.object, "module": module, **handed}
 
     @property
     def differentiates(self) -> bool:
@@ -405,12 +407,14 @@ class SpokenRun(Run):
 
     def _left(self) -> dict[Place, Any]:
         """Copies of all that is kept beside answers, to see what a backward changes."""
-        sources = {k: v for k, v in self.sources(None).items() if k in ("self", "x", *PARAMETERS) and v is not None}
+        sources = {
+            k: v for k, v in self.sources(None).items() if k in ("self", "module", "x", *PARAMETERS) and v is not None
+        }
         found = {
             (where, path): value
             for where, thing in sources.items()
             for path, value in arrays_in(thing).items()
-            if where == "self" or path
+            if where in ("self", "module") or path
         }
         return dict(as_pool(found))
 
@@ -442,7 +446,7 @@ class SpokenRun(Run):
 
     def evaluate(self, x: Any) -> Any:
         """The output in evaluation mode."""
-        by_call = self.used & _MODES
+        by_call = self.used & MODES
         switched = (self.object is not None or self.binding.switch) and self._switch(training=False)
         if not switched and not by_call:
             raise NoEvaluation
@@ -458,7 +462,7 @@ class SpokenRun(Run):
     @property
     def keeps_its_mode(self) -> bool:
         """Whether the mode is the instance's, so that its backward can know it, rather than an argument of one call."""
-        by_call = self.used & _MODES
+        by_call = self.used & MODES
         switch = self.binding.switch
         return self.object is not None and not by_call and (switch is None or switch[0] != "argument")
 
@@ -469,7 +473,9 @@ class SpokenRun(Run):
             placed = {name: at(self.object, path) for name, path in self.binding.state.items()}
             return {**placed, **running_in(self.object)}
         found = {role(k, names): v for k, v in self.options.items()}
-        return {k: v for k, v in {**self.values, **found}.items() if k in names}
+        found |= {self.statistics.role(k): v for k, v in self.statistics.items()}
+        asked = {name: self.values[name] for name in names if name in self.used}
+        return {k: v for k, v in {**asked, **found}.items() if k in names}
 
     @property
     def momentum(self) -> float | None:
@@ -480,7 +486,7 @@ class SpokenRun(Run):
         return self.given.get("momentum", default) if "momentum" in self.used else default
 
 
-_MODES = frozenset({"training", "evaluating", "mode", "options"})
+MODES = frozenset({"training", "evaluating", "mode", "options"})
 """The roles of arguments that tell a forward its mode."""
 
 
@@ -492,6 +498,13 @@ def _same(before: Any, after: Any) -> bool:
         and old.shape == new.shape
         and bool(np.array_equal(old, new, equal_nan=True))
     )
+
+
+def _own_globals(function: Any) -> dict[str, Any]:
+    """What a function's module holds besides code: containers and objects, in which a backward may leave gradients."""
+    held = getattr(function, "__globals__", {})
+    kinds = (type, types.ModuleType, types.FunctionType)
+    return {n: v for n, v in held.items() if not n.startswith("_") and not isinstance(v, kinds) and not callable(v)}
 
 
 def constructor_roles(kind: Any) -> dict[str, str]:
