@@ -184,7 +184,8 @@ def _style(thing: Any, kind: type) -> Style | None:
         return Spoken("a torch.autograd.Function", forward=_applied(kind)) if which == "class" else None
     if linen is not None and issubclass(kind, linen.Module):
         return FlaxModule(thing, f"a Flax module ({which}), differentiated by JAX")
-    if kind.__module__.partition(".")[0] in _LIBRARIES:
+    root = kind.__module__.partition(".")[0]
+    if root in _LIBRARIES or root in sys.stdlib_module_names - {"__main__"}:
         return None
     style = Spoken(f"a class with forward and backward ({which})", thing=thing)
     own = {name: inspect.getattr_static(kind, name, None) for name in style.methods()}

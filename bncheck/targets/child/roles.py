@@ -96,6 +96,7 @@ FORWARD = (
 """The roles that a forward's and a constructor's arguments may have, and likewise below a backward's."""
 BACKWARD = ("dy", "cache", "x", "gamma", "beta", "eps", "options", "parameters", "groups", *_MODES, "rate")
 _RUNNING = ("running_mean", "running_var")
+_ARRAYS = frozenset({"x", "gamma", "beta", "dy", "cache"})
 _ONLY_WHEN_ASKED = frozenset({"momentum", "size", *_RUNNING})
 
 
@@ -138,6 +139,8 @@ def roles_of(function: Callable[..., Any], among: tuple[str, ...], first: str = 
     for argument in named:
         switch = isinstance(argument.default, bool)  # bias=True is a switch, no parameter
         fitting = ["training", "evaluating"] if switch else free
+        if isinstance(argument.default, int | float) and len(argument.name) == 1 and not switch:  # G=2 is no array
+            fitting = [one for one in free if one not in _ARRAYS]
         if argument.name not in found and (one := role(argument.name, [r for r in fitting if r in free])):
             found[argument.name] = one
             free.remove(one)
@@ -267,7 +270,7 @@ class Handed(dict[str, Any]):
         return self._role(key)
 
     def _role(self, key: Any) -> str:
-        one = self.keys_of.get(key) or role(str(key), _IN_DICTIONARIES)
+        one = self.keys_of.get(key) or role(str(key), _IN_DICTIONARIES) or _within(str(key))
         return one if one in self.values_of else ""
 
     def __getitem__(self, key: str) -> Any:
@@ -299,6 +302,12 @@ class Handed(dict[str, Any]):
 
     def __contains__(self, key: object) -> bool:
         return super().__contains__(key) or self._role(key) in ("gamma", "beta")
+
+
+def _within(key: str) -> str:
+    """The parameter that a key speaks of among other things, as ``bn1/gamma`` does."""
+    plain = _plain(key)
+    return next((one for one in ("gamma", "beta") if one in plain), "")
 
 
 _STATISTICS = MappingProxyType(

@@ -178,10 +178,9 @@ class Search:
         for name in self.style.methods():
             asked = [a.name for a in arguments(getattr(run.object, name)) if a.default is a.empty]
             if name not in {*FORWARDS, *BACKWARDS} and len(asked) <= 1:
-                ways += [
-                    ((name, dict(zip(asked, (given,) * len(asked), strict=True))),)
-                    for given in (_PREPARING if asked else [""])
-                ]
+                likely = [given for given in _PREPARING if asked and given.split()[0][:5] in asked[0].lower()]
+                choices = (likely or _PREPARING) if asked else [""]
+                ways += [((name, dict.fromkeys(asked, given)),) for given in choices]
         for way in [*ways, *(a + b for a, b in permutations(ways, 2) if a[0][0] != b[0][0])][:150]:
             yield from self._answering(binding.with_(prepared=way))
 
@@ -197,20 +196,14 @@ class Search:
         function = self._forward_function(binding)
         named = roles_of(function, FORWARD, "x")
         asked = [a for a in arguments(function) if a.default is a.empty]
-        known = {
-            *self.given,
-            "size",
-            "training",
-            "evaluating",
-            "mode",
-            "options",
-            "parameters",
-            "running_mean",
-            "running_var",
-        }
+        known = {*self.given, *MODES, "size", "parameters", "running_mean", "running_var", "statistics"}
         unknown = [a.name for a in asked if named.get(a.name) not in known]
         if not unknown:
             yield binding.with_(takes=named)
+            for whole in (
+                TOGETHER if "parameters" in named.values() else ()
+            ):  # an array or a tuple rather than a dictionary
+                yield binding.with_(takes={a: whole if one == "parameters" else one for a, one in named.items()})
         spare = [a.name for a in arguments(function) if a.default is None and a.name not in named]
         left = [one for one in _ARGUMENTS if one not in named.values() and (one in known or one in _EXTRA)]
         if "parameters" in named.values():  # then γ and β are in there
@@ -538,7 +531,7 @@ class Search:
         by_role = backward_roles(function, kept)
         called = {**by_role, **{a.name: namesakes[a.name] for a in arguments(function) if a.name in namesakes}}
         pieces = [f"kept {k}" for k in (range(len(kept)) if isinstance(kept, tuple | list) else kept or ())]
-        filled = {*self.given, *pieces, "cache", "dy", "y", "options", "parameters", "rate", *MODES}
+        filled = {*self.given, *pieces, "cache", "dy", "y", "options", "parameters", "rate", *MODES, *TOGETHER}
         asked = [a.name for a in arguments(function) if a.default is a.empty]
         for roles in (by_role, called) if called != by_role else (by_role,):
             if all(roles.get(name) in filled for name in asked):

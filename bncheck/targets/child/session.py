@@ -141,7 +141,9 @@ class Session:
             run, handed = self._begin(header, arrays)
             y = run.forward(run.given["x"])
             returned, results = family_of(y), {"y": _checked("y", y)}
-            if "between" in arrays:  # another forward must not disturb this one's backward
+            if "between" in arrays and (
+                not isinstance(run, SpokenRun) or run.hands_over
+            ):  # another forward must not disturb this one's backward
                 saved, given = run.saved, dict(run.given)
                 run.forward(family.array(arrays["between"].copy()))
                 run.saved, run.given = saved, given

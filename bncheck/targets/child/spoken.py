@@ -33,16 +33,21 @@ from bncheck.targets.child.styles import (
     set_eps,
 )
 
-RATE = 256.0
-"""The learning rate that a backward is given: what it subtracts from a parameter is then hardly rounded."""
+
+def rate_in(dtype: Any) -> float:
+    """The learning rate that a backward is given: so large that what it subtracts is all that is left of a parameter."""
+    return 2.0**8 if "float16" in str(dtype) else 2.0**60
 
 
 class Steps:
-    """An optimizer that only steps: w − RATE · gradient, whatever its method is called."""
+    """An optimizer that only steps: w − rate · gradient, whatever its method is called."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
 
     def update(self, w: Any, gradient: Any, *others: Any) -> Any:
         """The parameter after the step."""
-        return w - RATE * gradient
+        return w - self.rate * gradient
 
     step = __call__ = update
 
@@ -130,22 +135,14 @@ class SpokenRun(Run):
         super().__init__(family, {k: v for k, v in given.items() if k != "binding"})
         self.style, self.binding = style, binding
         self.training = True
+        self.rate = rate_in(getattr(given["x"], "dtype", ""))
         self.neutral: set[str] = set()
         self.dictionaries: list[Handed] = []
         self.statistics = Handed({}, {}, {}, statistics=True)
         self.object: Any = None
-        self.step: dict[str, Any] = {}
         self._fill()
         if style.thing is not None:
-            self.object = self._built()
-            if "eps" not in self.used:
-                self.used |= set_eps(self.object, given)
-            self._set_rate()
-            self._switch(training=True)
-            if binding.warm:
-                self._answer(self.given["x"])
-            self._place(self.parameters)
-            self.used |= set(binding.slots) & set(PARAMETERS)
+            self._set_up()
 
     def _set_up(self) -> None:
         """A fresh instance with its parameters in place, in training mode."""
@@ -171,14 +168,14 @@ class SpokenRun(Run):
         self.values |= {"size": shape[0] if len(shape) == 1 else shape, "sizes": shape, "size list": [*shape]}
         x = given["x"]
         of_x = shape_of(unwrapped(x))
-        self.values |= {"shape": of_x, "shape without N": of_x[1:], "rate": RATE}
+        self.values |= {"shape": of_x, "shape without N": of_x[1:], "rate": self.rate}
         self.values |= {"yes": True, "no": False, "nothing": None, "ndim": len(of_x)}
         self.word = word
         own: Given = {"mode": "train", **{k: given[k] for k in ("eps", "momentum") if k in given}}
         self.options = self._dictionary(own)
         learned = {name: given[name] for name in PARAMETERS if name in given}
         self.values |= {"options": self.options, "parameters": self._dictionary(learned)}
-        self.values["optimizer"] = Steps()
+        self.values["optimizer"] = Steps(self.rate)
         for name, neutral, other in (("gamma", np.ones, "beta"), ("beta", np.zeros, "gamma")):
             like = plain(given[other]) if other in given and name not in given else None
             if like is not None:  # a layer without it, in code that has it
@@ -255,7 +252,7 @@ class SpokenRun(Run):
     def _set_rate(self) -> None:
         for name, value in attributes(self.object).items():
             if role(name, ("rate",)) and isinstance(value, float) and not role(name, ("momentum",)):
-                setattr(self.object, name, RATE)
+                setattr(self.object, name, self.rate)
 
     def _place(self, parameters: Mapping[str, Any]) -> None:
         """Puts parameters where the instance keeps them, in the shape in which it does."""
@@ -402,7 +399,7 @@ class SpokenRun(Run):
             where = at(self.object, self.binding.slots[one]) if one in moved else self.values[one]
             new = plain(where)
             if new is not None and new.shape == old.shape and not np.array_equal(new, old):
-                pool[f"step {one}", self.binding.slots.get(one, ())] = (old - new) / RATE
+                pool[f"step {one}", self.binding.slots.get(one, ())] = (old - new) / self.rate
         return pool
 
     def _left(self) -> dict[Place, Any]:
@@ -434,7 +431,11 @@ class SpokenRun(Run):
         if "dx" not in self.binding.gradients:
             shape = shape_of(unwrapped(self.saved[1]))
             raise NoAnswer(f"has a backward, but nothing that this returns or leaves has the shape of x, {shape}")
-        return {name: pool[place] for name, place in self.binding.gradients.items() if place in pool}
+        sources = self.sources(None)  # what is there already is found even where it is the same as before
+        places = self.binding.gradients.items()
+        return {
+            n: pool[p] if p in pool else plain(at(sources[p[0]], p[1])) for n, p in places if p in pool or p[0] in _LEFT
+        }
 
     # Modes.
 
@@ -485,6 +486,9 @@ class SpokenRun(Run):
         default = default_of(self._function, "momentum")
         return self.given.get("momentum", default) if "momentum" in self.used else default
 
+
+_LEFT = ("self", "module")
+"""Where a backward leaves what it does not return."""
 
 MODES = frozenset({"training", "evaluating", "mode", "options"})
 """The roles of arguments that tell a forward its mode."""
