@@ -35,7 +35,7 @@ from bncheck.targets.child.styles import (
 
 
 def rate_in(dtype: Any) -> float:
-    """The learning rate that a backward is given: so large that what it subtracts is all that is left of a parameter."""
+    """The learning rate that a backward is given: beside what it subtracts, a parameter is nothing."""
     return 2.0**8 if "float16" in str(dtype) else 2.0**60
 
 
@@ -431,6 +431,8 @@ class SpokenRun(Run):
         if "dx" not in self.binding.gradients:
             shape = shape_of(unwrapped(self.saved[1]))
             raise NoAnswer(f"has a backward, but nothing that this returns or leaves has the shape of x, {shape}")
+        if any(where.startswith("step ") for where, _ in self.binding.gradients.values()):
+            self._place(self.parameters)  # the step is measured: whoever asks next means these parameters
         sources = self.sources(None)  # what is there already is found even where it is the same as before
         places = self.binding.gradients.items()
         return {
