@@ -7,6 +7,7 @@ what a normalization layer computes.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, permutations, product
 from typing import Any
@@ -508,6 +509,11 @@ class Search:
             usual = [name for name in BACKWARDS if self.style.holds(name)]
             others = [n for n in self.style.methods() if n not in {*usual, *FORWARDS, binding.forward}]
             functions = [(name, getattr(run.object, name)) for name in (*usual, *others)]
+        for kind, partner in self.style.partners.items() if self.style.thing is not None else ():
+            for method in Spoken("", thing=partner).methods():
+                with contextlib.suppress(Exception):  # it need not be made of what this one is made of
+                    bound = self._run(binding.with_(backward=f"{kind}.{method}")).backward_function
+                    functions.append((f"{kind}.{method}", bound))
         for name, function in functions:
             for wants in self._wants(function, run.kept, self._namesakes(binding)):
                 yield binding.with_(backward=name, wants=wants)
@@ -579,7 +585,7 @@ class Search:
         except Exception as error:
             self.failure = self.failure or error
             return None
-        function = self.style.backward or getattr(run.object, binding.backward, None)
+        function = run.backward_function
         bound = {name: size(self.given[name]) for name in self._bound(binding)}
         found = gradients.found(pool, self.x.shape, bound, returned_names(function), again)
         if "dx" not in found:

@@ -258,7 +258,7 @@ def _described(one: Candidate) -> dict[str, Any]:
         "sure": one.sure,
         "holds": getattr(style, "thing", None) is not None,
         "unwritten": unwritten(style),
-        "alone": isinstance(style, Spoken) and bool(style.partners),
+        "alone": isinstance(style, Spoken) and style.thing is None and bool(style.partners),
         "layout": str(getattr(getattr(style, "module", None), "LAYOUT", "")),
     }
 

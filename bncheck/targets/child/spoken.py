@@ -69,7 +69,7 @@ class Spoken(Style):
         partners: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
     ) -> None:
         self.words, self.thing, self.forward, self.backward = words, thing, forward, backward
-        self.partners = partners
+        self.partners: Mapping[str, Any] = partners
 
     def with_partner(self, name: str) -> Spoken:
         """The pair that a forward function makes with another function."""
@@ -137,6 +137,7 @@ class SpokenRun(Run):
         self.training = True
         self.rate = rate_in(getattr(given["x"], "dtype", ""))
         self.neutral: set[str] = set()
+        self.spent = False
         self.dictionaries: list[Handed] = []
         self.statistics = Handed({}, {}, {}, statistics=True)
         self.object: Any = None
@@ -334,7 +335,7 @@ class SpokenRun(Run):
 
             return self.differentiated(function, x)
         answer = self._answer(x)
-        self.saved = answer, x
+        self.saved, self.spent = (answer, x), False
         return self._y(answer)
 
     def _y(self, answer: Any) -> Any:
@@ -360,8 +361,11 @@ class SpokenRun(Run):
         if name == "answer":
             return self._callable_kept()(dy)
         if isinstance(self.family, Tensors) and name == "y":
+            if self.spent:
+                raise NoEvaluation  # a graph of tensors is gone through once
+            self.spent = True
             return self.family.pull(self._y(self.saved[0]), dy)
-        function = self.style.backward or getattr(self.object, name or self._named(BACKWARDS), None)
+        function = self.backward_function
         if function is None:
             raise NoGradient
         if not arguments(function) and hasattr(y := self._y(self.saved[0]), "grad"):
@@ -375,6 +379,19 @@ class SpokenRun(Run):
         roles = self.binding.wants if self.binding.wants is not None else backward_roles(function, kept)
         answer, _ = assigned(function, roles, values)
         return answer
+
+    @property
+    def backward_function(self) -> Any:
+        """The backward: a function, a method of the object, or of another class that is made with what it shares."""
+        name = self.binding.backward
+        kind, _, method = name.rpartition(".")
+        if not kind:
+            return self.style.backward or getattr(self.object, name or self._named(BACKWARDS), None)
+        shared = {**constructor_roles(self.style.thing), **(self.binding.build or {})}
+        asked = [a.name for a in arguments(self.style.partners[kind]) if a.default is a.empty]
+        roles = {argument: shared.get(argument, "self") for argument in asked}
+        other, _ = assigned(self.style.partners[kind], roles, {**self.values, "self": self.object})
+        return getattr(other, method)
 
     def _callable_kept(self) -> Callable[..., Any]:
         kept: Callable[..., Any] = next(one for one in self.saved[0] if callable(one) and not isinstance(one, type))
