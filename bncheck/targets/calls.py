@@ -241,9 +241,11 @@ def fixed_sizes(layout: Layout, features: tuple[int, ...], groups: int) -> dict[
 
     >>> fixed_sizes(Layout("NGK", "K", "GK"), (6,), 2)
     {'G': 2, 'K': 3}
+    >>> fixed_sizes(Layout("NGK", "K", "GK"), (), 2)
+    {'G': 2}
     """
     if not features:
-        return {}
+        return {"G": groups} if groups and "G" in layout.affine else {}
     if "G" in layout.affine:
         return {"G": groups, "K": features[0] // groups} if groups else None
     return dict(zip(layout.affine, features, strict=True)) if len(features) == len(layout.affine) else None
