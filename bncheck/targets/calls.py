@@ -47,8 +47,8 @@ class Target:
     """Somebody's implementation of one layer, ready to be asked.
 
     `layouts` are those that it was seen to take, the one it is checked in first. `eps` is the one that it keeps to
-    whatever a case says; None where it takes the case's, or where that could not be told. `failure` is set where it was
-    recognised but no trial call succeeded; every call then raises it. `observations` are its conventions by name, see
+    whatever a case says; None where it takes the case's, or where that could not be told; `eps_in` is that of dtypes
+    in which it is another. `failure` is set where it was recognised but no trial call succeeded; every call then raises it. `observations` are its conventions by name, see
     `bncheck.targets.observations`. `likeness` is the correlation of its `first` y with the
     layer's, `whole` says whether places were found for all that the layer
     has, `takes_all` whether all that it computes with is handed to it, and `places` where its parameters and gradients
@@ -66,6 +66,7 @@ class Target:
     sandbox: Sandbox = field(repr=False)
     plan: Plan = field(repr=False)
     eps: float | None = None
+    eps_in: Mapping[str, float] = field(default_factory=dict)
     observations: Mapping[str, Any] = field(default_factory=dict)
     failure: TargetFailed | None = None
     features: tuple[int, ...] = ()
@@ -98,7 +99,8 @@ class Target:
     def adapted(self, case: Case) -> Case:
         """The case with the eps that the target keeps to, and only the parameters that it has."""
         kept = {name: value for name, value in case.parameters.items() if name in self.parameters}
-        return Case(case.layout, case.x, case.dy, kept, self.eps or case.eps, case.origin)
+        eps = self.eps_in.get(case.dtype.name, self.eps)
+        return Case(case.layout, case.x, case.dy, kept, eps or case.eps, case.origin)
 
     def forward(
         self, x: Array, parameters: Mapping[str, Array], *, layout: Layout | None = None, eps: float | None = TRIAL_EPS
@@ -241,9 +243,11 @@ def fixed_sizes(layout: Layout, features: tuple[int, ...], groups: int) -> dict[
 
     >>> fixed_sizes(Layout("NGK", "K", "GK"), (6,), 2)
     {'G': 2, 'K': 3}
+    >>> fixed_sizes(Layout("NGK", "K", "GK"), (), 2)
+    {'G': 2}
     """
     if not features:
-        return {}
+        return {"G": groups} if groups and "G" in layout.affine else {}
     if "G" in layout.affine:
         return {"G": groups, "K": features[0] // groups} if groups else None
     return dict(zip(layout.affine, features, strict=True)) if len(features) == len(layout.affine) else None

@@ -2,7 +2,7 @@
 
 The names, and what they can say:
 
-eps             a number that it keeps to, "as given", or "unknown"
+eps             a number that it keeps to, "as given", "that of the dtype" where it is the machine epsilon, or "unknown"
 default_eps     what it takes where it is given none: a number, 0 for none at all; "not finite" where its answer is so
 eps_place       "inside the root", "outside the root", "max(var, eps)", "none"
 variance        "biased" or "unbiased"
@@ -41,6 +41,7 @@ from bncheck.targets.conventions import UNKNOWN, Divided, Steps, agree, divided,
 
 _OTHER_EPS = 1e-3
 NOT_FINITE = "not finite"
+MACHINE_EPSILON = "that of the dtype"
 
 
 def observed(target: Target, *, pair: bool) -> Target:
@@ -59,7 +60,19 @@ def observed(target: Target, *, pair: bool) -> Target:
     if target.layer == LAYERS["batch_norm"]:
         with _as_far_as_it_goes(target):
             notes |= _running(target, dtype, eps or TRIAL_EPS)
-    return replace(target, eps=eps, observations=notes)
+    target = replace(target, eps=eps, observations=notes)
+    if eps != _machine_epsilon(dtype):
+        return target
+    with _as_far_as_it_goes(target):
+        others = {name: _eps(target, name)[1] for name in target.dtypes if name != dtype and np.finfo(name).bits > 16}
+        if all(own == _machine_epsilon(name) for name, own in others.items()):
+            own = {name: _machine_epsilon(name) for name in target.dtypes}
+            return replace(target, eps_in=own, observations={**notes, "eps": MACHINE_EPSILON})
+    return target
+
+
+def _machine_epsilon(dtype: str) -> float:
+    return float(np.finfo(dtype).eps)
 
 
 @contextmanager
@@ -141,7 +154,9 @@ def _divided(target: Target, dtype: str, eps: float | None) -> Divided | None:
             ratio = (x[moved] / y[moved]).astype(np.float64)
         return float(ratio[0]) if agree(ratio, np.full_like(ratio, ratio[0])) else math.nan
 
-    return divided(divisor, count)
+    found, least = divided(divisor, count), _machine_epsilon(dtype)
+    exact = found.eps is not None and math.isclose(found.eps, least, rel_tol=1e-3)
+    return replace(found, eps=least) if exact else found
 
 
 def _alternating(target: Target, dtype: str) -> Array:

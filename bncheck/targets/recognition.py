@@ -221,7 +221,11 @@ def _unlike(best: Target, same: list[Target], trials: list[Target]) -> list[Targ
 
 
 def _by_accident(best: Target, trial: Target) -> bool:
-    """Whether a trial's x̂ is what code for the best layout makes of more axes: normalized over those in its places."""
+    """Whether a trial's x̂ is what code for the best layout makes of more axes.
+
+    It normalizes over the axes in its places, or over all but one in the place of its channels, from the left or the
+    right.
+    """
     given = _trial_input(trial.layout, trial.fixed_sizes(), trial.dtypes[0])
     stored = {name: np.full_like(given[name], name == "gamma") for name in trial.parameters}
     try:
@@ -229,7 +233,10 @@ def _by_accident(best: Target, trial: Target) -> bool:
     except TargetFailed:
         return True
     rank, axes = len(best.layout.axes), best.layout.reduced_axes
-    for places in (axes, tuple(k - rank for k in axes)):
+    wide = len(trial.layout.axes)
+    channels = [k for k in range(rank) if k not in axes]
+    rests = [tuple(k for k in range(wide) if k not in kept) for kept in (channels, [k - rank + wide for k in channels])]
+    for places in (axes, tuple(k - rank for k in axes), *rests):
         named = trial.layer.forward(
             given["x"].astype(np.float64),
             {},

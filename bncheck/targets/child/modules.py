@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 from bncheck.targets.child.binding import Binding
 from bncheck.targets.child.families import NumPy
 from bncheck.targets.child.roles import arguments, role
+from bncheck.targets.child.slots import attributes, awaits_its_size
 from bncheck.targets.child.spoken import Spoken, SpokenRun
 from bncheck.targets.child.styles import (
     PARAMETERS,
@@ -30,6 +32,22 @@ class TorchModule(Spoken):
     def has_backward(self) -> bool:
         return False
 
+    def bases(self) -> list[type]:
+        """Its classes but for that of all modules, which has no forward; what that does to itself is no answer."""
+        import torch
+
+        return [kind for kind in super().bases() if kind is not torch.nn.Module]
+
+    def holds(self, name: str) -> bool:
+        """Whether it has a method; a forward at least is promised by every module."""
+        return name == "forward" or super().holds(name)
+
+    def copied(self) -> Any:
+        """A copy; what torch makes on the first forward only, and does not copy, is made anew."""
+        waiting = [v for m in self.thing.modules() for v in (*m._parameters.values(), *m._buffers.values())]
+        memo = {id(v): type(v)(device=v.device, dtype=v.dtype) for v in waiting if awaits_its_size(v)}
+        return copy.deepcopy(self.thing, memo)
+
     def run(self, family: NumPy, given: Given, binding: Binding) -> SpokenRun:
         return _TorchModuleRun(self, family, given, binding)
 
@@ -41,12 +59,23 @@ class _TorchModuleRun(SpokenRun):
             self.used |= set_eps(inner, self.given)
         return module
 
+    def _method(self, name: str) -> Any:
+        """Called as a whole, as modules are: some make their parameters before their forward is entered."""
+        return self.object.__call__ if name == "forward" else super()._method(name)
+
     def running(self) -> Mapping[str, Any]:
         return {k: v for inner in self.object.modules() for k, v in running_in(inner).items()}
 
     @property
     def momentum(self) -> float | None:
         return next((m for inner in self.object.modules() if (m := momentum_in(inner)) is not None), None)
+
+
+def _groups_of(thing: Any) -> dict[str, int]:
+    """The number of groups that an instance is made for, whose other sizes follow its input."""
+    held = {} if isinstance(thing, type) else attributes(thing)
+    numbers = [n for name, n in held.items() if len(name) > 1 and role(name, ("groups",)) and type(n) is int and n > 0]
+    return {"groups": numbers[0]} if numbers else {}
 
 
 class FlaxModule(Style):
@@ -56,6 +85,9 @@ class FlaxModule(Style):
 
     def __init__(self, thing: Any, words: str) -> None:
         self.thing, self.words = thing, words
+
+    def sizes(self) -> Mapping[str, Any]:
+        return _groups_of(self.thing)
 
     def begin(self, family: NumPy, given: Given) -> Run:
         return _FlaxModuleRun(self.thing, family, given)
@@ -120,6 +152,9 @@ class KerasLayer(Style):
         import keras
 
         self.thing, self.words, self.family = thing, words, keras.backend.backend()
+
+    def sizes(self) -> Mapping[str, Any]:
+        return _groups_of(self.thing)
 
     def begin(self, family: NumPy, given: Given) -> Run:
         return _KerasLayerRun(self.thing, family, given)

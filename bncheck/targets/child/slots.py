@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,7 +33,7 @@ def arrays_in(thing: Any) -> dict[Path, Any]:
     while left and len(seen) < _MOST:
         path, one = left.pop()
         if family_of(one):
-            if _is_float(one):
+            if _is_float(one) and not awaits_its_size(one):
                 found[path] = one
                 grad = getattr(one, "grad", None) if family_of(one) == "torch" else None
                 if grad is not None:
@@ -67,7 +68,14 @@ def attributes(thing: Any) -> dict[str, Any]:
         names = kind.__dict__.get("__slots__", ())
         own |= {n: getattr(thing, n) for n in ([names] if isinstance(names, str) else names) if hasattr(thing, n)}
         own |= {n: v for n, v in vars(kind).items() if family_of(v) and n not in own}
-    return {**own, **(own.get("_parameters") or {}), **(own.get("_buffers") or {})}
+    held = {**own, **(own.get("_parameters") or {}), **(own.get("_buffers") or {})}
+    return {name: value for name, value in held.items() if not awaits_its_size(value)}
+
+
+def awaits_its_size(value: Any) -> bool:
+    """Whether a value is a torch parameter that is made on the first forward."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.nn.parameter.UninitializedTensorMixin)
 
 
 def _is_float(value: Any) -> bool:

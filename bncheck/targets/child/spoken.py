@@ -100,16 +100,21 @@ class Spoken(Style):
 
     def holds(self, name: str) -> bool:
         """Whether the class of an object has a method."""
-        return self.thing is not None and any(name in vars(base) for base in _kind(self.thing).__mro__[:-1])
+        return any(name in vars(base) for base in self.bases())
+
+    def bases(self) -> list[type]:
+        """The classes of an object whose methods are somebody's own, rather than those of every object."""
+        kinds = [] if self.thing is None else _kind(self.thing).__mro__
+        return [kind for kind in kinds if kind.__module__ not in ("builtins", "typing", "enum")]
 
     def methods(self) -> list[str]:
         """The public methods of an object's class, in their order, but for those of every object."""
-        if self.thing is None:
-            return []
-        kind = _kind(self.thing)
-        bases = [base for base in kind.__mro__ if base.__module__ not in ("builtins", "typing", "enum")]
-        names = dict.fromkeys(name for base in bases for name in vars(base) if not name.startswith("_"))
-        return [name for name in names if callable(getattr(kind, name, None))]
+        names = dict.fromkeys(name for base in self.bases() for name in vars(base) if not name.startswith("_"))
+        return [name for name in names if callable(getattr(_kind(self.thing), name, None))]
+
+    def copied(self) -> Any:
+        """An instance of its own, as it was handed over."""
+        return copy.deepcopy(self.thing)
 
     def sizes(self) -> Mapping[str, Any]:
         """The sizes that an instance is fixed to."""
@@ -238,7 +243,7 @@ class SpokenRun(Run):
         thing = self.style.thing
         seed_everything()
         if not isinstance(thing, type):
-            return copy.deepcopy(thing)
+            return self.style.copied()
         roles = self.binding.build
         built, used = assigned(thing, constructor_roles(thing) if roles is None else roles, self.values)
         self._count_as_used(used)
@@ -296,7 +301,7 @@ class SpokenRun(Run):
         self.given["x"] = x
         if self.object is not None and self.binding.build and "x" in self.binding.build.values():
             self.object = self._built()  # a node of a graph, which is made around its input
-        function = self.style.forward or getattr(self.object, self.binding.forward or self._named(FORWARDS))
+        function = self.style.forward or self._method(self.binding.forward or self._named(FORWARDS))
         roles = self.binding.takes or roles_of(function, FORWARD, "x")
         if self.binding.switch and self.binding.switch[0] == "argument":
             roles = {**roles, self.binding.switch[1]: f"switch {self.binding.switch[1]}"}
@@ -306,6 +311,10 @@ class SpokenRun(Run):
         if isinstance(answer, types.GeneratorType):
             answer = (next(answer), answer.send)
         return answer
+
+    def _method(self, name: str) -> Any:
+        """The forward by its name, as it is called."""
+        return getattr(self.object, name)
 
     def _named(self, names: tuple[str, ...]) -> str:
         return next((name for name in names if self.style.holds(name)), names[0])

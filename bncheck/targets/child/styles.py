@@ -113,7 +113,9 @@ def fixed_sizes(thing: Any) -> dict[str, Any]:
         shape = getattr(value, "shape", None)
         if role(name, ("gamma",)) and shape is not None and math.prod(shape) > 1:
             found["features"] = [int(n) for n in shape if n != 1]
-        elif len(name) > 1 and role(name, ("size",)) and type(value) in (int, tuple):  # n and d count other things
+        elif (
+            len(name) > 1 and role(name, ("size",)) and type(value) in (int, tuple) and value
+        ):  # n and d count other things
             found.setdefault("features", [value] if isinstance(value, int) else list(value))
         elif role(name, ("groups",)) and isinstance(value, int):
             found["groups"] = value
