@@ -22,7 +22,7 @@ from bncheck.targets.child.binding import Binding
 from bncheck.targets.child.failures import NoAnswer, failure, is_deliberate
 from bncheck.targets.child.families import FAMILIES, NumPy, family_of, plain
 from bncheck.targets.child.recognition import Candidate, Contents, contents, knows_arrays, tensors_in
-from bncheck.targets.child.search import searched
+from bncheck.targets.child.searching.search import searched
 from bncheck.targets.child.spoken import Spoken, SpokenRun, seed_everything
 from bncheck.targets.child.stubs import unwritten
 from bncheck.targets.child.styles import NoEvaluation, Run
