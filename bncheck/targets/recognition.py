@@ -45,12 +45,19 @@ _OTHER_LAYOUTS: Mapping[str, tuple[Layout, ...]] = MappingProxyType(
             Layout("NLC", reduced="NL", affine="C"),
         ),
         "layer_norm": (Layout("DN", reduced="D", affine="D"), Layout("NHWC", reduced="HWC", affine="HWC")),
-        "instance_norm": (Layout("NHWC", reduced="HW", affine="C"), Layout("NLC", reduced="L", affine="C")),
+        "instance_norm": (
+            Layout("NHWC", reduced="HW", affine="C"),
+            Layout("NLC", reduced="L", affine="C"),
+            Layout("CLN", reduced="L", affine="C"),
+        ),
         "group_norm": (Layout("NHWGK", reduced="HWK", affine="GK"), Layout("NLGK", reduced="LK", affine="GK")),
         "rms_norm": (Layout("DN", reduced="D", affine="D"),),
     }
 )
 """Layouts beside those of a layer in which people write it, too."""
+_SAME = 0.999
+"""The correlation from which on no other layout is looked for: below, a bug or another layout may be the reason."""
+
 ALIKE = 0.95
 """The correlation from which on a layout is believed: most bugs in a formula leave more, another layout less."""
 
@@ -58,7 +65,7 @@ ALIKE = 0.95
 _EDITED = 12
 """How many ways of calling are compared with what an edit of a layer answers."""
 
-_GLIMPSE = 60
+_GLIMPSE = 100
 """How many calls are spent on what nothing speaks of as a layer, in each layout."""
 
 
@@ -110,9 +117,7 @@ def recognised(
     families = [family] if family else sandbox.loaded["families"]
     try:
         trials = _trials(untried, layers, layout, families, described)
-        best = max(
-            trials, key=lambda one: (one.plan.gradients, round(one.likeness, 2), one.whole)
-        )  # the first of equals
+        best = max(trials, key=_rank)  # the first of equals
         best = best if best.likeness > ALIKE or not described["sure"] else _edited(trials) or best
         target = _accepted(best, trials, described)
         dtypes = tuple(name for name in target.dtypes if _answers_in(target, name))
@@ -201,6 +206,11 @@ def _accepted(best: Target, trials: list[Target], described: Mapping[str, Any]) 
     )
 
 
+def _rank(trial: Target) -> tuple[bool, bool, float, bool]:
+    """How much speaks for a trial: that its y is like the layer's, that it has gradients, how like it is, how whole."""
+    return trial.likeness > ALIKE, trial.plan.gradients, round(trial.likeness, 2), trial.whole
+
+
 def _unlike(best: Target, same: list[Target], trials: list[Target]) -> list[Target]:
     """The layouts that it takes in the same way although its answers there are not the layer's, where it is meant to.
 
@@ -266,7 +276,7 @@ def _trials(
         own = layer.layouts if layout is None else (layout,)
         extra = _OTHER_LAYOUTS.get(layer.name, ()) if layout is None else ()
         for one in (*sorted(own, key=lambda one: spatial and len(one.axes) < 4), *extra):
-            if one in extra and any(trial.likeness > ALIKE for trial in trials):
+            if one in extra and any(trial.likeness > _SAME for trial in trials):
                 break
             sizes = fixed_sizes(one, target.features, target.groups)
             if sizes is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -51,10 +53,10 @@ def arrays_in(thing: Any) -> dict[Path, Any]:
 
 def _within(thing: Any) -> Iterator[tuple[Step, Any]]:
     """What a container or an object holds."""
-    if isinstance(thing, dict):
+    if isinstance(thing, Mapping):
         yield from ((("item", key), value) for key, value in list(thing.items())[:64] if isinstance(key, str | int))
-    elif isinstance(thing, list | tuple):
-        yield from ((("item", k), value) for k, value in enumerate(thing[:64]))
+    elif isinstance(thing, list | tuple | deque):
+        yield from ((("item", k), value) for k, value in islice(enumerate(thing), 64))
     elif hasattr(thing, "_parameters") or (
         not isinstance(thing, type) and type(thing).__module__.partition(".")[0] not in _FOREIGN
     ):

@@ -76,19 +76,20 @@ class Forwards:
         self._lacks_something = False
 
     def ways(self) -> Iterator[Binding]:
-        """Every way of building and calling forward that answers something in the shape of x."""
-        for build in self._builds():
-            for name in self._forward_names():
-                for binding in self._taking(build.with_(forward=name)):
-                    answering = list(self._answering(binding))
-                    yield from answering
-                    if (
-                        not answering
-                        and self._lacks_something
-                        and name in FORWARDS
-                        and isinstance(self.trials.style.thing, type)
-                    ):
-                        yield from self._prepared(binding)
+        """Every way of building and calling forward that answers something in the shape of x.
+
+        First what names say of each method, then what can be tried.
+        """
+        for tried in (slice(0, 1), slice(1, None)):
+            for build in self._builds():
+                for name in self._forward_names():
+                    taking = self._taking(build.with_(forward=name))
+                    for binding in islice(taking, tried.start, tried.stop):
+                        answering = list(self._answering(binding))
+                        yield from answering
+                        lacks = not answering and self._lacks_something and isinstance(self.trials.style.thing, type)
+                        if lacks and name in FORWARDS:
+                            yield from self._prepared(binding)
 
     def _builds(self) -> Iterator[Binding]:
         """Ways to construct, first by names."""
@@ -162,6 +163,8 @@ class Forwards:
         if "parameters" in named.values():  # then γ and β are in there
             left = [one for one in left if one not in {*PARAMETERS, *TOGETHER}]
         for places in ([unknown] if unknown else []) + ([[*unknown, *spare]] if spare else []):
+            if len(places) > 3:  # then running statistics are likelier than eps
+                left = sorted(left, key=lambda one: not one.startswith("running_") and one not in PARAMETERS)
             for chosen in islice(permutations(left, len(places)), 60):
                 yield binding.with_(takes={**named, **dict(zip(places, chosen, strict=True))})
         if 1 < len(asked) <= 5 and (unknown or not {"gamma", "beta"} <= set(named.values())):

@@ -18,7 +18,7 @@ from bncheck.targets.child.styles import PARAMETERS, Given
 MOST = 400
 """How many calls one search may make."""
 
-_DEAR = MappingProxyType({"torch": 150, "jax": 40})
+_DEAR = MappingProxyType({"torch": 150, "jax": 12})
 """The same where a call costs more."""
 
 _CLOSE = 1e-3
