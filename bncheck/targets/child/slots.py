@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -55,7 +54,7 @@ def _within(thing: Any) -> Iterator[tuple[Step, Any]]:
     """What a container or an object holds."""
     if isinstance(thing, Mapping):
         yield from ((("item", key), value) for key, value in list(thing.items())[:64] if isinstance(key, str | int))
-    elif isinstance(thing, list | tuple | deque):
+    elif isinstance(thing, list | tuple):
         yield from ((("item", k), value) for k, value in islice(enumerate(thing), 64))
     elif hasattr(thing, "_parameters") or (
         not isinstance(thing, type) and type(thing).__module__.partition(".")[0] not in _FOREIGN
