@@ -87,23 +87,33 @@ def _made(thing: Any, given: Given) -> tuple[Any, set[str]]:
     return assigned(thing, roles_of(thing, ("groups",)), given) if "groups" in given else (thing(), set())
 
 
-def _places(names: list[str], values: list[Any], given: Given, answer: Callable[[Any, list[Any]], Any]) -> list[str]:
-    """The roles of a layer's parameters: by their names, else by how y follows them.
+class _Roles:
+    """The roles of a layer's parameters: by their names, else by how y follows them, told once, on its first input.
 
     β is that by which y moves the same whatever x is.
     """
-    places = [role(name, PARAMETERS) for name in names]
-    for k, value in enumerate(values):
-        free = [one for one in PARAMETERS if one in given and one not in places]
-        if places[k] or not free or size(value) != size(given[free[0]]):
-            continue
-        moved, x = [*values[:k], value + 0.5, *values[k + 1 :]], given["x"]
-        first, other = (plain(answer(z, moved) - answer(z, values)) for z in (x, x * x - x))
-        if first is None or other is None or not first.any():
-            continue
-        one = "beta" if np.allclose(first, other, rtol=0, atol=1e-2 * np.abs(first).max()) else "gamma"
-        places[k] = one if one in free else ""
-    return places
+
+    def __init__(self) -> None:
+        self._told: dict[str, str] = {}
+
+    def of(
+        self, names: list[str], values: list[Any], given: Given, answer: Callable[[Any, list[Any]], Any]
+    ) -> list[str]:
+        """The role of each parameter, "" where it has none; `answer` is y for some x and values."""
+        places = [role(name, PARAMETERS) or self._told.get(name, "") for name in names]
+        for k, value in enumerate(values):
+            free = [one for one in PARAMETERS if one in given and one not in places]
+            if places[k] or names[k] in self._told or not free or size(value) != size(given[free[0]]):
+                continue
+            x, moved = given["x"], [*values[:k], value + 0.5, *values[k + 1 :]]
+            others = (x, x * x)
+            first, second = (plain(answer(z, moved) - answer(z, values)) for z in others)
+            if first is None or second is None or not first.any():
+                continue
+            same = np.allclose(first, second, rtol=0, atol=1e-2 * np.abs(first).max())
+            one = "beta" if same else "gamma"
+            places[k] = self._told[names[k]] = one if one in free else ""
+        return places
 
 
 _FIXED_MODE = "use_running_average"
@@ -116,21 +126,21 @@ class FlaxModule(Style):
     family = "jax"
 
     def __init__(self, thing: Any, words: str) -> None:
-        self.thing, self.words = thing, words
+        self.thing, self.words, self.roles = thing, words, _Roles()
 
     def sizes(self) -> Mapping[str, Any]:
         return _groups_of(self.thing)
 
     def begin(self, family: NumPy, given: Given) -> Run:
-        return _FlaxModuleRun(self.thing, family, given)
+        return _FlaxModuleRun(self, family, given)
 
 
 class _FlaxModuleRun(Run):
-    def __init__(self, thing: Any, family: NumPy, given: Given) -> None:
+    def __init__(self, style: FlaxModule, family: NumPy, given: Given) -> None:
         import jax
 
         super().__init__(family, given)
-        module, sized = _made(thing, given)
+        module, sized = _made(style.thing, given)
         wanted = {name: given["eps"] for name in ("epsilon", "eps") if hasattr(module, name) and "eps" in given}
         self.used = ({"eps"} if wanted else set()) | sized
         if getattr(module, _FIXED_MODE, None) is not None:  # it was made for one mode; as any module it has a twin
@@ -149,7 +159,7 @@ class _FlaxModuleRun(Run):
         self.held = dict(variables)
         leaves, self.structure = jax.tree_util.tree_flatten_with_path(self.held.pop("params", {}))
         names, values = [str(getattr(path[-1], "key", "")) for path, _ in leaves], [value for _, value in leaves]
-        places = _places(names, values, self.given, lambda x, values: self._answer(x, values, "train")[0])
+        places = style.roles.of(names, values, self.given, lambda x, values: self._answer(x, values, "train")[0])
         self.leaves = list(zip(places, values, strict=True))
         self.used |= {one for one, _ in self.leaves if one in self.given}
 
@@ -194,18 +204,19 @@ class KerasLayer(Style):
         import keras
 
         self.thing, self.words, self.family = thing, words, keras.backend.backend()
+        self.roles = _Roles()
 
     def sizes(self) -> Mapping[str, Any]:
         return _groups_of(self.thing)
 
     def begin(self, family: NumPy, given: Given) -> Run:
-        return _KerasLayerRun(self.thing, family, given)
+        return _KerasLayerRun(self, family, given)
 
 
 class _KerasLayerRun(Run):
-    def __init__(self, thing: Any, family: NumPy, given: Given) -> None:
+    def __init__(self, style: KerasLayer, family: NumPy, given: Given) -> None:
         super().__init__(family, given)
-        original, sized = _made(thing, given)
+        original, sized = _made(style.thing, given)
         self.layer = original.from_config({**original.get_config(), "dtype": given["x"].dtype.name})
         self.used = set_eps(self.layer, given) | sized
         self.layer.build(given["x"].shape)
@@ -213,7 +224,7 @@ class _KerasLayerRun(Run):
         self.held = [variable.value for variable in self.layer.non_trainable_variables]
         self.values = [weight.value for weight in weights]
         names = [weight.name for weight in weights]
-        self.places = _places(
+        self.places = style.roles.of(
             names, self.values, self.given, lambda x, values: self._answer(x, values, training=True)[0]
         )
         self.used |= {one for one in self.places if one in self.given}
