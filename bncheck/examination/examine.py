@@ -141,7 +141,8 @@ def _asked_for(subject: Subject, checks: Sequence[Outcome]) -> dict[str, tuple[s
         "layouts": tuple(dict.fromkeys(str(case.layout) for case, _ in checks)),
         "dtypes": tuple(dict.fromkeys(str(case.dtype) for case, _ in checks)),
         "modes": ("training", *(mode.removeprefix("in ") for mode, asked in modes.items() if asked)),
-        "gradients": tuple(f"{name} ({places[name]})" if name in places else name for name in own),
+        "gradients": tuple(own),
+        "places": tuple(f"{name}: {where}" for name, where in places.items()),
     }
 
 

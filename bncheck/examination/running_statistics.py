@@ -94,7 +94,7 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> Modes:
         (*bugs, *others, *effects[:1]),
         wrong="" if crashed else told or wrong,
         crash=told if crashed else "",
-        not_asked={} if raised else usual.unentered,
+        not_asked={} if raised else {**usual.unentered, **usual.of_training_only},
     )
 
 
@@ -305,10 +305,17 @@ class _Session:
         except TargetFailed:  # it answered before, and will be told to have failed where it did not
             return {"y": got["y"]}
         again = all(name not in trained or _alike(got[name], trained[name]) for name in got if name != "y")
-        told = not self.notes["mode_is_kept"] and self._knows_no_evaluation
-        return {"y": got["y"]} if again or told else got
+        return {"y": got["y"]} if again or self._knows_no_evaluation else got
 
     @property
+    def of_training_only(self) -> dict[str, str]:
+        """That a backward has no evaluation mode although its instance has one, which it could know."""
+        if "evaluated dx" not in self.answers or not self.notes["mode_is_kept"] or "dx" in self.evaluated:
+            return {}
+        told = "its backward is that of training in both modes; where a layer is frozen, dx is γ·dy/√(σ²+ε) alone."
+        return {"gradients in evaluation": told}
+
+    @cached_property
     def _knows_no_evaluation(self) -> bool:
         """Whether dx is the same after evaluation as after training, where only a backward without a mode has it so.
 

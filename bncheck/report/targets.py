@@ -124,7 +124,9 @@ def _head(report: TargetReport, *, brief: bool) -> Iterator[Text]:
 
 def _questions(report: TargetReport, *, brief: bool) -> Iterator[Text]:
     """What was asked, on two lines at most, and what was not, with why and what to do."""
-    yield from _asked({heading: words for heading, words in report.asked.items() if words})
+    yield from _asked({heading: words for heading, words in report.asked.items() if words and heading != "places"})
+    found = [place for place in report.asked.get("places", ()) if _is_telling(place)]
+    yield from _entry("found", ", ".join(found)) if found else ()
     told = [f"{what}: {why}" for what, why in report.not_asked.items()]
     most = 1 if brief else _NOT_ASKED
     if len(told) > most + 1:
@@ -139,6 +141,12 @@ _PLAIN = ("dtypes", "modes", "gradients")
 
 _NOT_ASKED = 4
 """How many things that were not asked are told in full."""
+
+
+def _is_telling(place: str) -> bool:
+    """Whether it is worth saying where something was found: in places that nobody can see at the call."""
+    name, _, where = place.partition(": ")
+    return where.startswith(("self.", "module", "[", "the step")) and not where.endswith(f".{name}")
 
 
 def _asked(asked: Mapping[str, tuple[str, ...]]) -> Iterator[Text]:

@@ -95,6 +95,10 @@ def candidates_among(named: dict[str, Any], wanted: str = "") -> tuple[list[Cand
             sound[name] = thing
         except Exception as error:
             remarks.append(f"{name} {failure(error)['words']} when it was looked at")
+    kinds = {name: kind for name, kind in sound.items() if isinstance(kind, type) and not _is_of_a_framework(kind)}
+    for one in found:  # the backward may be another class's
+        if type(one.style) is Spoken and isinstance(one.style.thing, type) and not one.style.has_backward:
+            one.style.partners = {name: kind for name, kind in kinds.items() if kind is not one.style.thing}
     found += _functions(sound, wanted, remarks)
     if wanted:
         return [one for one in found if wanted in _names(one)], remarks
@@ -184,7 +188,8 @@ def _style(thing: Any, kind: type) -> Style | None:
         return Spoken("a torch.autograd.Function", forward=_applied(kind)) if which == "class" else None
     if linen is not None and issubclass(kind, linen.Module):
         return FlaxModule(thing, f"a Flax module ({which}), differentiated by JAX")
-    if kind.__module__.partition(".")[0] in _LIBRARIES:
+    root = kind.__module__.partition(".")[0]
+    if root in _LIBRARIES or root in sys.stdlib_module_names - {"__main__"}:
         return None
     style = Spoken(f"a class with forward and backward ({which})", thing=thing)
     own = {name: inspect.getattr_static(kind, name, None) for name in style.methods()}

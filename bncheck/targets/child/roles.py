@@ -27,6 +27,7 @@ _NAMES = {
     "predict prediction deterministic frozen userunningaverage userunning useglobalstats",
     "mode": "mode phase",
     "parameters": "params parameters param learnableparams p theta θ paramdict",
+    "statistics": "running state stats statistics runningstats runningstatistics buffers bnstate ema",
     "rate": "lr learningrate eta η rate stepsize alpha",
     "momentum": "momentum decay alpha rho",
     "running_mean": "runningmean movingmean runmean rmean meanrunning movingavgmean emamean avgmean popmean "
@@ -78,10 +79,24 @@ class Unbound(TypeError):
 
 
 _MODES = ("training", "evaluating", "mode")
-FORWARD = ("x", "gamma", "beta", "eps", "options", "parameters", "groups", *_MODES, "size", "momentum", "rate")
+FORWARD = (
+    "x",
+    "gamma",
+    "beta",
+    "eps",
+    "options",
+    "parameters",
+    "statistics",
+    "groups",
+    *_MODES,
+    "size",
+    "momentum",
+    "rate",
+)
 """The roles that a forward's and a constructor's arguments may have, and likewise below a backward's."""
 BACKWARD = ("dy", "cache", "x", "gamma", "beta", "eps", "options", "parameters", "groups", *_MODES, "rate")
 _RUNNING = ("running_mean", "running_var")
+_ARRAYS = frozenset({"x", "gamma", "beta", "dy", "cache"})
 _ONLY_WHEN_ASKED = frozenset({"momentum", "size", *_RUNNING})
 
 
@@ -124,6 +139,8 @@ def roles_of(function: Callable[..., Any], among: tuple[str, ...], first: str = 
     for argument in named:
         switch = isinstance(argument.default, bool)  # bias=True is a switch, no parameter
         fitting = ["training", "evaluating"] if switch else free
+        if isinstance(argument.default, int | float) and len(argument.name) == 1 and not switch:  # G=2 is no array
+            fitting = [one for one in free if one not in _ARRAYS]
         if argument.name not in found and (one := role(argument.name, [r for r in fitting if r in free])):
             found[argument.name] = one
             free.remove(one)
@@ -231,27 +248,45 @@ class Handed(dict[str, Any]):
     `used` are the roles that were read, `asked` the keys of no known role, whose roles `keys` may tell.
     """
 
-    def __init__(self, values: Mapping[str, Any], own: Mapping[str, Any], keys: Mapping[str, str]) -> None:
+    def __init__(
+        self, values: Mapping[str, Any], own: Mapping[str, Any], keys: Mapping[str, str], *, statistics: bool = False
+    ) -> None:
         super().__init__(own)
-        self.values_of, self.keys_of = values, keys
-        self.used: set[str] = set()
-        self.unknown: list[str] = []
+        self.__dict__ |= {"values_of": values, "keys_of": keys, "statistics": statistics}
+        self.__dict__ |= {"used": set[str](), "unknown": list[str]()}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def role(self, key: Any) -> str:
+        """The role that a key speaks of here."""
+        if self.statistics:
+            return role(str(key), _RUNNING) or _STATISTICS.get(_plain(key), "")
+        return self._role(key)
 
     def _role(self, key: Any) -> str:
-        one = self.keys_of.get(key) or role(str(key), _IN_DICTIONARIES)
+        one = self.keys_of.get(key) or role(str(key), _IN_DICTIONARIES) or _within(str(key))
         return one if one in self.values_of else ""
 
     def __getitem__(self, key: str) -> Any:
-        one = self._role(key)
+        one = self.role(key)
         if one:
             self.used.add(one)
         return super().__getitem__(key)
 
     def __missing__(self, key: str) -> Any:
-        one = self._role(key)
-        if not one:
+        one = self.role(key)
+        if one not in self.values_of:
             self.unknown.append(key)
             raise KeyError(key)
+        if self.statistics:  # they are kept here from now on
+            self[key] = self.values_of[one].copy()
+            return super().__getitem__(key)
         return self.values_of[one]
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -268,6 +303,18 @@ class Handed(dict[str, Any]):
     def __contains__(self, key: object) -> bool:
         return super().__contains__(key) or self._role(key) in ("gamma", "beta")
 
+
+def _within(key: str) -> str:
+    """The parameter that a key speaks of among other things, as ``bn1/gamma`` does."""
+    plain = _plain(key)
+    return next((one for one in ("gamma", "beta") if one in plain), "")
+
+
+_STATISTICS = MappingProxyType(
+    {**dict.fromkeys(("mean", "mu", "m", "avg", "average"), "running_mean")}
+    | dict.fromkeys(("var", "variance", "v", "sigma2", "s2"), "running_var")
+)
+"""What running statistics are called where nothing else is meant."""
 
 _IN_DICTIONARIES = ("gamma", "beta", "eps", "training", "evaluating", "mode", "momentum", "groups", "rate")
 

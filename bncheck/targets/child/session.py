@@ -22,7 +22,7 @@ from bncheck.targets.child.binding import Binding
 from bncheck.targets.child.failures import NoAnswer, failure, is_deliberate
 from bncheck.targets.child.families import FAMILIES, NumPy, family_of, plain
 from bncheck.targets.child.recognition import Candidate, Contents, contents, knows_arrays, tensors_in
-from bncheck.targets.child.search import searched
+from bncheck.targets.child.searching.search import searched
 from bncheck.targets.child.spoken import Spoken, SpokenRun, seed_everything
 from bncheck.targets.child.stubs import unwritten
 from bncheck.targets.child.styles import NoEvaluation, Run
@@ -141,7 +141,9 @@ class Session:
             run, handed = self._begin(header, arrays)
             y = run.forward(run.given["x"])
             returned, results = family_of(y), {"y": _checked("y", y)}
-            if "between" in arrays:  # another forward must not disturb this one's backward
+            if "between" in arrays and (
+                not isinstance(run, SpokenRun) or run.hands_over
+            ):  # another forward must not disturb this one's backward
                 saved, given = run.saved, dict(run.given)
                 run.forward(family.array(arrays["between"].copy()))
                 run.saved, run.given = saved, given
@@ -256,7 +258,7 @@ def _described(one: Candidate) -> dict[str, Any]:
         "sure": one.sure,
         "holds": getattr(style, "thing", None) is not None,
         "unwritten": unwritten(style),
-        "alone": isinstance(style, Spoken) and bool(style.partners),
+        "alone": isinstance(style, Spoken) and style.thing is None and bool(style.partners),
         "layout": str(getattr(getattr(style, "module", None), "LAYOUT", "")),
     }
 

@@ -33,16 +33,21 @@ from bncheck.targets.child.styles import (
     set_eps,
 )
 
-RATE = 256.0
-"""The learning rate that a backward is given: what it subtracts from a parameter is then hardly rounded."""
+
+def rate_in(dtype: Any) -> float:
+    """The learning rate that a backward is given: beside what it subtracts, a parameter is nothing."""
+    return 2.0**8 if "float16" in str(dtype) else 2.0**60
 
 
 class Steps:
-    """An optimizer that only steps: w − RATE · gradient, whatever its method is called."""
+    """An optimizer that only steps: w − rate · gradient, whatever its method is called."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
 
     def update(self, w: Any, gradient: Any, *others: Any) -> Any:
         """The parameter after the step."""
-        return w - RATE * gradient
+        return w - self.rate * gradient
 
     step = __call__ = update
 
@@ -64,7 +69,7 @@ class Spoken(Style):
         partners: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
     ) -> None:
         self.words, self.thing, self.forward, self.backward = words, thing, forward, backward
-        self.partners = partners
+        self.partners: Mapping[str, Any] = partners
 
     def with_partner(self, name: str) -> Spoken:
         """The pair that a forward function makes with another function."""
@@ -135,21 +140,15 @@ class SpokenRun(Run):
         super().__init__(family, {k: v for k, v in given.items() if k != "binding"})
         self.style, self.binding = style, binding
         self.training = True
+        self.rate = rate_in(getattr(given["x"], "dtype", ""))
         self.neutral: set[str] = set()
+        self.spent = False
         self.dictionaries: list[Handed] = []
+        self.statistics = Handed({}, {}, {}, statistics=True)
         self.object: Any = None
-        self.step: dict[str, Any] = {}
         self._fill()
         if style.thing is not None:
-            self.object = self._built()
-            if "eps" not in self.used:
-                self.used |= set_eps(self.object, given)
-            self._set_rate()
-            self._switch(training=True)
-            if binding.warm:
-                self._answer(self.given["x"])
-            self._place(self.parameters)
-            self.used |= set(binding.slots) & set(PARAMETERS)
+            self._set_up()
 
     def _set_up(self) -> None:
         """A fresh instance with its parameters in place, in training mode."""
@@ -175,14 +174,14 @@ class SpokenRun(Run):
         self.values |= {"size": shape[0] if len(shape) == 1 else shape, "sizes": shape, "size list": [*shape]}
         x = given["x"]
         of_x = shape_of(unwrapped(x))
-        self.values |= {"shape": of_x, "shape without N": of_x[1:], "rate": RATE}
+        self.values |= {"shape": of_x, "shape without N": of_x[1:], "rate": self.rate}
         self.values |= {"yes": True, "no": False, "nothing": None, "ndim": len(of_x)}
         self.word = word
         own: Given = {"mode": "train", **{k: given[k] for k in ("eps", "momentum") if k in given}}
         self.options = self._dictionary(own)
         learned = {name: given[name] for name in PARAMETERS if name in given}
         self.values |= {"options": self.options, "parameters": self._dictionary(learned)}
-        self.values["optimizer"] = Steps()
+        self.values["optimizer"] = Steps(self.rate)
         for name, neutral, other in (("gamma", np.ones, "beta"), ("beta", np.zeros, "gamma")):
             like = plain(given[other]) if other in given and name not in given else None
             if like is not None:  # a layer without it, in code that has it
@@ -196,13 +195,13 @@ class SpokenRun(Run):
                     "rows": np.stack(flat),
                     "columns": np.stack(flat, axis=1),
                 }
-        asked = set(self.binding.takes.values()) or set(roles_of(self._function, FORWARD, "x").values())
         if self.style.thing is None and "gamma" in given:
             for name, start in (("running_mean", np.zeros), ("running_var", np.ones)):
-                if name in asked:
-                    like = plain(given["gamma"])
-                    assert like is not None
-                    self.values[name] = self.family.array(start(like.shape, like.dtype))
+                like = plain(given["gamma"])
+                assert like is not None
+                self.values[name] = self.family.array(start(like.shape, like.dtype))
+            self.statistics = Handed(self.values, {}, {}, statistics=True)
+            self.values["statistics"] = self.statistics
         self._set_mode(training=True)
 
     def _dictionary(self, own: Given) -> Handed:
@@ -259,7 +258,7 @@ class SpokenRun(Run):
     def _set_rate(self) -> None:
         for name, value in attributes(self.object).items():
             if role(name, ("rate",)) and isinstance(value, float) and not role(name, ("momentum",)):
-                setattr(self.object, name, RATE)
+                setattr(self.object, name, self.rate)
 
     def _place(self, parameters: Mapping[str, Any]) -> None:
         """Puts parameters where the instance keeps them, in the shape in which it does."""
@@ -323,7 +322,8 @@ class SpokenRun(Run):
     def sources(self, answer: Any) -> Given:
         """Whose arrays may be looked at after a call."""
         handed = {name: self.values[name] for name in ("x", *PARAMETERS) if name in self.values}
-        return {"answer": answer, "self": self.object, **handed}
+        module = {} if self.style.thing is not None else _own_globals(self.style.backward or self.style.forward)
+        return {"answer": answer, "self": self.object, "module": module, **handed}
 
     @property
     def differentiates(self) -> bool:
@@ -344,7 +344,7 @@ class SpokenRun(Run):
 
             return self.differentiated(function, x)
         answer = self._answer(x)
-        self.saved = answer, x
+        self.saved, self.spent = (answer, x), False
         return self._y(answer)
 
     def _y(self, answer: Any) -> Any:
@@ -370,8 +370,11 @@ class SpokenRun(Run):
         if name == "answer":
             return self._callable_kept()(dy)
         if isinstance(self.family, Tensors) and name == "y":
+            if self.spent:
+                raise NoEvaluation  # a graph of tensors is gone through once
+            self.spent = True
             return self.family.pull(self._y(self.saved[0]), dy)
-        function = self.style.backward or getattr(self.object, name or self._named(BACKWARDS), None)
+        function = self.backward_function
         if function is None:
             raise NoGradient
         if not arguments(function) and hasattr(y := self._y(self.saved[0]), "grad"):
@@ -385,6 +388,19 @@ class SpokenRun(Run):
         roles = self.binding.wants if self.binding.wants is not None else backward_roles(function, kept)
         answer, _ = assigned(function, roles, values)
         return answer
+
+    @property
+    def backward_function(self) -> Any:
+        """The backward: a function, a method of the object, or of another class that is made with what it shares."""
+        name = self.binding.backward
+        kind, _, method = name.rpartition(".")
+        if not kind:
+            return self.style.backward or getattr(self.object, name or self._named(BACKWARDS), None)
+        shared = {**constructor_roles(self.style.thing), **(self.binding.build or {})}
+        asked = [a.name for a in arguments(self.style.partners[kind]) if a.default is a.empty]
+        roles = {argument: shared.get(argument, "self") for argument in asked}
+        other, _ = assigned(self.style.partners[kind], roles, {**self.values, "self": self.object})
+        return getattr(other, method)
 
     def _callable_kept(self) -> Callable[..., Any]:
         kept: Callable[..., Any] = next(one for one in self.saved[0] if callable(one) and not isinstance(one, type))
@@ -409,17 +425,19 @@ class SpokenRun(Run):
             where = at(self.object, self.binding.slots[one]) if one in moved else self.values[one]
             new = plain(where)
             if new is not None and new.shape == old.shape and not np.array_equal(new, old):
-                pool[f"step {one}", self.binding.slots.get(one, ())] = (old - new) / RATE
+                pool[f"step {one}", self.binding.slots.get(one, ())] = (old - new) / self.rate
         return pool
 
     def _left(self) -> dict[Place, Any]:
         """Copies of all that is kept beside answers, to see what a backward changes."""
-        sources = {k: v for k, v in self.sources(None).items() if k in ("self", "x", *PARAMETERS) and v is not None}
+        sources = {
+            k: v for k, v in self.sources(None).items() if k in ("self", "module", "x", *PARAMETERS) and v is not None
+        }
         found = {
             (where, path): value
             for where, thing in sources.items()
             for path, value in arrays_in(thing).items()
-            if where == "self" or path
+            if where in ("self", "module") or path
         }
         return dict(as_pool(found))
 
@@ -439,7 +457,13 @@ class SpokenRun(Run):
         if "dx" not in self.binding.gradients:
             shape = shape_of(unwrapped(self.saved[1]))
             raise NoAnswer(f"has a backward, but nothing that this returns or leaves has the shape of x, {shape}")
-        return {name: pool[place] for name, place in self.binding.gradients.items() if place in pool}
+        if any(where.startswith("step ") for where, _ in self.binding.gradients.values()):
+            self._place(self.parameters)  # the step is measured: whoever asks next means these parameters
+        sources = self.sources(None)  # what is there already is found even where it is the same as before
+        places = self.binding.gradients.items()
+        return {
+            n: pool[p] if p in pool else plain(at(sources[p[0]], p[1])) for n, p in places if p in pool or p[0] in _LEFT
+        }
 
     # Modes.
 
@@ -451,7 +475,7 @@ class SpokenRun(Run):
 
     def evaluate(self, x: Any) -> Any:
         """The output in evaluation mode."""
-        by_call = self.used & _MODES
+        by_call = self.used & MODES
         switched = (self.object is not None or self.binding.switch) and self._switch(training=False)
         if not switched and not by_call:
             raise NoEvaluation
@@ -467,7 +491,7 @@ class SpokenRun(Run):
     @property
     def keeps_its_mode(self) -> bool:
         """Whether the mode is the instance's, so that its backward can know it, rather than an argument of one call."""
-        by_call = self.used & _MODES
+        by_call = self.used & MODES
         switch = self.binding.switch
         return self.object is not None and not by_call and (switch is None or switch[0] != "argument")
 
@@ -478,7 +502,9 @@ class SpokenRun(Run):
             placed = {name: at(self.object, path) for name, path in self.binding.state.items()}
             return {**placed, **running_in(self.object)}
         found = {role(k, names): v for k, v in self.options.items()}
-        return {k: v for k, v in {**self.values, **found}.items() if k in names}
+        found |= {self.statistics.role(k): v for k, v in self.statistics.items()}
+        asked = {name: self.values[name] for name in names if name in self.used}
+        return {k: v for k, v in {**asked, **found}.items() if k in names}
 
     @property
     def momentum(self) -> float | None:
@@ -489,7 +515,10 @@ class SpokenRun(Run):
         return self.given.get("momentum", default) if "momentum" in self.used else default
 
 
-_MODES = frozenset({"training", "evaluating", "mode", "options"})
+_LEFT = ("self", "module")
+"""Where a backward leaves what it does not return."""
+
+MODES = frozenset({"training", "evaluating", "mode", "options"})
 """The roles of arguments that tell a forward its mode."""
 
 
@@ -501,6 +530,13 @@ def _same(before: Any, after: Any) -> bool:
         and old.shape == new.shape
         and bool(np.array_equal(old, new, equal_nan=True))
     )
+
+
+def _own_globals(function: Any) -> dict[str, Any]:
+    """What a function's module holds besides code: containers and objects, in which a backward may leave gradients."""
+    held = getattr(function, "__globals__", {})
+    kinds = (type, types.ModuleType, types.FunctionType)
+    return {n: v for n, v in held.items() if not n.startswith("_") and not isinstance(v, kinds) and not callable(v)}
 
 
 def constructor_roles(kind: Any) -> dict[str, str]:

@@ -1,0 +1,196 @@
+"""Where an implementation keeps its parameters and its running statistics, and what puts it into training mode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bncheck.case import Array
+from bncheck.targets.child.binding import Binding
+from bncheck.targets.child.families import family_of, plain
+from bncheck.targets.child.roles import (
+    FORWARD,
+    arguments,
+    role,
+    roles_of,
+)
+from bncheck.targets.child.searching.trials import Enough, Trials, alike, moved_value
+from bncheck.targets.child.slots import Path, arrays_in, at, attributes, parts, put, size
+from bncheck.targets.child.styles import running_in
+
+
+class Places:
+    """Finds them by what y follows, and by what a step changes."""
+
+    def __init__(self, trials: Trials) -> None:
+        self.trials = trials
+
+    def with_slots(self, binding: Binding) -> Binding:
+        """Where the instance keeps γ and β: by name, and where that moves nothing, by what y follows."""
+        for warm in (False, True):
+            wanted = [name for name in self.trials.offered if name not in self.trials.bound(binding)]
+            if not wanted:
+                return binding
+            binding = binding.with_(warm=warm)
+            held = self._held(binding)
+            named = self._named_slots(held, wanted)
+            candidate = binding.with_(slots={**binding.slots, **named})
+            silent = [name for name in named if not self._follows(candidate, name)]
+            missing = [name for name in wanted if name not in named or name in silent]
+            others = self._following(candidate, held, missing) if missing else {}
+            slots = {**{k: v for k, v in named.items() if k not in silent or (warm and k not in others)}, **others}
+            binding = binding.with_(slots={**binding.slots, **slots})
+        return binding.with_(warm=bool(binding.slots) and self._needs_warmth(binding))
+
+    def _needs_warmth(self, binding: Binding) -> bool:
+        """Whether parameters that are set before the first forward are lost in it."""
+        cold = binding.with_(warm=False)
+        try:
+            return not all(self._follows(cold, name) for name in binding.slots)
+        except Enough:
+            return True
+
+    def _held(self, binding: Binding) -> dict[Path, Any]:
+        """The arrays of an instance that may hold a parameter: of its size, or of two."""
+        try:
+            run = self.trials.run(binding.with_(slots={}))
+        except Enough:
+            raise
+        except Exception:
+            return {}
+        count = max(size(self.trials.given[name]) for name in self.trials.offered)
+        arrays = arrays_in(run.object)
+        whole = {path: a for path, a in arrays.items() if size(a) == count}
+        halves = {(*path, part): None for path, a in arrays.items() if size(a) == 2 * count for part in parts(a)}
+        return {**whole, **{path: at(run.object, path) for path in halves}}
+
+    def _named_slots(self, held: dict[Path, Any], wanted: list[str]) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        for path in held:
+            names = [str(key) for kind, key in path if kind != "part" and isinstance(key, str)]
+            if any("grad" in name.lower() for name in names):
+                continue
+            one = next((r for name in reversed(names) if (r := role(name, tuple(wanted)))), "")
+            if one and one not in found and path[-1][0] != "part":
+                found[one] = path
+        return found
+
+    def _follows(self, binding: Binding, name: str) -> bool:
+        """Whether y follows a parameter at all."""
+        first = self.trials.y(binding)
+        second = self.trials.y(binding, **{name: moved_value(self.trials.given[name])})
+        return first is not None and second is not None and not alike(first, second)
+
+    def _following(self, binding: Binding, held: dict[Path, Any], wanted: list[str]) -> dict[str, Path]:
+        """The places that y follows, as the parameters that they are by how it does."""
+        found: dict[str, Path] = {}
+        other = self.trials.other_x()
+        for path, value in held.items():
+            if path in binding.slots.values():
+                continue
+            trial = binding.with_(slots={**binding.slots, "probe": path})
+            still = np.array(plain(value))
+            ys = [self._with_probe(trial, still), self._with_probe(trial, moved_value(still))]
+            if ys[0] is None or ys[1] is None or alike(*ys):  # type: ignore[arg-type]
+                continue
+            others = [self._with_probe(trial, v, x=other) for v in (still, moved_value(still))]
+            if others[0] is None or others[1] is None:
+                continue
+            additive = alike(ys[1] - ys[0], others[1] - others[0])
+            one = "beta" if additive else "gamma"
+            if one in wanted and one not in found:
+                found[one] = path
+            if len(found) == len(wanted):
+                break
+        return found
+
+    def _with_probe(self, binding: Binding, value: Any, **changed: Any) -> Array | None:
+        try:
+            run = self.trials.run(binding, **changed)
+            run._place({"probe": value})
+            y = plain(run.forward(run.given["x"]))
+        except Enough:
+            raise
+        except Exception:
+            return None
+        return y.copy() if y is not None and y.shape == self.trials.x.shape else None
+
+    def with_switch(self, binding: Binding) -> Binding:
+        """The flag that tells training from evaluation: in training y does not follow a shift of x."""
+        function = self.trials.forward_function(binding)
+        named = roles_of(function, FORWARD, "x")
+        flags = [
+            ("argument", a.name, a.default)
+            for a in arguments(function)
+            if isinstance(a.default, bool) and a.name not in named
+        ]
+        if self.trials.style.thing is not None:
+            held = attributes(self.trials.run(binding).object)
+            flags += [("attribute", name, value) for name, value in held.items() if isinstance(value, bool)]
+        if not flags or self._ignores_a_shift(binding) is None:
+            return binding
+        usual = self._ignores_a_shift(binding)
+        for kind, name, value in flags:
+            flipped = binding.with_(switch=(kind, name, not value))
+            other = self._ignores_a_shift(flipped)
+            if usual is False and other:
+                return flipped
+            known = kind == "attribute" and role(name, ("training", "evaluating"))
+            if usual and other is False and not known:
+                return binding.with_(switch=(kind, name, value))
+        return binding
+
+    def _ignores_a_shift(self, binding: Binding) -> bool | None:
+        """Whether y is the same for x and for x shifted by a number; None where there is no y."""
+        first = self.trials.y(binding)
+        second = self.trials.y(binding, x=(self.trials.x + self.trials.x.dtype.type(3)))
+        return None if first is None or second is None else alike(first, second)
+
+    def with_state(self, binding: Binding) -> Binding:
+        """Where the instance keeps running statistics: what after a training step depends on what it was before.
+
+        The mean is that which moves when x is shifted, the variance that which does not.
+        """
+        try:
+            run = self.trials.run(binding)
+            run.forward(run.given["x"])
+            if len(running_in(run.object)) == 2 or run.family.name not in ("numpy", "lists"):
+                return binding
+            slots = {path for path, a in arrays_in(run.object).items() if size(a) == self.trials.count}
+            once = {path: np.array(plain(at(run.object, path))) for path in slots}
+            after = self._stepped(binding, {})
+            found: dict[str, Path] = {}
+            for path in sorted(slots & set(after), key=str):
+                moved = self._stepped(binding, {path: moved_value(after[path])})
+                if alike(after[path], once[path]) or path not in moved or alike(moved[path], after[path]):
+                    continue  # it stays as it is, or is made anew
+                shifted = self._stepped(binding, {}, self.trials.x + self.trials.x.dtype.type(3))
+                found.setdefault("running_var" if alike(shifted[path], after[path]) else "running_mean", path)
+        except Enough:
+            raise
+        except Exception:
+            return binding
+        return binding.with_(state=found) if len(found) == 2 else binding
+
+    def _stepped(self, binding: Binding, kept: dict[Path, Any], x: Array | None = None) -> dict[Path, Array]:
+        """What an instance holds after two training steps, where something was put into it between them."""
+        run = self.trials.run(binding)
+        run.forward(run.given["x"])
+        for path, value in kept.items():
+            put(run.object, path, value)
+        run.forward(self.trials.family.array((self.trials.x if x is None else x).copy()))
+        return {path: np.array(plain(a)) for path, a in arrays_in(run.object).items() if size(a) == self.trials.count}
+
+    def left_over(self, binding: Binding) -> tuple[str, ...]:
+        """Where a parameter may hide: arguments that default to nothing, arrays of its size that a function holds."""
+        function = self.trials.forward_function(binding)
+        named = {**roles_of(function, FORWARD, "x"), **binding.takes}
+        spare = [a.name for a in arguments(function) if a.default is None and a.name not in named]
+        plain_function = getattr(function, "__func__", function)
+        code, cells = getattr(plain_function, "__code__", None), getattr(plain_function, "__closure__", None) or ()
+        free = dict(zip(code.co_freevars, cells, strict=True)) if code else {}
+        held = {name: cell.cell_contents for name, cell in free.items()}
+        held |= {name: plain_function.__globals__.get(name) for name in (code.co_names if code else ())}
+        arrays = [name for name, value in held.items() if family_of(value) and size(value) == self.trials.count > 1]
+        return (*spare, *arrays)

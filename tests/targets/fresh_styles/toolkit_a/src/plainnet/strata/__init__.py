@@ -1,0 +1,3 @@
+from .standardise import BatchStandardiser
+
+__all__ = ["BatchStandardiser"]

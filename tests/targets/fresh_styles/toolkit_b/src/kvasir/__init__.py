@@ -1,0 +1,3 @@
+from .nodes.bn_spatial import SpatialNorm
+
+__all__ = ["SpatialNorm"]

@@ -1,0 +1,66 @@
+"""Code in other people's styles: what is right is found so, what is wrong is never called correct, without an option.
+
+Names, containers, orders, constructors, own tensors, notebooks, packages: tests/targets/styles was written by somebody
+who had not read how bncheck speaks to code.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bncheck.examination.files import check_target
+from bncheck.results import Examination
+from bncheck.tolerances.verdicts import Verdict
+
+FOLDER = Path(__file__).parent / "targets" / "styles"
+MANIFEST: list[dict[str, Any]] = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
+
+NOT_ALL_ASKED = {
+    "dezero_style.py": "it has no evaluation mode for the running statistics that it keeps",
+    "minidl/layers/norm.py": "in evaluation its backward is that of training",
+    "sgd_flag.py": "in evaluation its backward is that of training",
+}
+"""What is right as far as it can be asked, and why not all could be."""
+
+KNOWN: dict[str, tuple[Verdict, str]] = {}
+"""What bncheck does not get right yet: its verdict, and why."""
+
+_FRAMEWORKS = {"torch": "torch", "jax": "jax", "flax": "flax", "numba": "numba"}
+
+
+def _needs(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    return [package for word, package in _FRAMEWORKS.items() if f"import {word}" in text or f"from {word}" in text]
+
+
+def _cases() -> list[Any]:
+    found = []
+    for one in MANIFEST:
+        needs = _needs(FOLDER / one["path"])
+        marks = [pytest.mark.slow] if {"jax", "flax", "numba"} & set(needs) else []
+        found.append(pytest.param(one, needs, id=one["path"], marks=marks))
+    return found
+
+
+@pytest.mark.parametrize(("one", "needs"), _cases())
+def test_foreign_code_gets_its_verdict(one: dict[str, Any], needs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in needs:
+        pytest.importorskip(package)
+    for place in ("examine._diagnosed", "running_statistics.diagnose", "probing.diagnose"):  # what it is called is slow
+        monkeypatch.setattr(f"bncheck.examination.{place}", lambda *_: ())
+    verdict = Examination(0, check_target(str(FOLDER / one["path"]))).verdict
+    if one["path"] in KNOWN:
+        assert verdict is KNOWN[one["path"]][0]
+    elif one["path"] in NOT_ALL_ASKED:
+        assert verdict is Verdict.INCOMPLETE
+    elif one["right"]:
+        assert verdict is Verdict.CORRECT
+    else:
+        assert verdict in (Verdict.WRONG, Verdict.UNSTABLE)
+
+
+def test_there_are_many_of_both() -> None:
+    right = sum(one["right"] for one in MANIFEST)
+    assert min(right, len(MANIFEST) - right) >= 30
