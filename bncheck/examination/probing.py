@@ -162,7 +162,15 @@ class _Probe:
         if error.reason in ("timeout", "memory") and condition.case.x.size > _USUAL:
             self.left_out.append(condition.name)
             return True
-        return error.reason == "raised" and (error.deliberate or condition.may_be_refused or bool(condition.order))
+        declined = error.deliberate or condition.may_be_refused or bool(condition.order) or self._by_accident(condition)
+        return error.reason == "raised" and declined
+
+    def _by_accident(self, condition: Condition) -> bool:
+        """Whether a layout is taken only because γ and β broadcast there, which code for its own layout need not do."""
+        if not isinstance(self.subject, Target):
+            return False
+        shapes = self.subject.plan.shapes
+        return shapes[condition.case.layout] != shapes[self.subject.layout]
 
     def _raised(self, condition: Condition, error: Exception) -> str:
         raised = str(error) if isinstance(error, BncheckError) else f"It raised {type(error).__name__}: {error}."

@@ -47,8 +47,8 @@ class Target:
     """Somebody's implementation of one layer, ready to be asked.
 
     `layouts` are those that it was seen to take, the one it is checked in first. `eps` is the one that it keeps to
-    whatever a case says; None where it takes the case's, or where that could not be told; `eps_in` is that of dtypes
-    in which it is another. `failure` is set where it was recognised but no trial call succeeded; every call then raises
+    whatever a case says; None where it takes the case's, or where that could not be told; `eps_in` is that of dtypes in
+    which it is another. `failure` is set where it was recognised but no trial call succeeded; every call then raises
     it. `observations` are its conventions by name, see `bncheck.targets.observations`. `likeness` is the correlation of
     its `first` y with the layer's, `whole` says whether places were found for all that the layer has, `takes_all`
     whether all that it computes with is handed to it, and `places` where its parameters and gradients are, in words.

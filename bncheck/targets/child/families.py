@@ -62,7 +62,7 @@ class Torch(NumPy):
         def pull(dy: Any) -> dict[str, Any]:
             if not y.requires_grad:
                 raise NoGradient
-            found = torch.autograd.grad(y, list(leaves.values()), dy, allow_unused=True)
+            found = torch.autograd.grad(y, list(leaves.values()), dy.to(y.dtype), allow_unused=True)
             return {f"d{name}": g for name, g in zip(leaves, found, strict=True) if g is not None}
 
         return y, pull
@@ -95,7 +95,7 @@ class Jax(NumPy):
         y, pull = jax.vjp(function, x, parameters)
 
         def named(dy: Any) -> dict[str, Any]:
-            dx, others = pull(dy)
+            dx, others = pull(dy.astype(y.dtype))
             return {"dx": dx, **{f"d{name}": value for name, value in others.items()}}
 
         return y, named

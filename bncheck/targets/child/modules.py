@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from bncheck.targets.child.binding import Binding
-from bncheck.targets.child.families import NumPy
-from bncheck.targets.child.roles import arguments, role
-from bncheck.targets.child.slots import attributes, awaits_its_size
+from bncheck.targets.child.families import NumPy, plain
+from bncheck.targets.child.roles import arguments, assigned, role, roles_of
+from bncheck.targets.child.slots import attributes, awaits_its_size, size
 from bncheck.targets.child.spoken import Spoken, SpokenRun
 from bncheck.targets.child.styles import (
     PARAMETERS,
@@ -78,48 +80,98 @@ def _groups_of(thing: Any) -> dict[str, int]:
     return {"groups": numbers[0]} if numbers else {}
 
 
+def _made(thing: Any, given: Given) -> tuple[Any, set[str]]:
+    """An instance, of a class one in the number of groups that is asked for, and the roles that this used."""
+    if not isinstance(thing, type):
+        return thing, set()
+    return assigned(thing, roles_of(thing, ("groups",)), given) if "groups" in given else (thing(), set())
+
+
+class _Roles:
+    """The roles of a layer's parameters: by their names, else by how y follows them, told once, on its first input.
+
+    β is that by which y moves the same whatever x is.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[str, str] = {}
+
+    def of(
+        self, names: list[str], values: list[Any], given: Given, answer: Callable[[Any, list[Any]], Any]
+    ) -> list[str]:
+        """The role of each parameter, "" where it has none; `answer` is y for some x and values."""
+        places = [role(name, PARAMETERS) or self._told.get(name, "") for name in names]
+        for k, value in enumerate(values):
+            free = [one for one in PARAMETERS if one in given and one not in places]
+            if places[k] or names[k] in self._told or not free or size(value) != size(given[free[0]]):
+                continue
+            x, moved = given["x"], [*values[:k], value + 0.5, *values[k + 1 :]]
+            others = (x, x * x)
+            first, second = (plain(answer(z, moved) - answer(z, values)) for z in others)
+            if first is None or second is None or not first.any():
+                continue
+            same = np.allclose(first, second, rtol=0, atol=1e-2 * np.abs(first).max())
+            one = "beta" if same else "gamma"
+            places[k] = self._told[names[k]] = one if one in free else ""
+        return places
+
+
+_FIXED_MODE = "use_running_average"
+"""What a Flax module is told its mode by, when it is made or when it is called."""
+
+
 class FlaxModule(Style):
     """A Flax `linen.Module`: parameters and running statistics are held outside it."""
 
     family = "jax"
 
     def __init__(self, thing: Any, words: str) -> None:
-        self.thing, self.words = thing, words
+        self.thing, self.words, self.roles = thing, words, _Roles()
 
     def sizes(self) -> Mapping[str, Any]:
         return _groups_of(self.thing)
 
     def begin(self, family: NumPy, given: Given) -> Run:
-        return _FlaxModuleRun(self.thing, family, given)
+        return _FlaxModuleRun(self, family, given)
 
 
 class _FlaxModuleRun(Run):
-    def __init__(self, thing: Any, family: NumPy, given: Given) -> None:
+    def __init__(self, style: FlaxModule, family: NumPy, given: Given) -> None:
         import jax
 
         super().__init__(family, given)
-        module = thing() if isinstance(thing, type) else thing
+        module, sized = _made(style.thing, given)
         wanted = {name: given["eps"] for name in ("epsilon", "eps") if hasattr(module, name) and "eps" in given}
-        self.used = {"eps"} if wanted else set()
+        self.used = ({"eps"} if wanted else set()) | sized
+        if getattr(module, _FIXED_MODE, None) is not None:  # it was made for one mode; as any module it has a twin
+            wanted[_FIXED_MODE] = False
         self.module = module.clone(**wanted)
+        self.modules = {"train": self.module, "test": self.module}
+        if _FIXED_MODE in wanted:
+            self.modules["test"] = self.module.clone(**{_FIXED_MODE: True})
         self.flags: dict[str, dict[str, bool]] = {"train": {}, "test": {}}
         for argument in arguments(self.module.__call__):
-            if argument.name == "use_running_average" and getattr(self.module, argument.name, None) is None:
+            if argument.name == _FIXED_MODE and _FIXED_MODE not in wanted:
                 self.flags = {"train": {argument.name: False}, "test": {argument.name: True}}
             elif role(argument.name, ("training",)):
                 self.flags = {"train": {argument.name: True}, "test": {argument.name: False}}
         variables = self.module.init(jax.random.PRNGKey(0), self.given["x"], **self.flags["train"])
         self.held = dict(variables)
         leaves, self.structure = jax.tree_util.tree_flatten_with_path(self.held.pop("params", {}))
-        self.leaves = [(role(str(getattr(path[-1], "key", "")), PARAMETERS), value) for path, value in leaves]
+        names, values = [str(getattr(path[-1], "key", "")) for path, _ in leaves], [value for _, value in leaves]
+        places = style.roles.of(names, values, self.given, lambda x, values: self._answer(x, values, "train")[0])
+        self.leaves = list(zip(places, values, strict=True))
         self.used |= {one for one, _ in self.leaves if one in self.given}
 
     def _apply(self, x: Any, parameters: dict[str, Any], mode: str) -> Any:
+        values = [parameters[one].reshape(v.shape) if one in parameters else v for one, v in self.leaves]
+        return self._answer(x, values, mode)
+
+    def _answer(self, x: Any, values: list[Any], mode: str) -> Any:
         import jax
 
-        values = [parameters[one].reshape(v.shape) if one in parameters else v for one, v in self.leaves]
         tree = {"params": jax.tree_util.tree_unflatten(self.structure, values), **self.held}
-        return self.module.apply(tree, x, mutable=list(self.held), **self.flags[mode])
+        return self.modules[mode].apply(tree, x, mutable=list(self.held), **self.flags[mode])
 
     def forward(self, x: Any) -> Any:
         y = self.differentiated(lambda x, parameters: self._apply(x, parameters, "train")[0], x)
@@ -127,7 +179,7 @@ class _FlaxModuleRun(Run):
         return y
 
     def evaluate(self, x: Any) -> Any:
-        if self.flags["train"] == self.flags["test"]:
+        if self.flags["train"] == self.flags["test"] and self.modules["train"] is self.modules["test"]:
             raise NoEvaluation
         return self.differentiated(lambda x, parameters: self._apply(x, parameters, "test")[0], x)
 
@@ -152,29 +204,37 @@ class KerasLayer(Style):
         import keras
 
         self.thing, self.words, self.family = thing, words, keras.backend.backend()
+        self.roles = _Roles()
 
     def sizes(self) -> Mapping[str, Any]:
         return _groups_of(self.thing)
 
     def begin(self, family: NumPy, given: Given) -> Run:
-        return _KerasLayerRun(self.thing, family, given)
+        return _KerasLayerRun(self, family, given)
 
 
 class _KerasLayerRun(Run):
-    def __init__(self, thing: Any, family: NumPy, given: Given) -> None:
+    def __init__(self, style: KerasLayer, family: NumPy, given: Given) -> None:
         super().__init__(family, given)
-        original = thing() if isinstance(thing, type) else thing
+        original, sized = _made(style.thing, given)
         self.layer = original.from_config({**original.get_config(), "dtype": given["x"].dtype.name})
-        self.used = set_eps(self.layer, given)
+        self.used = set_eps(self.layer, given) | sized
         self.layer.build(given["x"].shape)
         weights = self.layer.trainable_variables
-        self.places = [role(weight.name, PARAMETERS) for weight in weights]
-        self.shapes = [tuple(weight.shape) for weight in weights]
-        self.used |= {one for one in self.places if one in self.given}
         self.held = [variable.value for variable in self.layer.non_trainable_variables]
+        self.values = [weight.value for weight in weights]
+        names = [weight.name for weight in weights]
+        self.places = style.roles.of(
+            names, self.values, self.given, lambda x, values: self._answer(x, values, training=True)[0]
+        )
+        self.used |= {one for one in self.places if one in self.given}
 
     def _apply(self, x: Any, parameters: dict[str, Any], *, training: bool) -> Any:
-        values = [parameters[one].reshape(s) for one, s in zip(self.places, self.shapes, strict=True)]
+        own = zip(self.places, self.values, strict=True)
+        values = [parameters[one].reshape(tuple(v.shape)) if one in parameters else v for one, v in own]
+        return self._answer(x, values, training=training)
+
+    def _answer(self, x: Any, values: list[Any], *, training: bool) -> Any:
         flag = {"training": training} if "training" in {a.name for a in arguments(self.layer.call)} else {}
         return self.layer.stateless_call(values, self.held, x, **flag)
 
