@@ -104,7 +104,9 @@ def test_the_class_is_checked_as_shown(tmp_path: Path) -> None:
         encoding="utf-8",
         cwd=tmp_path,
     )
-    assert done.stdout.replace("within 2 s", "within 10 s").split() == expected.partition("\n")[2].split()
+    table, _, reports = done.stdout.partition("───")
+    assert table.replace("within 2 s", "within 10 s").split() == expected.partition("\n")[2].split()
+    assert "gamma-missing in dx" in reports
 
 
 def test_the_options_and_files_it_names_exist(capsys: pytest.CaptureFixture[str]) -> None:
