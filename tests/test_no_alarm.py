@@ -69,13 +69,13 @@ def test_a_sane_implementation_is_right(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NUMPY)
 def test_a_sane_implementation_is_right_with_any_seed(name: str) -> None:
-    for seed in range(10 if EVERY else 2):
+    for seed in range(10 if EVERY else 1):
         report = examined(f"{SANE}/{name}", seed=seed)
         assert report.verdict is Verdict.CORRECT, f"{seed}: {report}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*TORCH, *JAX])
+@pytest.mark.parametrize("name", [*TORCH, *(JAX if EVERY else JAX[:1])])
 def test_a_sane_layer_of_a_framework_is_right_with_any_seed(name: str) -> None:
     pytest.importorskip(name.partition("_")[0])
     for seed in range(10 if EVERY and name in TORCH else 1):  # each seed compiles everything anew in JAX
@@ -166,7 +166,7 @@ def test_instances_of_torch_in_a_file_are_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TORCH_CLASSES if EVERY else ("BatchNorm2d", "LazyBatchNorm1d", "RMSNorm"))
+@pytest.mark.parametrize("name", TORCH_CLASSES if EVERY else ("LazyBatchNorm1d",))
 def test_a_class_of_torch_is_right(name: str) -> None:
     pytest.importorskip("torch")
     report = examined(f"torch.nn:{name}")
@@ -189,7 +189,7 @@ FLAX_LAYERS: dict[str, Made] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FLAX_LAYERS if EVERY else ("BatchNorm", "LayerNorm, no bias", "RMSNorm, no scale"))
+@pytest.mark.parametrize("name", FLAX_LAYERS if EVERY else ("LayerNorm, no bias",))
 def test_an_instance_of_flax_is_right(name: str) -> None:
     linen = pytest.importorskip("flax.linen")
     report = of_instance(FLAX_LAYERS[name](linen))
@@ -201,7 +201,7 @@ FAST_VARIANCE = ("BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*FAST_VARIANCE, "RMSNorm"] if EVERY else ["LayerNorm", "RMSNorm"])
+@pytest.mark.parametrize("name", [*FAST_VARIANCE, "RMSNorm"] if EVERY else ["LayerNorm"])
 def test_a_class_of_flax_is_right_but_for_the_known_finding(name: str) -> None:
     pytest.importorskip("flax.linen")
     report = examined(f"flax.linen:{name}")
@@ -225,7 +225,7 @@ KERAS_CLASSES = sorted({name.partition(",")[0].partition(" ")[0] for name in KER
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", KERAS_LAYERS if EVERY else ("BatchNormalization", "LayerNormalization, no center"))
+@pytest.mark.parametrize("name", KERAS_LAYERS if EVERY else ("LayerNormalization, no center",))
 def test_an_instance_of_keras_is_right_but_for_the_known_finding(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     keras = pytest.importorskip("keras")
@@ -236,7 +236,7 @@ def test_an_instance_of_keras_is_right_but_for_the_known_finding(name: str, monk
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", KERAS_CLASSES if EVERY else ("GroupNormalization", "RMSNormalization"))
+@pytest.mark.parametrize("name", KERAS_CLASSES if EVERY else ("GroupNormalization",))
 def test_a_class_of_keras_is_right_but_for_the_known_finding(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     pytest.importorskip("keras")

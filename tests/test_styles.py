@@ -5,6 +5,7 @@ who had not read how bncheck speaks to code.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ NOT_ALL_ASKED = {
 }
 """What is right as far as it can be asked, and why not all could be."""
 
-KNOWN: dict[str, tuple[Verdict, str]] = {}
+KNOWN = {
+    "factory_functions.py": (Verdict.CRASHED, "a function that makes the layer is called as if it were one"),
+    "out_buffers.py": (Verdict.CRASHED, "the caller is to allocate what is written to"),
+    "numpy_ml_bn2d.py": (Verdict.WRONG, "a backward after two forwards answers for both, by its own design"),
+    "running_welford.py": (Verdict.CORRECT, "averages of variances are as good a convention as pooled variances"),
+    "no_arguments.py": (Verdict.WRONG, ""),
+}
 """What bncheck does not get right yet: its verdict, and why."""
 
 _FRAMEWORKS = {"torch": "torch", "jax": "jax", "flax": "flax", "numba": "numba"}
@@ -36,9 +43,12 @@ def _needs(path: Path) -> list[str]:
 
 
 def _cases() -> list[Any]:
+    """Every source; those that JAX or numba compile, which takes minutes, with BNCHECK_EVERY=1 in the environment."""
     found: list[Any] = []
     for one in MANIFEST:
         needs = _needs(FOLDER / one["path"])
+        if {"jax", "flax", "numba"} & set(needs) and not os.environ.get("BNCHECK_EVERY"):
+            continue
         marks = [pytest.mark.slow] * (needs != [] or len(found) % 6 != 0)
         found.append(pytest.param(one, needs, id=one["path"], marks=marks))
     return found

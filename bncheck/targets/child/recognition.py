@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bncheck.targets.child.failures import failure
+from bncheck.targets.child.failures import failure, is_library
 from bncheck.targets.child.families import NumPy, Tensors
 from bncheck.targets.child.loading import load
 from bncheck.targets.child.modules import FlaxModule, KerasLayer, OnnxModel, TorchModule
@@ -189,12 +189,20 @@ def _style(thing: Any, kind: type) -> Style | None:
     if linen is not None and issubclass(kind, linen.Module):
         return FlaxModule(thing, f"a Flax module ({which}), differentiated by JAX")
     root = kind.__module__.partition(".")[0]
-    if root in _LIBRARIES or root in sys.stdlib_module_names - {"__main__"}:
+    if root in _LIBRARIES or root in sys.stdlib_module_names - {"__main__"} or _is_installed(kind):
         return None
     style = Spoken(f"a class with forward and backward ({which})", thing=thing)
     own = {name: inspect.getattr_static(kind, name, None) for name in style.methods()}
     alone = all(isinstance(held, staticmethod | classmethod) for held in own.values())  # then they are functions
     return style if style.has_forward or (own and not alone) else None
+
+
+def _is_installed(kind: type) -> bool:
+    """Whether a class is an installed package's, such as a figure of Matplotlib's, rather than somebody's own."""
+    try:
+        return is_library(inspect.getfile(kind))
+    except (TypeError, OSError):  # it was typed in, or stands in a notebook
+        return False
 
 
 def _applied(kind: Any) -> Callable[..., Any]:

@@ -78,13 +78,15 @@ class Forwards:
     def ways(self) -> Iterator[Binding]:
         """Every way of building and calling forward that answers something in the shape of x.
 
-        First what names say of each method, then what can be tried.
+        Of a method that is called as forwards are, all at once; of the others first what their names say.
         """
         for tried in (slice(0, 1), slice(1, None)):
             for build in self._builds():
                 for name in self._forward_names():
                     taking = self._taking(build.with_(forward=name))
-                    for binding in islice(taking, tried.start, tried.stop):
+                    usual = not name or name in FORWARDS
+                    first, last = ((0, None) if tried.start == 0 else (0, 0)) if usual else (tried.start, tried.stop)
+                    for binding in islice(taking, first, last):
                         answering = list(self._answering(binding))
                         yield from answering
                         lacks = not answering and self._lacks_something and isinstance(self.trials.style.thing, type)
