@@ -101,6 +101,7 @@ def test_what_is_computed_in_single_is_not_asked_in_double() -> None:
     report = examined(f"{SANE}/torch_modules.py:LlamaRMSNorm")
     assert report.verdict is Verdict.CORRECT, str(report)
     assert "float64" not in report.asked["dtypes"]
+    assert report.observations["narrows"] == ["float64"]
 
 
 Made = Callable[[Any], Any]

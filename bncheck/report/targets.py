@@ -296,6 +296,7 @@ _HABITS = {
     "interleaved": "forgets its cache when another forward comes between",
     "surroundings": "changes {} for everybody",
     "dtype_changed": "answers another dtype for {}",
+    "narrows": "computes {} in float32",
 }
 _GOOD = ("repeatable", "interleaved")
 

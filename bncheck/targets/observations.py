@@ -16,6 +16,7 @@ interleaved     whether another forward between forward and backward leaves the 
 stateless       whether y in training forgets the batches before, on one instance
 mutates         the names of the inputs that it writes to
 dtype_changed   by dtype, what came back in another one
+narrows         the dtypes that it computes in a narrower one, in which it is not asked
 surroundings    what it changed for everybody: ``numpy.seterr``, ``numpy.random.seed``, ``numpy.mean``
 
 "unknown" stands wherever the evidence does not separate the possibilities.

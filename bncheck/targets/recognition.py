@@ -121,7 +121,10 @@ def recognised(
         best = best if best.likeness > ALIKE or not described["sure"] else _edited(trials) or best
         target = _accepted(best, trials, described)
         dtypes = tuple(name for name in target.dtypes if _answers_in(target, name))
-        return observed(replace(target, dtypes=dtypes), pair=described["pair"])
+        narrowed = [name for name in dtypes if name == "float64" and _in_single(target)]
+        spoken = tuple(name for name in dtypes if name not in narrowed)
+        found = observed(replace(target, dtypes=spoken), pair=described["pair"])
+        return replace(found, observations={**found.observations, "narrows": narrowed})
     except TargetFailed as failure:
         return replace(untried, failure=failure)
 
@@ -389,13 +392,12 @@ def _answers_in(target: Target, dtype: str) -> bool:
         if failure.reason in HARD:
             raise
         return False
-    return y.dtype.itemsize >= np.dtype(dtype).itemsize and not _in_single(target, y.dtype, given)
+    return y.dtype.itemsize >= np.dtype(dtype).itemsize
 
 
-def _in_single(target: Target, dtype: np.dtype[Any], given: Mapping[str, Array]) -> bool:
+def _in_single(target: Target) -> bool:
     """Whether what it answers in double precision was computed in single: each x̂ is then a number of that."""
-    if dtype != np.float64 or given["x"].dtype != np.float64:
-        return False
+    given = _trial_input(target.layout, target.fixed_sizes(), "float64")
     plain = {name: np.full_like(given[name], name == "gamma") for name in target.parameters}
     y = target.forward(given["x"], plain)
     return bool(np.isfinite(y).all() and y.any() and np.array_equal(y, y.astype(np.float32)))
