@@ -275,7 +275,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "examples of a file": (lambda: assert_gradients(HONEST, examples=3), "examples=3, expected none for a file"),
     "forward of a class": (lambda: assert_gradients(BatchNorm, forward=forward), "forward=.*none for a live object"),  # type: ignore[arg-type]
     "examples of a class": (lambda: assert_gradients(BatchNorm, examples=3), "examples=3, expected none for a live"),
-    "an option of a file": (lambda: check(HONEST, wibble=3), "option for a file=wibble, expected one of case, dtypes"),
+    "an option of a file": (
+        lambda: check(HONEST, wibble=3),
+        "option for a file=wibble, expected one of case, cases, dtypes",
+    ),
     "an option of a class": (lambda: check(BatchNorm, sed=3), "option for a live object=sed.*Did you mean seed"),
     "a limit of a class": (lambda: check(BatchNorm, time_limit=3), "option for a live object=time_limit"),
     "an option of a function": (lambda: check(correct, style="x"), "option for a function of a case=style"),

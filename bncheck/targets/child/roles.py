@@ -134,7 +134,9 @@ def roles_of(function: Callable[..., Any], among: tuple[str, ...], first: str = 
     named = arguments(function)
     free = [*among, *_RUNNING]
     if first and named and first not in {role(a.name, free) for a in named}:
-        found[named[0].name] = first
+        unnamed = [a.name for a in named if not role(a.name, free)]
+        array = role(named[0].name, free) in ("gamma", "beta", "eps")  # parameters before x
+        found[unnamed[0] if array and unnamed else named[0].name] = first
         free.remove(first)
     for argument in named:
         switch = isinstance(argument.default, bool)  # bias=True is a switch, no parameter

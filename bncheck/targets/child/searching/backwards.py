@@ -95,7 +95,8 @@ class Backwards:
         """The ways to fill a backward's arguments: by role, by what the forward calls the same, then by trying."""
         by_role = backward_roles(function, kept)
         called = {**by_role, **{a.name: namesakes[a.name] for a in arguments(function) if a.name in namesakes}}
-        pieces = [f"kept {k}" for k in (range(len(kept)) if isinstance(kept, tuple | list) else kept or ())]
+        several = range(len(kept)) if isinstance(kept, tuple | list) else kept if isinstance(kept, dict) else ()
+        pieces = [f"kept {k}" for k in several]
         filled = {*self.trials.given, *pieces, "cache", "dy", "y", "options", "parameters", "rate", *MODES, *TOGETHER}
         asked = [a.name for a in arguments(function) if a.default is a.empty]
         for roles in (by_role, called) if called != by_role else (by_role,):

@@ -160,6 +160,8 @@ class Forwards:
                 TOGETHER if "parameters" in named.values() else ()
             ):  # an array or a tuple rather than a dictionary
                 yield binding.with_(takes={a: whole if one == "parameters" else one for a, one in named.items()})
+        if "gamma" in named.values() and "beta" not in named.values():  # weights may be all of them
+            yield binding.with_(takes={a: "parameters" if one == "gamma" else one for a, one in named.items()})
         spare = [a.name for a in arguments(function) if a.default is None and a.name not in named]
         left = [one for one in _ARGUMENTS if one not in named.values() and (one in known or one in _EXTRA)]
         if "parameters" in named.values():  # then γ and β are in there
