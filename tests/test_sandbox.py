@@ -80,7 +80,7 @@ NOTICED: dict[str, dict[str, object]] = {
     "answers_differently": {"repeatable": False, "interleaved": False, "stateless": False},
     "shares_its_cache": {"interleaved": False},
 }
-GOOD = {"surroundings": [], "mutates": [], "repeatable": True, "interleaved": True, "stateless": True, "missing": []}
+GOOD = {"surroundings": [], "mutates": [], "repeatable": True, "interleaved": True, "stateless": True}
 
 
 @pytest.mark.parametrize("name", NOTICED)

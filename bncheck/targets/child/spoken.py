@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from bncheck.targets.child.binding import TOGETHER, Binding, Place
-from bncheck.targets.child.failures import NoAnswer
 from bncheck.targets.child.families import NoGradient, NumPy, Pull, Tensors, plain
 from bncheck.targets.child.gradients import as_pool
 from bncheck.targets.child.roles import BACKWARD, FORWARD, Handed, arguments, assigned, role, roles_of
@@ -143,6 +142,7 @@ class SpokenRun(Run):
         self.rate = rate_in(getattr(given["x"], "dtype", ""))
         self.neutral: set[str] = set()
         self.spent = False
+        self.answered: Any = None
         self.dictionaries: list[Handed] = []
         self.statistics = Handed({}, {}, {}, statistics=True)
         self.object: Any = None
@@ -412,7 +412,7 @@ class SpokenRun(Run):
         moved = {one: plain(at(self.object, path)) for one, path in self.binding.slots.items() if one in PARAMETERS}
         held = {one: plain(self.values[one]) for one in PARAMETERS if one in self.used and one not in moved}
         kept = {one: value.copy() for one, value in {**moved, **held}.items() if value is not None}
-        answer = self._pulled(dy)
+        answer = self.answered = self._pulled(dy)
         pool: dict[Place, Any] = {("answer", path): value for path, value in arrays_in(answer).items()}
         count = size(unwrapped(self.values["gamma"])) if "gamma" in self.values else 0
         for (where, path), value in list(pool.items()):
@@ -446,7 +446,6 @@ class SpokenRun(Run):
 
         Raises
             NoGradient: there is no backward.
-            NoAnswer: there is one, and nothing in what it answers or leaves is dx.
         """
         if self.differentiates:
             pull: Pull = self.saved
@@ -454,9 +453,9 @@ class SpokenRun(Run):
         if not self.binding.gradients and not (self.style.has_backward or self.binding.backward):
             raise NoGradient
         pool = self.pulled(dy)
-        if "dx" not in self.binding.gradients:
-            shape = shape_of(unwrapped(self.saved[1]))
-            raise NoAnswer(f"has a backward, but nothing that this returns or leaves has the shape of x, {shape}")
+        if "dx" not in self.binding.gradients:  # then what it answers first is told for what it is
+            several = isinstance(self.answered, tuple | list) and len(self.answered) > 0
+            return {"dx": self.answered[0] if several else self.answered}
         if any(where.startswith("step ") for where, _ in self.binding.gradients.values()):
             self._place(self.parameters)  # the step is measured: whoever asks next means these parameters
         sources = self.sources(None)  # what is there already is found even where it is the same as before
