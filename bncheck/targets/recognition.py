@@ -298,6 +298,8 @@ def _trials(
         words = [re.sub(r"\(.*?\)|\d", "", failure.text) for failure in failures]  # without shapes and lines
         commonest = Counter(words).most_common(1)  # a bug shows in every layout, a wrong guess in one
         common = failures[words.index(commonest[0][0])] if commonest else None
+        if failures and failures[0].reason == "answer":  # it ran where most do, and answered something else
+            common = failures[0]
         raise common or TargetFailed("answer", f"{target.name} has sizes that fit no layout.")
     return trials
 

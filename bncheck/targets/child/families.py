@@ -184,7 +184,9 @@ def is_list_of_numbers(value: Any) -> bool:
     """Whether a value is a list of numbers, or of such lists."""
     if not isinstance(value, list) or not value:
         return False
-    return all(type(one) in (float, int) for one in value) or all(map(is_list_of_numbers, value))
+    if all(type(one) in (float, int) for one in value):
+        return True
+    return all(map(is_list_of_numbers, value)) and len({np.shape(one) for one in value}) == 1
 
 
 def plain(value: Any) -> Array | None:

@@ -437,7 +437,7 @@ class SpokenRun(Run):
             (where, path): value
             for where, thing in sources.items()
             for path, value in arrays_in(thing).items()
-            if where in ("self", "module") or path
+            if (where in _LEFT or path) and size(value) <= _LARGEST
         }
         return dict(as_pool(found))
 
@@ -516,6 +516,9 @@ class SpokenRun(Run):
 
 _LEFT = ("self", "module")
 """Where a backward leaves what it does not return."""
+
+_LARGEST = 1 << 20
+"""How many numbers an array may have that is looked at before and after a backward."""
 
 MODES = frozenset({"training", "evaluating", "mode", "options"})
 """The roles of arguments that tell a forward its mode."""

@@ -52,7 +52,7 @@ def is_stub(function: Callable[..., Any]) -> bool:
         return True
     answers = [node.value for node in nodes if isinstance(node, ast.Return)]
     if not answers:
-        return not any(isinstance(node, ast.Call | ast.BinOp | ast.AugAssign) for node in nodes)
+        return not any(isinstance(node, ast.Call | ast.BinOp | ast.AugAssign | ast.Raise) for node in nodes)
     empty = {name for node in nodes for name in _left_empty(node)}
     empty -= {name for node in nodes for name in _assigned(node)}
     return all(_is_nothing(value, empty) for value in answers)

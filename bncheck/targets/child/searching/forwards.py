@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bncheck.targets.child.binding import TOGETHER, Binding, Place
-from bncheck.targets.child.families import inner, plain
+from bncheck.targets.child.families import family_of, inner, plain
 from bncheck.targets.child.roles import (
     FORWARD,
     OUTPUTS,
@@ -217,7 +217,10 @@ class Forwards:
         names = returned_names(self._plain_forward(run))
         arrays = arrays_in(answer).items()
         paths = dict.fromkeys(_of_wrapped(answer, path) for path, a in arrays if shape(a) == self.trials.x.shape)
-        found: list[Place] = [("answer", path) for path in paths]
+        beside = [k for k, one in enumerate(answer) if family_of(one)] if isinstance(answer, tuple | list) else []
+        found: list[Place] = [("answer", path) for path in paths if len(path) == 1 or not beside]
+        if beside and not found:  # what it answers is no y, and will be told so
+            return [("answer", (("item", beside[0]),))]
 
         def rank(place: Place) -> tuple[bool, int]:
             key = place[1][0][1] if place[1] else ""
