@@ -58,14 +58,17 @@ class MissingPackage(BncheckError, ImportError):
 UNFINISHED = "unfinished"
 """The reason of code that is not written yet."""
 
+UNPAIRED = "unpaired"
+"""The reason of a backward with which no forward goes."""
+
 
 class TargetFailed(BncheckError, RuntimeError):
     """Somebody's code that could not be called, or did not answer with arrays; `reason` is one word for it.
 
     The reasons: ``raised`` an exception, ``exited`` or ``died`` with its process, ``timeout``, ``memory``, ``answer``
-    where what came back is not what was asked for, ``no gradient`` where a framework finds no way back, and
-    ``unfinished`` where it is not written yet. `deliberate` says that somebody wrote that this be raised, rather than
-    that it befell the code.
+    where what came back is not what was asked for, ``no gradient`` where a framework finds no way back, ``unfinished``
+    where it is not written yet, and ``unpaired`` where a backward has no forward. `deliberate` says that somebody wrote
+    that this be raised, rather than that it befell the code.
     """
 
     def __init__(self, reason: str, text: str, deliberate: bool = False) -> None:

@@ -151,7 +151,7 @@ def test_the_judge_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_mutant_is_judged_checked_and_told_about() -> None:
     source = SOURCES["closed_pair"]
-    (mutant,) = [m for m in mutants(source.name, source.text) if m.after.endswith("return (dx, dbeta, dgamma)")]
+    (mutant,) = [m for m in mutants(source.name, source.text) if m.after.endswith("return (dx, -dgamma, dbeta)")]
     outcome = scored(Work(FOLDER, source.name, mutant))
     assert outcome.wrong
     assert outcome.caught

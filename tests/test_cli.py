@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from commands import interruptible
 
 import bncheck
 from bncheck.bugs.catalogue import BUGS
@@ -39,7 +40,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.Popen([sys.executable, "-m", "bncheck", *arguments], env=environment, **pipes)
+    return subprocess.Popen(interruptible(*arguments), env=environment, **pipes)
 
 
 def output(*arguments: str, **options: Any) -> bytes:
@@ -318,8 +319,7 @@ def test_interruption_ends_everything_at_once(
     jobs: str, wait: float, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     target = tmp_path / "report"
-    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which in the background of a shell it would not
-    process = start("verify", "--cases", "5000", "--jobs", jobs, "--output", str(target), preexec_fn=hears)
+    process = start("verify", "--cases", "5000", "--jobs", jobs, "--output", str(target))
     request.addfinalizer(process.kill)
     while "_multiarray_umath" not in Path(f"/proc/{process.pid}/maps").read_text():  # before that it is Python's own
         time.sleep(0.01)

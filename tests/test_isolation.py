@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import interruptible
 from test_targets import ZOO
 
 import bncheck
@@ -154,12 +155,9 @@ def test_where_signals_are_not_bounded_its_keeper_dies_for_bncheck(name: str, wo
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-    """The command, started so that it hears Ctrl-C, which in the background of a shell it would not."""
-    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "bncheck", *arguments]
-    return subprocess.Popen(command, env=environment, preexec_fn=hears, **pipes)
+    return subprocess.Popen(interruptible(*arguments), env=environment, **pipes)
 
 
 @pytest.fixture

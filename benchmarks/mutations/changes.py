@@ -265,9 +265,13 @@ def _of_call(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _of_tuple(node: ast.Tuple, place: _Place) -> Iterator[tuple[str, ast.AST]]:
-    """Two items exchanged; a minus before one; of a tuple of axes, one left out."""
+    """Two items exchanged; a minus before one; of a tuple of axes, one left out.
+
+    In which order a function returns things is its own convention, which `check` finds out.
+    """
     numbers = all(isinstance(item, ast.Constant) and isinstance(item.value, int) for item in node.elts)
-    for j, k in [] if numbers else combinations(range(len(node.elts)), 2):
+    own = numbers or isinstance(place.parent, ast.Return)
+    for j, k in [] if own else combinations(range(len(node.elts)), 2):
         items = list(node.elts)
         items[j], items[k] = items[k], items[j]
         yield "order", ast.Tuple(items, ast.Load())

@@ -16,7 +16,7 @@ import numpy as np
 
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose, named_effect
 from bncheck.case import Case
-from bncheck.errors import UNFINISHED, BncheckError, TargetFailed
+from bncheck.errors import UNFINISHED, UNPAIRED, BncheckError, TargetFailed
 from bncheck.examination.conditions import Effort
 from bncheck.examination.one_case import check
 from bncheck.examination.probing import Found, under_conditions
@@ -33,6 +33,9 @@ from bncheck.tolerances.verdicts import Verdict
 
 ASKED = ("float64", "float32", "float16")
 """The dtypes in which a target is asked where it takes them."""
+
+_UNASKED = MappingProxyType({UNFINISHED: Verdict.UNFINISHED, UNPAIRED: Verdict.INCOMPLETE})
+"""The verdicts on what cannot be called, by reason, where that is not because it fails."""
 
 CONVENTIONS: Mapping[tuple[Layer, frozenset[str]], str] = MappingProxyType(
     {
@@ -75,7 +78,7 @@ def examine(
         observations=dict(subject.observations),
     )
     if isinstance(subject, Target) and subject.failure:
-        verdict = Verdict.UNFINISHED if subject.failure.reason == UNFINISHED else Verdict.CRASHED
+        verdict = _UNASKED.get(subject.failure.reason, Verdict.CRASHED)
         return replace(report, verdict=verdict, detail=str(subject.failure))
     if not subject.observations.get("repeatable", True):  # no number of it would be the same next time
         return replace(report, verdict=Verdict.WRONG, observations={"repeatable": False}, detail=_UNREPEATABLE)
@@ -93,6 +96,7 @@ def examine(
             others = modes(subject, spoken, seed)
             checks, bugs = [*checks, *others.checks], [*bugs, *_new(others.bugs, bugs)]
             crash, wrong, unasked = others.crash, others.wrong, dict(others.not_asked)
+            report = replace(report, observations={**report.observations, **others.habits})
     conditional = Found()
     if not (crash or cases or any(check.verdict.failed for _, check in checks)):
         conditional = _further(subject, layer, spoken, seed, effort)

@@ -32,6 +32,11 @@ from bncheck.tolerances.verdicts import Comparison, compare
 EVALUATED = " in evaluation"
 """What is added to the names of what a target answers in evaluation mode."""
 
+LAST_STEP = "that of the last training step"
+"""What a backward after an evaluation answers where evaluation has none of its own, and leaves the caches alone."""
+
+_OWN, _OF_TRAINING = "its own", "that of training"
+
 _TRAINED, _RUNNING = LAYERS["batch_norm"], LAYERS["batch_norm_running"]
 _EVALUATED = LAYERS["batch_norm_eval"]
 _STATE: Mapping[str, Any] = {"running_mean": np.mean, "running_var": np.var}
@@ -49,6 +54,7 @@ class Modes:
     wrong: str = ""
     crash: str = ""
     not_asked: Mapping[str, str] = field(default_factory=dict)
+    habits: Mapping[str, str] = field(default_factory=dict)
 
 
 def modes(target: Target, dtypes: Sequence[str], seed: int) -> Modes:
@@ -95,6 +101,7 @@ def modes(target: Target, dtypes: Sequence[str], seed: int) -> Modes:
         wrong="" if crashed else told or wrong,
         crash=told if crashed else "",
         not_asked={} if raised else {**usual.unentered, **usual.of_training_only},
+        habits={"evaluation_backward": LAST_STEP} if usual.answers_to == LAST_STEP else {},
     )
 
 
@@ -290,27 +297,40 @@ class _Session:
 
     @property
     def evaluated(self) -> dict[str, Array]:
-        """What was answered to it; gradients only where they are of this call.
-
-        A backward that knows of no evaluation mode answers for the batch that it was trained on last, as in training.
-        """
+        """What was answered to it; gradients only where they are of this call, and of this mode."""
         case = self.evaluation
         names = [name for name in ("y", *case.gradient_names) if f"evaluated {name}" in self.answers]
         got = {name: _shaped(self.answers[f"evaluated {name}"], case.shape_of(name)) for name in names}
-        if len(got) == 1:
-            return got
+        return got if self.answers_to == _OWN else {"y": got["y"]}
+
+    @cached_property
+    def answers_to(self) -> str:
+        """Whose gradient a backward after an evaluation answers, "" where none does.
+
+        One that knows of no evaluation mode answers for the batch that it was trained on last, or as in training.
+        """
+        names = [
+            name for name in ("dx", *(f"d{name}" for name in self.parameters)) if self._evaluated(name) is not None
+        ]
+        if not names:
+            return ""
         given = {"x": self.batches["third"], "dy": self.dy, **self.parameters}
         try:
             trained, _ = self.target.ask(given, self.target.layout, self.eps)
         except TargetFailed:  # it answered before, and will be told to have failed where it did not
-            return {"y": got["y"]}
-        again = all(name not in trained or _alike(got[name], trained[name]) for name in got if name != "y")
-        return {"y": got["y"]} if again or self._knows_no_evaluation else got
+            return ""
+        pairs = [(trained[name], self._evaluated(name)) for name in names if name in trained]
+        if all(_alike(_shaped(got, last.shape), last) for last, got in pairs if got is not None):
+            return LAST_STEP
+        return _OF_TRAINING if self._knows_no_evaluation else _OWN
+
+    def _evaluated(self, name: str) -> Array | None:
+        return self.answers.get(f"evaluated {name}")
 
     @property
     def of_training_only(self) -> dict[str, str]:
-        """That a backward has no evaluation mode although its instance has one, which it could know."""
-        if "evaluated dx" not in self.answers or not self.notes["mode_is_kept"] or "dx" in self.evaluated:
+        """That a backward answers as in training for what its instance, which has an evaluation mode, evaluated."""
+        if self.answers_to != _OF_TRAINING or not self.notes["mode_is_kept"]:
             return {}
         told = "its backward is that of training in both modes; where a layer is frozen, dx is γ·dy/√(σ²+ε) alone."
         return {"gradients in evaluation": told}

@@ -280,13 +280,20 @@ def conventions(observed: Mapping[str, Any]) -> dict[str, str]:
         divisor = f", of the {said['running_variance']} variance" if "running_variance" in said else ""
         parts.append(f"running statistics take {said['new_weight']:g} of the new batch{momentum}{divisor}")
     if "evaluation" in said:
-        parts.append(f"evaluation uses the {said['evaluation']}")
+        without = ", and has no backward of its own" if "evaluation_backward" in said else ""
+        parts.append(f"evaluation uses the {said['evaluation']}{without}")
     habits = [
         words.format(", ".join(said[name]) if isinstance(said.get(name), list | dict) else "")
         for name, words in _HABITS.items()
         if (said.get(name) is False if name in _GOOD else name in said)
     ]
-    told = {"conventions": "; ".join(parts), "habits": "; ".join(habits), "loading": "; ".join(said.get("loading", ()))}
+    passed_over = [f"{', '.join(names)} ({why})" for why, names in said.get("passed_over", {}).items()]
+    told = {
+        "conventions": "; ".join(parts),
+        "habits": "; ".join(habits),
+        "loading": "; ".join(said.get("loading", ())),
+        "passed over": textwrap.shorten("; ".join(passed_over), 2 * _ROOM - 4, placeholder=" …"),
+    }
     return {heading: words for heading, words in told.items() if words}
 
 

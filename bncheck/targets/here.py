@@ -126,7 +126,7 @@ def _contents(thing: Any) -> Contents:
             raise InvalidInput("target", repr(thing), "a pair of functions, (forward, backward)")
         pair = Spoken("a pair of functions", forward=_bounded(thing[0]), backward=_bounded(thing[1]))
         return Contents([Candidate(name, pair, name_of(thing[0]))])
-    return Contents(*candidates_among({name: _bounded(thing)}, name))
+    return candidates_among({name: _bounded(thing)}, name)
 
 
 def _bounded(thing: Any) -> Any:

@@ -11,12 +11,14 @@ new_weight      the weight of the new batch in the running statistics
 momentum        "weight of the old" or "weight of the new"
 running_variance  "biased" or "unbiased"
 evaluation      "running statistics", "batch statistics" or "none"
+evaluation_backward  "that of the last training step" where a backward after an evaluation answers for that
 repeatable      whether a second identical call answers the same
 interleaved     whether another forward between forward and backward leaves the gradients alone
 stateless       whether y in training forgets the batches before, on one instance
 mutates         the names of the inputs that it writes to
 dtype_changed   by dtype, what came back in another one
 narrows         the dtypes that it computes in a narrower one, in which it is not asked
+passed_over     what else of the file can be called and was not taken for a target, by reason
 surroundings    what it changed for everybody: ``numpy.seterr``, ``numpy.random.seed``, ``numpy.mean``
 
 "unknown" stands wherever the evidence does not separate the possibilities.

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from bncheck.case import Layout
-from bncheck.errors import UNFINISHED, InvalidInput, MissingPackage, TargetFailed
+from bncheck.errors import UNFINISHED, UNPAIRED, InvalidInput, MissingPackage, TargetFailed
 from bncheck.layers import LAYERS
 from bncheck.targets.address import Address
 from bncheck.targets.calls import Target
@@ -93,20 +93,50 @@ def _recognised_in(
 ) -> list[Target]:
     """Every target that a sandbox holds, but for bystanders where none was asked for.
 
-    What was amiss when it was loaded is an observation, ``loading``, of each.
+    What was amiss when it was loaded, and what was passed over, are observations of each.
     """
     loaded = sandbox.load()
     candidates = [(k, one) for k, one in enumerate(loaded["candidates"]) if (style or "") in one["words"]]
     if not candidates:
         raise _nothing_found(text, address, loaded, _NEXT_STEP[isinstance(sandbox, Here)])
-    loading = {"loading": loaded["loading"]} if loaded["loading"] else {}
     found = [target for k, one in candidates for target in _recognised(sandbox, k, one, address, layer, layout)]
-    targets = [replace(target, observations={**target.observations, **loading}) for target in found]
-    kept = targets if address.name or style or layer else _without_bystanders(targets)
+    kept = found if address.name or style else _without_bystanders(found)
     if not kept:
-        unlike = {**loaded, "remarks": [f"{target.name} does not normalize" for target in targets]}
+        unlike = {**loaded, "remarks": [f"{target.name} does not normalize" for target in found]}
         raise _nothing_found(text, address, unlike, _NEXT_STEP[isinstance(sandbox, Here)])
-    return kept
+    noticed = {"loading": loaded["loading"], "passed_over": _passed_over(candidates, found, kept)}
+    told = {name: words for name, words in noticed.items() if words}
+    alone = [] if style else _unpaired(loaded["unpaired"], kept)
+    return [replace(target, observations={**target.observations, **told}) for target in [*kept, *alone]]
+
+
+def _passed_over(
+    candidates: list[tuple[int, dict[str, Any]]], found: list[Target], kept: list[Target]
+) -> dict[str, list[str]]:
+    """What is not among the targets although it can be called, by reason, but for what only helps other code."""
+    told: dict[str, list[str]] = {}
+    for k, one in candidates:
+        own = [target for target in found if target.plan.candidate == k]
+        if one["helps"] or any(target in kept for target in own):
+            continue
+        alone = any(target.failure is None and target.likeness > ALIKE for target in own)
+        reason = (
+            "a forward alone" if alone else "does not answer" if any(t.failure for t in own) else "does not normalize"
+        )
+        told.setdefault(reason, []).append(one["name"])
+    return told
+
+
+def _unpaired(names: list[str], kept: list[Target]) -> Iterator[Target]:
+    """The backward functions for which no forward was found, neither by name nor by trying."""
+    first = kept[0]
+    paired = {part for target in kept for part in target.name.rpartition(":")[2].split("+")}
+    for name in names:
+        if name not in paired:
+            whole = f"{first.name.partition(':')[0]}:{name}"
+            advice = "name the two alike, as norm_forward and norm_backward"
+            failure = TargetFailed(UNPAIRED, f"No forward was found that goes with {name}: {advice}.")
+            yield replace(first, name=whole, recognised_as="a backward function", failure=failure, observations={})
 
 
 def _recognised(
@@ -162,7 +192,8 @@ def _nothing_found(text: str, address: Address, loaded: Mapping[str, Any], next_
         near = difflib.get_close_matches(address.name, names, n=1)
         advice = f"Did you mean {near[0]}?" if near else "Name one of these."
         return InvalidInput("target", text, f"a name that {address.title} holds: {', '.join(names[:12])}", advice)
-    remarks = [*loaded["loading"], *loaded["remarks"]]
+    alone = [f"{name} has no forward that goes with it" for name in loaded["unpaired"]]
+    remarks = [*loaded["loading"], *loaded["remarks"], *alone]
     seen = f"; seen: {', '.join(remarks[:3])}" if remarks else ""
     return InvalidInput(
         "target",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from bncheck.targets.child.failures import failure, is_library
@@ -34,13 +34,15 @@ _LIBRARIES = frozenset({"builtins", "functools", "jax", "jaxlib", "numba", "nump
 class Candidate:
     """Something callable, under the name by which it can be asked for; `hint` is what its layer may be read off.
 
-    Where it is not `sure`, nothing but its behaviour can tell whether it is a layer at all.
+    Where it is not `sure`, nothing but its behaviour can tell whether it is a layer at all; `helps` says that other
+    code of its file calls it.
     """
 
     name: str
     style: Style
     hint: str
     sure: bool = True
+    helps: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,12 @@ class Contents:
     """What can be called, in its own order, and what was remarked on the way.
 
     `in_vain` is about what was looked at and is no candidate, `loading` about what was amiss before; `names` are those
-    that could have been asked for, where one was that is not there.
+    that could have been asked for, where one was that is not there. `unpaired` are the backward functions of a layer
+    with which no forward goes by its name.
     """
 
     candidates: list[Candidate]
+    unpaired: list[str] = field(default_factory=list)
     in_vain: list[str] = field(default_factory=list)
     loading: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -73,15 +77,15 @@ def contents_of(module: ModuleType, wanted: str = "") -> Contents:
     if not wanted and is_adapter(module):
         return Contents([Candidate("vjp", Adapter(module), str(getattr(module, "LAYER", "")))])
     own = {name: thing for name, thing in vars(module).items() if _is_own(module, name, thing)}
-    found, in_vain = candidates_among(vars(module) if wanted else own, wanted)
-    if found or not wanted or wanted in vars(module):
-        return Contents(found, in_vain)
-    likely = sorted(candidates_among(own)[0], key=lambda one: not one.sure)
+    held = candidates_among(vars(module) if wanted else own, wanted)
+    if held.candidates or not wanted or wanted in vars(module):
+        return held
+    likely = sorted(candidates_among(own).candidates, key=lambda one: not one.sure)
     known = [name for one in likely for name in one.name.split("+")]
     return Contents([], names=list(dict.fromkeys(known)) or [name for name, thing in own.items() if callable(thing)])
 
 
-def candidates_among(named: dict[str, Any], wanted: str = "") -> tuple[list[Candidate], list[str]]:
+def candidates_among(named: dict[str, Any], wanted: str = "") -> Contents:
     """What can be called among some named objects, in their order, and remarks on what was looked at in vain.
 
     An object that cannot even be looked at is one of these remarks.
@@ -90,8 +94,8 @@ def candidates_among(named: dict[str, Any], wanted: str = "") -> tuple[list[Cand
     sound, found = dict[str, Any](), list[Candidate]()
     for name, thing in named.items():
         try:
-            found += _things({name: thing}, wanted, remarks)
-            list(_functions({name: thing}, name, []))
+            found += _things({name: thing}, wanted)
+            list(_functions(_Functions({name: thing}), name))
             sound[name] = thing
         except Exception as error:
             remarks.append(f"{name} {failure(error)['words']} when it was looked at")
@@ -99,12 +103,29 @@ def candidates_among(named: dict[str, Any], wanted: str = "") -> tuple[list[Cand
     for one in found:  # the backward may be another class's
         if type(one.style) is Spoken and isinstance(one.style.thing, type) and not one.style.has_backward:
             one.style.partners = {name: kind for name, kind in kinds.items() if kind is not one.style.thing}
-    found += _functions(sound, wanted, remarks)
+    functions = _Functions(sound)
+    found += _functions(functions, wanted)
     if wanted:
-        return [one for one in found if wanted in _names(one)], remarks
+        alone = [name for name in functions.unpaired if name == wanted]
+        return Contents([one for one in found if wanted in _names(one)], alone, remarks)
     order = list(named)
     found.sort(key=lambda one: order.index(re.split(r"[+.]", one.name)[0]))
-    return found, remarks
+    called = _called(sound)
+    unpaired = [name for name in functions.unpaired if name not in called and _speaks_of_a_norm(name, sound.get(name))]
+    return Contents([replace(one, helps=one.name in called) for one in found], unpaired, remarks)
+
+
+def _called(named: Mapping[str, Any]) -> set[str]:
+    """The names that the code of some objects calls, but for a function's own."""
+    found: set[str] = set()
+    for name, thing in named.items():
+        methods = vars(thing).values() if isinstance(thing, type) else [thing]
+        codes = [code for f in methods if (code := getattr(getattr(f, "__func__", f), "__code__", None)) is not None]
+        for code in codes:
+            nested = [one for one in code.co_consts if isinstance(one, CodeType)]
+            codes += nested  # the list grows while it is gone through
+            found |= {*code.co_names} - {name}
+    return found
 
 
 def _modules(found: Iterable[Candidate]) -> list[ModuleType]:
@@ -164,7 +185,7 @@ def _names(one: Candidate) -> set[str]:
     return {*parts, one.name, _stem(_FORWARD, parts[0]).strip("_")}
 
 
-def _things(named: dict[str, Any], wanted: str, remarks: list[str]) -> Iterator[Candidate]:
+def _things(named: dict[str, Any], wanted: str) -> Iterator[Candidate]:
     """Classes and instances."""
     for name, thing in named.items():
         kind = thing if isinstance(thing, type) else type(thing)
@@ -223,40 +244,61 @@ def _mentions(kind: type) -> bool:
     return any(role(name, ("gamma", "beta", "eps")) in ("gamma", "eps") for name in names if len(name) > 1)
 
 
-def _functions(named: dict[str, Any], wanted: str, remarks: list[str]) -> Iterator[Candidate]:
+def _speaks_of_a_norm(name: str, function: Any) -> bool:
+    """Whether a function's name, or the words for its arguments, are those of a normalization layer."""
+    words = {a.name.lower() for a in arguments(function)}
+    return bool(words & _OF_A_NORM or _NORM.search(name)) or "options" in roles_of(function, FORWARD, "x").values()
+
+
+class _Functions:
+    """Some named functions: which are backward functions, and of which forwards."""
+
+    def __init__(self, named: dict[str, Any]) -> None:
+        callables = {name: f for name, f in named.items() if callable(f) and not isinstance(f, type) and arguments(f)}
+        self.callables = callables | _within_classes(named)
+        self.rules = {
+            id(r) for f in self.callables.values() for r in (getattr(f, "fwd", None), getattr(f, "bwd", None))
+        }
+        owned = {name: f for name, f in self.callables.items() if id(f) not in self.rules}
+        self.backwards = {name: f for name, f in owned.items() if _BACKWARD.search(name)}
+        self.forwards = {name: f for name, f in owned.items() if name not in self.backwards and not _is_an_object(f)}
+        self.partners = {name: _partner(name, self.forwards) for name in self.backwards}
+
+    @property
+    def unpaired(self) -> list[str]:
+        """The backward functions whose name continues no forward's."""
+        return [name for name, partner in self.partners.items() if not partner]
+
+    def others(self, name: str) -> dict[str, Any]:
+        """What may be a function's backward: the others of its module, those first that look like one."""
+        module = getattr(self.callables[name], "__module__", "")
+        fitting = [
+            other
+            for other, f in self.callables.items()
+            if other != name and id(f) not in self.rules and getattr(f, "__module__", "") == module
+        ]
+        free = [other for other in fitting if not self.partners.get(other)]
+        return {other: self.callables[other] for other in sorted(free, key=lambda one: one not in self.backwards)}
+
+
+def _is_an_object(function: Any) -> bool:
+    return not inspect.isroutine(function) and _style(function, type(function)) is not None
+
+
+def _functions(held: _Functions, wanted: str) -> Iterator[Candidate]:
     """Forward functions, each with the backward functions whose names fit."""
-    callables = {name: f for name, f in named.items() if callable(f) and not isinstance(f, type) and arguments(f)}
-    callables |= _within_classes(named)
-    rules = {id(rule) for f in callables.values() for rule in (getattr(f, "fwd", None), getattr(f, "bwd", None))}
-    backwards = {name: f for name, f in callables.items() if _BACKWARD.search(name) and id(f) not in rules}
-    forwards, sure = {}, set[str]()
-    for name, f in callables.items():
-        if name in backwards or id(f) in rules or (not inspect.isroutine(f) and _style(f, type(f)) is not None):
-            continue
-        forwards[name] = f
-        words = {a.name.lower() for a in arguments(f)}
-        options = "options" in roles_of(f, FORWARD, "x").values()
-        if options or words & _OF_A_NORM or _NORM.search(name) or name == wanted:
-            sure.add(name)
-    partners = {name: _partner(name, forwards) for name in backwards}
-    for name, f in forwards.items():
+    for name, f in held.forwards.items():
         if hasattr(f, "defvjp"):
             yield Candidate(name, Spoken("a JAX function with custom_vjp", forward=f), name)
             continue
-        mine = [back for back, partner in partners.items() if partner == name]
+        sure = name == wanted or _speaks_of_a_norm(name, f)
+        mine = [back for back, partner in held.partners.items() if partner == name]
         for back in mine:
-            pair = Spoken("a pair of functions", forward=f, backward=backwards[back])
-            yield Candidate(f"{name}+{back}", pair, name, sure=name in sure)
+            pair = Spoken("a pair of functions", forward=f, backward=held.backwards[back])
+            yield Candidate(f"{name}+{back}", pair, name, sure=sure)
         if not mine:
-            own = getattr(f, "__module__", "")
-            others = {
-                other: g
-                for other, g in callables.items()
-                if other != name and id(g) not in rules and getattr(g, "__module__", "") == own
-            }
-            ordered = sorted(others, key=lambda other: (partners.get(other, "") != "", other not in backwards))
-            free = {other: others[other] for other in ordered if not partners.get(other)}
-            yield Candidate(name, Spoken("a forward function", forward=f, partners=free), name, sure=name in sure)
+            alone = Spoken("a forward function", forward=f, partners=held.others(name))
+            yield Candidate(name, alone, name, sure=sure)
 
 
 def _within_classes(named: dict[str, Any]) -> dict[str, Any]:

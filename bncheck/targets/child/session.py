@@ -124,6 +124,7 @@ class Session:
         return {
             "candidates": described,
             "remarks": held.in_vain,
+            "unpaired": held.unpaired,
             "loading": loading,
             "names": held.names,
             "changed": changed,
@@ -256,6 +257,7 @@ def _described(one: Candidate) -> dict[str, Any]:
         "may_have_backward": style.may_have_backward,
         "pair": isinstance(style, Spoken) and style.is_pair,
         "sure": one.sure,
+        "helps": one.helps,
         "holds": getattr(style, "thing", None) is not None,
         "unwritten": unwritten(style),
         "alone": isinstance(style, Spoken) and style.thing is None and bool(style.partners),
