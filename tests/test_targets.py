@@ -18,7 +18,7 @@ from bncheck.targets.address import Address
 from bncheck.targets.calls import Target, fixed_sizes, parameter_shapes
 from bncheck.targets.child.binding import Place
 from bncheck.targets.child.gradients import found
-from bncheck.targets.child.roles import FORWARD, Unbound, assigned, call, gradient_role, role, roles_of
+from bncheck.targets.child.roles import FORWARD, Unbound, assigned, gradient_role, role, roles_of
 from bncheck.targets.child.spoken import backward_roles
 from bncheck.targets.child.styles import evaluating
 from bncheck.targets.opening import adapter, open_target
@@ -345,7 +345,7 @@ def test_calls_are_bound_by_role() -> None:
         return inp, g, b, variance_epsilon, extra
 
     given = {"x": 1, "gamma": 2, "beta": 3, "eps": 4, "groups": 5}
-    assert call(forward, given, FORWARD, "x") == ((1, 2, 3, 4, 3), {"x", "gamma", "beta", "eps"})
+    assert assigned(forward, roles_of(forward, FORWARD, "x"), given) == ((1, 2, 3, 4, 3), {"x", "gamma", "beta", "eps"})
 
     def backward(dout: Array, xmu: Array, ivar: Array, gamma: Array) -> tuple[Any, ...]:
         return dout, xmu, ivar, gamma

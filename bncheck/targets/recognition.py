@@ -215,7 +215,7 @@ def _rank(trial: Target) -> tuple[bool, bool, float, bool]:
 
 
 def _unlike(best: Target, same: list[Target], trials: list[Target]) -> list[Target]:
-    """The layouts that it takes in the same way although its answers there are not the layer's, where it is meant to.
+    """The layouts of more axes that it takes in the same way although its answers there are not the layer's.
 
     They are where no layout with as many axes is right, and the answer is no accident of code that was written for
     fewer axes: then it would normalize over axes in the same places, from the left or from the right.

@@ -145,9 +145,12 @@ class Radius:
         return Radius(midpoint, total, self.format)
 
     def mean(self, axis: tuple[int, ...]) -> Radius:
-        """The mean over axes, kept with size 1."""
+        """The mean over axes, kept with size 1; each term may be divided, or weighed, before the sum."""
         total = self.sum(axis)
-        return total / (self.midpoint.size // total.midpoint.size)
+        count = self.midpoint.size // total.midpoint.size
+        weighed = self.format.roundoff * self.magnitude.sum(axis=axis, keepdims=True) / count
+        mean = total / count
+        return Radius(mean.midpoint, (mean.radius + weighed) * _SLACK, self.format)
 
     def rounded_to(self, fmt: Format) -> Radius:
         """The same intervals, with one rounding to another format: what was computed in a wider one is stored."""

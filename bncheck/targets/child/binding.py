@@ -6,7 +6,7 @@ A binding is plain data, so that whoever asks can keep it and hand it back. What
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bncheck.targets.child.slots import Path, written
@@ -47,10 +47,6 @@ class Binding:
     gradients: Mapping[str, Place] = field(default_factory=dict)
     state: Mapping[str, Path] = field(default_factory=dict)
     left_over: tuple[str, ...] = ()
-
-    def with_(self, **changed: Any) -> Binding:
-        """The same but for some parts."""
-        return replace(self, **changed)
 
     @property
     def bound(self) -> set[str]:

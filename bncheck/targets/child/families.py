@@ -172,12 +172,17 @@ def inner(thing: Any) -> Any:
     """
     if isinstance(thing, type | dict | list | tuple | str) or thing is None:
         return None
+    arrays = [value for name, value in held_by(thing).items() if family_of(value) and "grad" not in name.lower()]
+    return arrays[0] if len(arrays) == 1 else None
+
+
+def held_by(thing: Any) -> dict[str, Any]:
+    """What an object itself holds by name, in its dictionary and in slots."""
     held = dict(getattr(thing, "__dict__", {}))
     for kind in type(thing).__mro__:
         names = kind.__dict__.get("__slots__", ())
-        held |= {n: getattr(thing, n, None) for n in ([names] if isinstance(names, str) else names)}
-    arrays = [v for name, v in held.items() if family_of(v) and "grad" not in name.lower()]
-    return arrays[0] if len(arrays) == 1 else None
+        held |= {n: getattr(thing, n) for n in ([names] if isinstance(names, str) else names) if hasattr(thing, n)}
+    return held
 
 
 def is_list_of_numbers(value: Any) -> bool:
@@ -202,3 +207,15 @@ def plain(value: Any) -> Array | None:
     if family_of(value) == "torch":
         value = value.detach().cpu().numpy()
     return np.asarray(value)
+
+
+_CLOSE = 1e-3
+
+
+def alike(first: Array, second: Array) -> bool:
+    """Whether two arrays are the same but for rounding."""
+    if first.shape != second.shape:
+        return False
+    with np.errstate(all="ignore"):
+        scale = float(np.abs(second).max(initial=0.0))
+        return bool(np.allclose(first, second, rtol=_CLOSE, atol=_CLOSE * scale, equal_nan=True))

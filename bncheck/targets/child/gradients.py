@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from bncheck.case import Array
 from bncheck.targets.child.binding import Place
-from bncheck.targets.child.families import plain
+from bncheck.targets.child.families import alike, plain
 from bncheck.targets.child.roles import gradient_named, gradient_role, role
 from bncheck.targets.child.slots import size
 from bncheck.targets.child.styles import PARAMETERS
@@ -23,8 +21,6 @@ Pool = Mapping[Place, Array]
 
 Again = Callable[[dict[str, Any]], Pool]
 """The pool after another backward, with some of what is given changed: factors of x, γ, dy, and a new x."""
-
-_CLOSE = 1e-3
 
 
 def found(
@@ -88,7 +84,7 @@ def _first_linear(places: list[Place], pool: Pool, again: Again) -> Place:
     if len(ordered) == 1 or ordered[0][0] == "answer":
         return ordered[0]
     doubled = again({"dy": 2.0})
-    return next((p for p in ordered if p in doubled and _alike(doubled[p], 2 * pool[p])), ordered[0])
+    return next((p for p in ordered if p in doubled and alike(doubled[p], 2 * pool[p])), ordered[0])
 
 
 def _told_apart(owed: list[str], free: list[Place], pool: Pool, again: Again) -> dict[str, Place]:
@@ -103,7 +99,7 @@ def _told_apart(owed: list[str], free: list[Place], pool: Pool, again: Again) ->
     )
 
     def same(place: Place, other: Pool, factor: float = 1.0) -> bool:
-        return place in other and _alike(other[place], factor * pool[place])
+        return place in other and alike(other[place], factor * pool[place])
 
     def sign(place: Place, name: str) -> int:
         linear = same(place, doubled, 2.0)
@@ -126,14 +122,6 @@ def _told_apart(owed: list[str], free: list[Place], pool: Pool, again: Again) ->
         if not any(sign(place, "beta") == 7 for place in in_order):  # neither is told: in the usual order
             result = dict(zip((f"d{name}" for name in owed), in_order, strict=True))
     return result
-
-
-def _alike(first: Array, second: Array) -> bool:
-    if first.shape != second.shape:
-        return False
-    with np.errstate(all="ignore"):
-        scale = float(np.abs(second).max(initial=0.0))
-        return bool(np.allclose(first, second, rtol=_CLOSE, atol=_CLOSE * scale))
 
 
 def as_pool(arrays: Mapping[Place, Any]) -> dict[Place, Array]:

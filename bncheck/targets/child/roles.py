@@ -183,13 +183,6 @@ def assigned(
     return function(*positional, **keywords), used
 
 
-def call(
-    function: Callable[..., Any], values: Mapping[str, Any], among: tuple[str, ...], first: str = ""
-) -> tuple[Any, set[str]]:
-    """Calls a function with what it asks for by name, see `assigned`."""
-    return assigned(function, roles_of(function, among, first), values, values.get("insisted", ()))
-
-
 @lru_cache(maxsize=1024)
 def returned_names(function: Any) -> list[str]:
     """What a function calls the values that it returns last, "" where an expression has no one name; [] if not seen.
@@ -247,7 +240,7 @@ def gradient_named(path: Iterable[tuple[str, Any]]) -> str:
 class Handed(dict[str, Any]):
     """A dictionary that is handed to somebody's code, and answers to whatever its keys are called.
 
-    `used` are the roles that were read, `asked` the keys of no known role, whose roles `keys` may tell.
+    `used` are the roles that were read, `unknown` the keys of no known role, whose roles `keys` may tell.
     """
 
     def __init__(

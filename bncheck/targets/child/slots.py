@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bncheck.targets.child.families import family_of, inner, is_list_of_numbers
+from bncheck.targets.child.families import family_of, held_by, inner, is_list_of_numbers
 
 Step = tuple[str, Any]
 """("attr", name), ("item", key or place), or ("part", k) of an array that holds two parameters."""
@@ -63,11 +63,9 @@ def _within(thing: Any) -> Iterator[tuple[Step, Any]]:
 
 
 def attributes(thing: Any) -> dict[str, Any]:
-    """What an object holds by name: instance attributes and slots, those of torch modules included."""
-    own = dict(getattr(thing, "__dict__", {}))
+    """What an object holds by name: its own, its class's arrays, and those of a torch module."""
+    own = held_by(thing)
     for kind in type(thing).__mro__:
-        names = kind.__dict__.get("__slots__", ())
-        own |= {n: getattr(thing, n) for n in ([names] if isinstance(names, str) else names) if hasattr(thing, n)}
         own |= {n: v for n, v in vars(kind).items() if family_of(v) and n not in own}
     held = {**own, **(own.get("_parameters") or {}), **(own.get("_buffers") or {})}
     return {name: value for name, value in held.items() if not awaits_its_size(value)}

@@ -138,7 +138,6 @@ class SpokenRun(Run):
     def __init__(self, style: Spoken, family: NumPy, given: Given, binding: Binding) -> None:
         super().__init__(family, {k: v for k, v in given.items() if k != "binding"})
         self.style, self.binding = style, binding
-        self.training = True
         self.rate = rate_in(getattr(given["x"], "dtype", ""))
         self.neutral: set[str] = set()
         self.spent = False
@@ -171,7 +170,7 @@ class SpokenRun(Run):
         given, word = self.given, evaluating(self._function)[0]
         self.values: Given = {**given}
         shape = tuple(given["features"])
-        self.values |= {"size": shape[0] if len(shape) == 1 else shape, "sizes": shape, "size list": [*shape]}
+        self.values |= {"size": shape[0] if len(shape) == 1 else shape, "sizes": shape}
         x = given["x"]
         of_x = shape_of(unwrapped(x))
         self.values |= {"shape": of_x, "shape without N": of_x[1:], "rate": self.rate}
@@ -213,7 +212,6 @@ class SpokenRun(Run):
         mode = "train" if training else self.word
         self.values |= {"training": training, "evaluating": not training, "mode": mode}
         self.options["mode"] = mode
-        self.training = training
 
     @property
     def _function(self) -> Callable[..., Any]:
@@ -552,20 +550,7 @@ def backward_roles(function: Any, kept: Any) -> dict[str, str]:
     """The roles of a backward's arguments: by name, and in order what the forward kept, where as many have no name."""
     roles = roles_of(function, BACKWARD, "dy")
     named = arguments(function)
-    available = {
-        "dy",
-        "cache",
-        "x",
-        "gamma",
-        "beta",
-        "eps",
-        "options",
-        "parameters",
-        "groups",
-        "training",
-        "evaluating",
-    }
-    unknown = [a.name for a in named if roles.get(a.name) not in {*available, "mode", "rate"} and a.default is a.empty]
+    unknown = [a.name for a in named if roles.get(a.name) not in BACKWARD and a.default is a.empty]
     count = len(kept) if isinstance(kept, tuple | list) else 0
     if unknown and len(unknown) == count:
         roles |= {name: f"kept {k}" for k, name in enumerate(unknown)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice, permutations
 from typing import Any
 
@@ -12,13 +13,13 @@ import numpy as np
 from bncheck.case import Array
 from bncheck.targets.child import gradients
 from bncheck.targets.child.binding import TOGETHER, Binding, Place
-from bncheck.targets.child.families import Tensors
+from bncheck.targets.child.families import Tensors, alike
 from bncheck.targets.child.gradients import as_pool
 from bncheck.targets.child.roles import (
     arguments,
     returned_names,
 )
-from bncheck.targets.child.searching.trials import Enough, Trials, alike
+from bncheck.targets.child.searching.trials import Enough, Trials
 from bncheck.targets.child.slots import size
 from bncheck.targets.child.spoken import (
     BACKWARDS,
@@ -42,7 +43,7 @@ class Backwards:
             found = self._gradients(way)
             if found is None:
                 continue
-            whole = way.with_(gradients=found)
+            whole = replace(way, gradients=found)
             if self._is_whole(whole):
                 return whole
             first = first or whole
@@ -70,17 +71,17 @@ class Backwards:
             functions = [(name, getattr(run.object, name)) for name in (*usual, *others)]
         for kind, partner in self.trials.style.partners.items() if self.trials.style.thing is not None else ():
             for method in Spoken("", thing=partner).methods():
+                trial = self.trials.run(replace(binding, backward=f"{kind}.{method}"))
                 with contextlib.suppress(Exception):  # it need not be made of what this one is made of
-                    bound = self.trials.run(binding.with_(backward=f"{kind}.{method}")).backward_function
-                    functions.append((f"{kind}.{method}", bound))
+                    functions.append((f"{kind}.{method}", trial.backward_function))
         for name, function in functions:
             for wants in self._wants(function, run.kept, self._namesakes(binding)):
-                yield binding.with_(backward=name, wants=wants)
+                yield replace(binding, backward=name, wants=wants)
         answer = run.saved[0]
         if not functions and isinstance(answer, tuple | list) and any(map(callable, answer)):
-            yield binding.with_(backward="answer")
+            yield replace(binding, backward="answer")
         if isinstance(self.trials.family, Tensors):
-            yield binding.with_(backward="y")
+            yield replace(binding, backward="y")
 
     def _namesakes(self, binding: Binding) -> dict[str, str]:
         """What the forward calls its arguments and its answers, which its backward may call the same."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice, permutations, product
 from typing import Any
 
@@ -83,7 +84,7 @@ class Forwards:
         for tried in (slice(0, 1), slice(1, None)):
             for build in self._builds():
                 for name in self._forward_names():
-                    taking = self._taking(build.with_(forward=name))
+                    taking = self._taking(replace(build, forward=name))
                     usual = not name or name in FORWARDS
                     first, last = ((0, None) if tried.start == 0 else (0, 0)) if usual else (tried.start, tried.stop)
                     for binding in islice(taking, first, last):
@@ -138,7 +139,7 @@ class Forwards:
                 choices = (likely or _PREPARING) if asked else [""]
                 ways += [((name, dict.fromkeys(asked, given)),) for given in choices]
         for way in [*ways, *(a + b for a, b in permutations(ways, 2) if a[0][0] != b[0][0])][:150]:
-            yield from self._answering(binding.with_(prepared=way))
+            yield from self._answering(replace(binding, prepared=way))
 
     def _forward_names(self) -> list[str]:
         """The methods that may be the forward, those of the usual names first."""
@@ -155,13 +156,12 @@ class Forwards:
         known = {*self.trials.given, *MODES, "size", "parameters", "running_mean", "running_var", "statistics"}
         unknown = [a.name for a in asked if named.get(a.name) not in known]
         if not unknown:
-            yield binding.with_(takes=named)
-            for whole in (
-                TOGETHER if "parameters" in named.values() else ()
-            ):  # an array or a tuple rather than a dictionary
-                yield binding.with_(takes={a: whole if one == "parameters" else one for a, one in named.items()})
+            yield replace(binding, takes=named)
+            wholes = TOGETHER if "parameters" in named.values() else ()
+            for whole in wholes:  # an array or a tuple rather than a dictionary
+                yield replace(binding, takes={a: whole if one == "parameters" else one for a, one in named.items()})
         if "gamma" in named.values() and "beta" not in named.values():  # weights may be all of them
-            yield binding.with_(takes={a: "parameters" if one == "gamma" else one for a, one in named.items()})
+            yield replace(binding, takes={a: "parameters" if one == "gamma" else one for a, one in named.items()})
         spare = [a.name for a in arguments(function) if a.default is None and a.name not in named]
         left = [one for one in _ARGUMENTS if one not in named.values() and (one in known or one in _EXTRA)]
         if "parameters" in named.values():  # then γ and β are in there
@@ -170,17 +170,17 @@ class Forwards:
             if len(places) > 3:  # then running statistics are likelier than eps
                 left = sorted(left, key=lambda one: not one.startswith("running_") and one not in PARAMETERS)
             for chosen in islice(permutations(left, len(places)), 60):
-                yield binding.with_(takes={**named, **dict(zip(places, chosen, strict=True))})
+                yield replace(binding, takes={**named, **dict(zip(places, chosen, strict=True))})
         if 1 < len(asked) <= 5 and (unknown or not {"gamma", "beta"} <= set(named.values())):
             everything = [one for one in ("x", *_ARGUMENTS) if one in self.trials.given or one in _EXTRA]
             for chosen in islice(permutations(everything, len(asked)), 80):
                 if "x" in chosen:
-                    yield binding.with_(takes=dict(zip([a.name for a in asked], chosen, strict=True)))
+                    yield replace(binding, takes=dict(zip([a.name for a in asked], chosen, strict=True)))
 
     def _answering(self, binding: Binding, depth: int = 0) -> Iterator[Binding]:
         """The binding with the place of y, and of dictionary keys of unknown names."""
         try:
-            run = self.trials.run(binding.with_(y=("answer", ())))
+            run = self.trials.run(replace(binding, y=("answer", ())))
             if run.differentiates:
                 y = run.forward(run.given["x"])
                 places: list[Place] = [("answer", ())] if y is not None and plain(y) is not None else []
@@ -196,7 +196,7 @@ class Forwards:
             if isinstance(error, KeyError) and unknown and depth < 4:
                 for one in ("gamma", "beta", "eps", "momentum", "training"):
                     if one in {*self.trials.given, "training"} and one not in binding.keys.values():
-                        yield from self._answering(binding.with_(keys={**binding.keys, unknown[-1]: one}), depth + 1)
+                        yield from self._answering(replace(binding, keys={**binding.keys, unknown[-1]: one}), depth + 1)
                 return
             self.trials.note(error)
             self._lacks_something = isinstance(error, AttributeError | TypeError | KeyError)
@@ -208,7 +208,7 @@ class Forwards:
             expected = f"expected one of shape {self.trials.x.shape}"
             self.trials.note(ValueError(f"its forward answers {told}, {expected}"))
         for place in places:
-            yield binding.with_(y=place)
+            yield replace(binding, y=place)
 
     def _places(self, answer: Any, run: SpokenRun) -> list[Place]:
         """Where y may be: what is called so first, then whatever has the shape of x, in order."""

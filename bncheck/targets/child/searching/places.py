@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bncheck.case import Array
 from bncheck.targets.child.binding import Binding
-from bncheck.targets.child.families import family_of, plain
+from bncheck.targets.child.families import alike, family_of, plain
 from bncheck.targets.child.roles import (
     FORWARD,
     arguments,
     role,
     roles_of,
 )
-from bncheck.targets.child.searching.trials import Enough, Trials, alike, moved_value
+from bncheck.targets.child.searching.trials import Enough, Trials, moved_value
 from bncheck.targets.child.slots import Path, arrays_in, at, attributes, parts, put, size
 from bncheck.targets.child.styles import running_in
 
@@ -32,20 +34,20 @@ class Places:
             wanted = [name for name in self.trials.offered if name not in self.trials.bound(binding)]
             if not wanted:
                 return binding
-            binding = binding.with_(warm=warm)
+            binding = replace(binding, warm=warm)
             held = self._held(binding)
             named = self._named_slots(held, wanted)
-            candidate = binding.with_(slots={**binding.slots, **named})
+            candidate = replace(binding, slots={**binding.slots, **named})
             silent = [name for name in named if not self._follows(candidate, name)]
             missing = [name for name in wanted if name not in named or name in silent]
             others = self._following(candidate, held, missing) if missing else {}
             slots = {**{k: v for k, v in named.items() if k not in silent or (warm and k not in others)}, **others}
-            binding = binding.with_(slots={**binding.slots, **slots})
-        return binding.with_(warm=bool(binding.slots) and self._needs_warmth(binding))
+            binding = replace(binding, slots={**binding.slots, **slots})
+        return replace(binding, warm=bool(binding.slots) and self._needs_warmth(binding))
 
     def _needs_warmth(self, binding: Binding) -> bool:
         """Whether parameters that are set before the first forward are lost in it."""
-        cold = binding.with_(warm=False)
+        cold = replace(binding, warm=False)
         try:
             return not all(self._follows(cold, name) for name in binding.slots)
         except Enough:
@@ -54,7 +56,7 @@ class Places:
     def _held(self, binding: Binding) -> dict[Path, Any]:
         """The arrays of an instance that may hold a parameter: of its size, or of two."""
         try:
-            run = self.trials.run(binding.with_(slots={}))
+            run = self.trials.run(replace(binding, slots={}))
         except Enough:
             raise
         except Exception:
@@ -89,7 +91,7 @@ class Places:
         for path, value in held.items():
             if path in binding.slots.values():
                 continue
-            trial = binding.with_(slots={**binding.slots, "probe": path})
+            trial = replace(binding, slots={**binding.slots, "probe": path})
             still = np.array(plain(value))
             ys = [self._with_probe(trial, still), self._with_probe(trial, moved_value(still))]
             if ys[0] is None or ys[1] is None or alike(*ys):  # type: ignore[arg-type]
@@ -132,13 +134,13 @@ class Places:
             return binding
         usual = self._ignores_a_shift(binding)
         for kind, name, value in flags:
-            flipped = binding.with_(switch=(kind, name, not value))
+            flipped = replace(binding, switch=(kind, name, not value))
             other = self._ignores_a_shift(flipped)
             if usual is False and other:
                 return flipped
             known = kind == "attribute" and role(name, ("training", "evaluating"))
             if usual and other is False and not known:
-                return binding.with_(switch=(kind, name, value))
+                return replace(binding, switch=(kind, name, value))
         return binding
 
     def _ignores_a_shift(self, binding: Binding) -> bool | None:
@@ -171,7 +173,7 @@ class Places:
             raise
         except Exception:
             return binding
-        return binding.with_(state=found) if len(found) == 2 else binding
+        return replace(binding, state=found) if len(found) == 2 else binding
 
     def _stepped(self, binding: Binding, kept: dict[Path, Any], x: Array | None = None) -> dict[Path, Array]:
         """What an instance holds after two training steps, where something was put into it between them."""
@@ -189,8 +191,10 @@ class Places:
         spare = [a.name for a in arguments(function) if a.default is None and a.name not in named]
         plain_function = getattr(function, "__func__", function)
         code, cells = getattr(plain_function, "__code__", None), getattr(plain_function, "__closure__", None) or ()
-        free = dict(zip(code.co_freevars, cells, strict=True)) if code else {}
-        held = {name: cell.cell_contents for name, cell in free.items()}
+        held: dict[str, Any] = {}
+        for name, cell in zip(code.co_freevars, cells, strict=True) if code else ():
+            with contextlib.suppress(ValueError):  # an empty one
+                held[name] = cell.cell_contents
         held |= {name: plain_function.__globals__.get(name) for name in (code.co_names if code else ())}
         arrays = [name for name, value in held.items() if family_of(value) and size(value) == self.trials.count > 1]
         return (*spare, *arrays)

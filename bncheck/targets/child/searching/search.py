@@ -7,6 +7,8 @@ what a normalization layer computes.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bncheck.targets.child.binding import Binding
 from bncheck.targets.child.families import NoGradient, NumPy
 from bncheck.targets.child.searching.backwards import Backwards
@@ -48,7 +50,7 @@ def _completed(trials: Trials, binding: Binding) -> Binding:
         binding = places.with_state(places.with_slots(binding))
     if trials.wants_gradients:
         binding = Backwards(trials).with_gradients(binding)
-    return binding.with_(left_over=places.left_over(binding))
+    return replace(binding, left_over=places.left_over(binding))
 
 
 def _is_whole(trials: Trials, binding: Binding) -> bool:

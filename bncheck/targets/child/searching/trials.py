@@ -21,8 +21,6 @@ MOST = 400
 _DEAR = MappingProxyType({"torch": 150, "jax": 12})
 """The same where a call costs more."""
 
-_CLOSE = 1e-3
-
 
 class Enough(Exception):
     """A search has made all the calls that it may."""
@@ -91,13 +89,6 @@ class Trials:
         """Another input of the same shape, as spread out as the first but not a shift or a multiple of it."""
         moved = np.asarray(self.x) * np.cos(np.arange(self.x.size).reshape(self.x.shape)) + self.x[::-1]
         return moved.astype(self.x.dtype)
-
-
-def alike(first: Array, second: Array) -> bool:
-    """Whether two answers are the same but for rounding."""
-    with np.errstate(all="ignore"):
-        scale = float(np.abs(second).max(initial=0.0))
-        return bool(np.allclose(first, second, rtol=_CLOSE, atol=_CLOSE * scale, equal_nan=True))
 
 
 def moved_value(value: Any) -> Any:
