@@ -29,8 +29,9 @@ class Binding:
     `build`, `takes` and `wants` are what the constructor, the forward and the backward are given; `prepared` are
     methods that are called before the first forward, such as ``initialize(optimizer)``; `keys` the roles of dictionary
     keys; `slots` where an instance keeps its parameters, which it makes on first use where `warm`; `switch` the flag
-    that is set in training, as (kind, name, value); `gradients` where they are after a backward, `state` where running
-    statistics are kept. `left_over` names what was seen and not understood.
+    that is set in training, as (kind, name, value); `steps` says that its backward moves the parameters, by a learning
+    rate of its own; `gradients` where they are after a backward, `state` where running statistics are kept. `left_over`
+    names what was seen and not understood.
     """
 
     build: Roles | None = None
@@ -44,6 +45,7 @@ class Binding:
     switch: tuple[str, str, bool] | None = None
     backward: str = ""
     wants: Roles | None = None
+    steps: bool = False
     gradients: Mapping[str, Place] = field(default_factory=dict)
     state: Mapping[str, Path] = field(default_factory=dict)
     left_over: tuple[str, ...] = ()
@@ -105,4 +107,6 @@ def _told(place: Place) -> str:
         return f"what backward returns{f', at {written(path)}' if path else ''}"
     if where.startswith("step "):
         return f"the step that backward makes in self{written(path)}"
+    if where.startswith("room "):
+        return "an array that backward is handed"
     return f"{where}{written(path)}"

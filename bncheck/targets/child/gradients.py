@@ -13,6 +13,7 @@ from bncheck.case import Array
 from bncheck.targets.child.binding import Place
 from bncheck.targets.child.families import alike, plain
 from bncheck.targets.child.roles import gradient_named, gradient_role, role
+from bncheck.targets.child.rooms import ROOM
 from bncheck.targets.child.slots import size
 from bncheck.targets.child.styles import PARAMETERS
 
@@ -66,6 +67,8 @@ def _named(pool: Pool, names: list[str]) -> dict[str, Place]:
         spoken = gradient_named(path)
         if where.startswith("step "):
             spoken = f"d{where.removeprefix('step ')}"
+        elif where.startswith(ROOM):
+            spoken = where.removeprefix(ROOM)
         elif where not in ("answer", "self") and path and "grad" in str(path[-1][1]).lower():
             spoken = f"d{where}"
         elif where == "answer" and not spoken and path and isinstance(path[-1][1], str):

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from bncheck.targets.child.factories import Made, made_by
 from bncheck.targets.child.failures import failure, is_library
 from bncheck.targets.child.families import NumPy, Tensors
 from bncheck.targets.child.loading import load
@@ -92,8 +93,9 @@ def candidates_among(named: dict[str, Any], wanted: str = "") -> Contents:
     """
     remarks: list[str] = []
     sound, found = dict[str, Any](), list[Candidate]()
-    for name, thing in named.items():
+    for name, held in named.items():
         try:
+            thing = (made_by(held) if inspect.isfunction(held) else None) or held
             found += _things({name: thing}, wanted)
             list(_functions(_Functions({name: thing}), name))
             sound[name] = thing
@@ -212,7 +214,10 @@ def _style(thing: Any, kind: type) -> Style | None:
     root = kind.__module__.partition(".")[0]
     if root in _LIBRARIES or root in sys.stdlib_module_names - {"__main__"} or _is_installed(kind):
         return None
-    style = Spoken(f"a class with forward and backward ({which})", thing=thing)
+    words = (
+        "a function that makes a layer" if issubclass(kind, Made) else f"a class with forward and backward ({which})"
+    )
+    style = Spoken(words, thing=thing)
     own = {name: inspect.getattr_static(kind, name, None) for name in style.methods()}
     alone = all(isinstance(held, staticmethod | classmethod) for held in own.values())  # then they are functions
     return style if style.has_forward or (own and not alone) else None

@@ -190,19 +190,30 @@ def returned_names(function: Any) -> list[str]:
     >>> returned_names(returned_names)
     ['']
     """
-    shown = getattr(function, "py_func", function)
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(shown)))
-    except (OSError, TypeError, SyntaxError, ValueError):
-        return []
-    defined = next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None)
-    if defined is None:
-        return []
-    answers = [n.value for n in _own_nodes(defined) if isinstance(n, ast.Return) and n.value is not None]
+    answers = _returned(function)
     if not answers:
         return []
     last = answers[-1]
     return [_one_name(value) for value in (last.elts if isinstance(last, ast.Tuple | ast.List) else [last])]
+
+
+@lru_cache(maxsize=1024)
+def answers_nothing(function: Any) -> bool:
+    """Whether a function returns no value anywhere, as far as its source can be seen."""
+    return _returned(function) == []
+
+
+def _returned(function: Any) -> list[ast.expr] | None:
+    """What a function returns, in order; None where that cannot be seen."""
+    shown = getattr(function, "py_func", function)
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(shown)))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return None
+    defined = next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None)
+    if defined is None:
+        return None
+    return [n.value for n in _own_nodes(defined) if isinstance(n, ast.Return) and n.value is not None]
 
 
 def _own_nodes(defined: ast.AST) -> Iterator[ast.AST]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -12,7 +14,8 @@ import numpy as np
 from bncheck.targets.child.families import family_of, held_by, inner, is_list_of_numbers
 
 Step = tuple[str, Any]
-"""("attr", name), ("item", key or place), or ("part", k) of an array that holds two parameters."""
+"""("attr", name), ("item", key or place), ("cell", name) that a function closes over, or ("part", k) of an array that
+holds two parameters."""
 
 Path = tuple[Step, ...]
 
@@ -56,6 +59,8 @@ def _within(thing: Any) -> Iterator[tuple[Step, Any]]:
         yield from ((("item", key), value) for key, value in list(thing.items())[:64] if isinstance(key, str | int))
     elif isinstance(thing, list | tuple):
         yield from ((("item", k), value) for k, value in islice(enumerate(thing), 64))
+    elif inspect.isfunction(thing):
+        yield from ((("cell", name), value) for name, value in closed_over(thing).items())
     elif hasattr(thing, "_parameters") or (
         not isinstance(thing, type) and type(thing).__module__.partition(".")[0] not in _FOREIGN
     ):
@@ -69,6 +74,17 @@ def attributes(thing: Any) -> dict[str, Any]:
         own |= {n: v for n, v in vars(kind).items() if family_of(v) and n not in own}
     held = {**own, **(own.get("_parameters") or {}), **(own.get("_buffers") or {})}
     return {name: value for name, value in held.items() if not awaits_its_size(value)}
+
+
+def closed_over(function: Any) -> dict[str, Any]:
+    """What a function, or a method, closes over, by name."""
+    plain = getattr(function, "__func__", function)
+    code, cells = getattr(plain, "__code__", None), getattr(plain, "__closure__", None) or ()
+    held: dict[str, Any] = {}
+    for name, cell in zip(code.co_freevars, cells, strict=True) if code else ():
+        with contextlib.suppress(ValueError):  # an empty one
+            held[name] = cell.cell_contents
+    return held
 
 
 def awaits_its_size(value: Any) -> bool:
@@ -93,6 +109,8 @@ def at(thing: Any, path: Path) -> Any:
             thing = getattr(thing, key)
         elif kind == "item":
             thing = thing[key]
+        elif kind == "cell":
+            thing = closed_over(thing)[key]
         else:
             thing = _part(thing, key)
     return thing
@@ -108,6 +126,9 @@ def put(thing: Any, path: Path, value: Any) -> None:
         put(thing, holder, whole)
     elif kind == "attr":
         setattr(at(thing, holder), key, value)
+    elif kind == "cell":
+        function = at(thing, holder)
+        function.__closure__[function.__code__.co_freevars.index(key)].cell_contents = value
     else:
         at(thing, holder)[key] = value
 
@@ -148,4 +169,5 @@ def written(path: Path) -> str:
     ".params['w'][half 2]"
     """
     shown = {"attr": lambda k: f".{k}", "item": lambda k: f"[{k!r}]", "part": lambda k: f"[half {k + 1}]"}
+    shown["cell"] = lambda k: f" ({k} in its closure)"
     return "".join(shown[kind](key) for kind, key in path)

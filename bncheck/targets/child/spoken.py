@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bncheck.targets.child import rooms
 from bncheck.targets.child.binding import TOGETHER, Binding, Place
 from bncheck.targets.child.families import NoGradient, NumPy, Pull, Tensors, plain
 from bncheck.targets.child.gradients import as_pool
@@ -142,6 +143,7 @@ class SpokenRun(Run):
         self.neutral: set[str] = set()
         self.spent = False
         self.answered: Any = None
+        self.room: Given = {}
         self.dictionaries: list[Handed] = []
         self.statistics = Handed({}, {}, {}, statistics=True)
         self.object: Any = None
@@ -156,7 +158,8 @@ class SpokenRun(Run):
             self.used |= set_eps(self.object, self.given)
         for name, roles in self.binding.prepared:
             assigned(getattr(self.object, name), roles, self.values)
-        self._set_rate()
+        if self.binding.steps:
+            self._set_rate()
         self._switch(training=True)
         if self.binding.warm:
             self._answer(self.given["x"])
@@ -242,8 +245,11 @@ class SpokenRun(Run):
         seed_everything()
         if not isinstance(thing, type):
             return self.style.copied()
-        roles = self.binding.build
-        built, used = assigned(thing, constructor_roles(thing) if roles is None else roles, self.values)
+        roles = constructor_roles(thing) if self.binding.build is None else self.binding.build
+        if not self.binding.steps:  # what is called a rate may be that of an average
+            own = {a.name for a in arguments(thing) if a.default is not a.empty}
+            roles = {argument: one for argument, one in roles.items() if one != "rate" or argument not in own}
+        built, used = assigned(thing, roles, self.values)
         self._count_as_used(used)
         return built
 
@@ -303,12 +309,17 @@ class SpokenRun(Run):
         roles = self.binding.takes or roles_of(function, FORWARD, "x")
         if self.binding.switch and self.binding.switch[0] == "argument":
             roles = {**roles, self.binding.switch[1]: f"switch {self.binding.switch[1]}"}
+        self.values |= self._rooms(roles)
         answer, used = assigned(function, roles, self.values, self.given.get("insisted", ()))
         used = used.union(*(one.used for one in self.dictionaries), PARAMETERS if used & set(TOGETHER) else ())
         self._count_as_used(used)
         if isinstance(answer, types.GeneratorType):
             answer = (next(answer), answer.send)
         return answer
+
+    def _rooms(self, roles: Mapping[str, str]) -> Given:
+        """Arrays for the roles of those that are written to."""
+        return rooms.made(roles.values(), self.given["x"], self.given) if self.family.name == "numpy" else {}
 
     def _method(self, name: str) -> Any:
         """The forward by its name, as it is called."""
@@ -321,6 +332,7 @@ class SpokenRun(Run):
         """Whose arrays may be looked at after a call."""
         handed = {name: self.values[name] for name in ("x", *PARAMETERS) if name in self.values}
         module = {} if self.style.thing is not None else _own_globals(self.style.backward or self.style.forward)
+        handed |= {role: value for role, value in self.values.items() if role.startswith(rooms.ROOM)}
         return {"answer": answer, "self": self.object, "module": module, **handed}
 
     @property
@@ -384,7 +396,9 @@ class SpokenRun(Run):
         elif isinstance(kept, dict):
             values |= {f"kept {k}": value for k, value in kept.items()}
         roles = self.binding.wants if self.binding.wants is not None else backward_roles(function, kept)
-        answer, _ = assigned(function, roles, values)
+        own = {argument: one for argument, one in roles.items() if one not in self.values}
+        self.room = self._rooms(own)
+        answer, _ = assigned(function, roles, {**values, **self.room})
         return answer
 
     @property
@@ -412,6 +426,7 @@ class SpokenRun(Run):
         kept = {one: value.copy() for one, value in {**moved, **held}.items() if value is not None}
         answer = self.answered = self._pulled(dy)
         pool: dict[Place, Any] = {("answer", path): value for path, value in arrays_in(answer).items()}
+        pool |= {(one, ()): value for one, value in self.room.items() if one.startswith(rooms.ROOM)}
         count = size(unwrapped(self.values["gamma"])) if "gamma" in self.values else 0
         for (where, path), value in list(pool.items()):
             if size(value) == 2 * count and self.used & set(TOGETHER):

@@ -135,6 +135,7 @@ def evaluating(function: Any) -> tuple[str, bool]:
     spoken, seen, left = set[str](), set[int](), [function]
     while left:
         one = left.pop()
+        one = getattr(one, "__wrapped__", one)
         code = getattr(one, "__code__", None)
         if code is None or id(code) in seen:
             continue

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bncheck.case import Array
-from bncheck.targets.child import gradients
+from bncheck.targets.child import gradients, rooms
 from bncheck.targets.child.binding import TOGETHER, Binding, Place
 from bncheck.targets.child.families import Tensors, alike
 from bncheck.targets.child.gradients import as_pool
@@ -41,6 +41,9 @@ class Backwards:
         first: Binding | None = None
         for way in self._backwards(binding):
             found = self._gradients(way)
+            if found and any(where.startswith("step ") for where, _ in found.values()):
+                way = replace(way, steps=True)
+                found = self._gradients(way)
             if found is None:
                 continue
             whole = replace(way, gradients=found)
@@ -94,11 +97,12 @@ class Backwards:
 
     def _wants(self, function: Any, kept: Any, namesakes: dict[str, str]) -> Iterator[dict[str, str]]:
         """The ways to fill a backward's arguments: by role, by what the forward calls the same, then by trying."""
-        by_role = backward_roles(function, kept)
+        by_role = {**backward_roles(function, kept), **rooms.backward_roles(function)}
         called = {**by_role, **{a.name: namesakes[a.name] for a in arguments(function) if a.name in namesakes}}
         several = range(len(kept)) if isinstance(kept, tuple | list) else kept if isinstance(kept, dict) else ()
         pieces = [f"kept {k}" for k in several]
         filled = {*self.trials.given, *pieces, "cache", "dy", "y", "options", "parameters", "rate", *MODES, *TOGETHER}
+        filled |= {one for one in called.values() if one.startswith((rooms.ROOM, "axis "))}
         asked = [a.name for a in arguments(function) if a.default is a.empty]
         for roles in (by_role, called) if called != by_role else (by_role,):
             if all(roles.get(name) in filled for name in asked):

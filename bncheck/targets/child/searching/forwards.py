@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bncheck.targets.child import rooms
 from bncheck.targets.child.binding import TOGETHER, Binding, Place
 from bncheck.targets.child.families import family_of, inner, plain
 from bncheck.targets.child.roles import (
@@ -155,6 +156,8 @@ class Forwards:
         asked = [a for a in arguments(function) if a.default is a.empty]
         known = {*self.trials.given, *MODES, "size", "parameters", "running_mean", "running_var", "statistics"}
         unknown = [a.name for a in asked if named.get(a.name) not in known]
+        for roles in rooms.forward_roles(function, named, self.trials.x.ndim):
+            yield replace(binding, takes=roles)
         if not unknown:
             yield replace(binding, takes=named)
             wholes = TOGETHER if "parameters" in named.values() else ()
@@ -212,6 +215,9 @@ class Forwards:
 
     def _places(self, answer: Any, run: SpokenRun) -> list[Place]:
         """Where y may be: what is called so first, then whatever has the shape of x, in order."""
+        room: Place = (f"{rooms.ROOM}x", ())
+        if answer is None and room[0] in run.binding.takes.values():
+            return [room]
         if plain(answer) is not None and not _is_container(answer):
             return [("answer", ())] if shape(plain(answer)) == self.trials.x.shape else []
         names = returned_names(self._plain_forward(run))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,7 @@ from bncheck.targets.child.roles import (
     roles_of,
 )
 from bncheck.targets.child.searching.trials import Enough, Trials, moved_value
-from bncheck.targets.child.slots import Path, arrays_in, at, attributes, parts, put, size
+from bncheck.targets.child.slots import Path, arrays_in, at, attributes, closed_over, parts, put, size
 from bncheck.targets.child.styles import running_in
 
 
@@ -162,18 +161,26 @@ class Places:
             slots = {path for path, a in arrays_in(run.object).items() if size(a) == self.trials.count}
             once = {path: np.array(plain(at(run.object, path))) for path in slots}
             after = self._stepped(binding, {})
-            found: dict[str, Path] = {}
-            for path in sorted(slots & set(after), key=str):
-                moved = self._stepped(binding, {path: moved_value(after[path])})
-                if alike(after[path], once[path]) or path not in moved or alike(moved[path], after[path]):
-                    continue  # it stays as it is, or is made anew
-                shifted = self._stepped(binding, {}, self.trials.x + self.trials.x.dtype.type(3))
-                found.setdefault("running_var" if alike(shifted[path], after[path]) else "running_mean", path)
+            shifted = self._stepped(binding, {}, self.trials.x + self.trials.x.dtype.type(3))
         except Enough:
             raise
         except Exception:
             return binding
+        found: dict[str, Path] = {}
+        for path in sorted(slots & set(after), key=str):
+            if not alike(after[path], once[path]) and self._follows_itself(binding, path, after[path]):
+                found.setdefault("running_var" if alike(shifted[path], after[path]) else "running_mean", path)
         return replace(binding, state=found) if len(found) == 2 else binding
+
+    def _follows_itself(self, binding: Binding, path: Path, after: Array) -> bool:
+        """Whether what an instance holds after a step depends on what it was before, rather than be made anew."""
+        try:
+            moved = self._stepped(binding, {path: moved_value(after)})
+        except Enough:
+            raise
+        except Exception:  # it cannot be set, so it is none that is kept
+            return False
+        return path in moved and not alike(moved[path], after)
 
     def _stepped(self, binding: Binding, kept: dict[Path, Any], x: Array | None = None) -> dict[Path, Array]:
         """What an instance holds after two training steps, where something was put into it between them."""
@@ -190,11 +197,8 @@ class Places:
         named = {**roles_of(function, FORWARD, "x"), **binding.takes}
         spare = [a.name for a in arguments(function) if a.default is None and a.name not in named]
         plain_function = getattr(function, "__func__", function)
-        code, cells = getattr(plain_function, "__code__", None), getattr(plain_function, "__closure__", None) or ()
-        held: dict[str, Any] = {}
-        for name, cell in zip(code.co_freevars, cells, strict=True) if code else ():
-            with contextlib.suppress(ValueError):  # an empty one
-                held[name] = cell.cell_contents
+        code = getattr(plain_function, "__code__", None)
+        held = closed_over(function)
         held |= {name: plain_function.__globals__.get(name) for name in (code.co_names if code else ())}
         arrays = [name for name, value in held.items() if family_of(value) and size(value) == self.trials.count > 1]
         return (*spare, *arrays)
