@@ -66,13 +66,23 @@ def in_sequence(target: Target, dtype: str, seed: int, deadline: float) -> Found
             continue
         steps = [step for step in letters.split() if target.has_backward or not step.startswith("b")]
         try:
-            found = found.and_also(_Sequence.of(target, name, steps, batches).found())
+            found = found.and_also(_in_one_way(target, name, steps, batches))
         except TargetFailed as failure:
             if failure.reason not in ("raised", "answer"):
                 return found.and_also(Found(crash=f"{failure} It was asked for several batches, one after the other."))
     others = " and others" if len(left) > 1 else ""
     why = f"Where {left[0]}{others}: no time was left. Ask again with --thorough." if left else ""
     return found.and_also(Found(not_asked={"sequences": why} if why else {}))
+
+
+def _in_one_way(target: Target, name: str, steps: Sequence[str], batches: Mapping[str, Case]) -> Found:
+    """What is wrong in a sequence; nothing where a method of its own, called before each forward, sets it right."""
+    found = _Sequence.of(target, name, steps, batches).found()
+    for method in target.clears if found.failed else ():
+        anew = _Sequence.of(target, name, steps, batches, method).found()
+        if not anew.failed:
+            return replace(anew, habits={**anew.habits, "keeps_until": method})
+    return found
 
 
 @dataclass(frozen=True)
@@ -100,17 +110,20 @@ class _Sequence:
     batches: Mapping[str, Case]
     answers: Sequence[Mapping[str, Array]]
     stopped: TargetFailed | None
+    clears: str = ""
 
     @classmethod
-    def of(cls, target: Target, name: str, steps: Sequence[str], batches: Mapping[str, Case]) -> _Sequence:
-        """Asks the target.
+    def of(
+        cls, target: Target, name: str, steps: Sequence[str], batches: Mapping[str, Case], clears: str = ""
+    ) -> _Sequence:
+        """Asks the target, whose method `clears` is called before each forward.
 
         Raises
             TargetFailed: it cannot be asked at all.
         """
         steps = [step for step in steps if step[1] in batches]
-        answers, stopped = _asked(target, steps, batches)
-        return cls(target, name, steps, batches, answers, stopped)
+        answers, stopped = _asked(target, steps, batches, clears)
+        return cls(target, name, steps, batches, answers, stopped, clears)
 
     def found(self) -> Found:
         """What is wrong with the answers."""
@@ -171,7 +184,7 @@ class _Sequence:
         def answered(case: Case) -> Gradients:
             """What is answered to a case after all that came before."""
             steps = [*before, "f0", *(["b0"] if self.target.has_backward else [])]
-            answers, stopped = _asked(self.target, steps, {**self.batches, "0": case})
+            answers, stopped = _asked(self.target, steps, {**self.batches, "0": case}, self.clears)
             if stopped is not None:
                 raise stopped
             return {name: got[name] for got in answers[len(before) :] for name in got if name in held_names(case)}
@@ -246,13 +259,13 @@ class _Sequence:
 
 
 def _asked(
-    target: Target, steps: Sequence[str], batches: Mapping[str, Case]
+    target: Target, steps: Sequence[str], batches: Mapping[str, Case], clears: str
 ) -> tuple[list[dict[str, Array]], TargetFailed | None]:
     """What is answered to steps, with the parameters of the last batch."""
     last = batches[steps[-1][1]]
     named = [(_WORDS[step[0]], f"{'dy' if step[0] == 'b' else 'x'}{step[1]}") for step in steps]
     arrays = {f"x{k}": case.x for k, case in batches.items()} | {f"dy{k}": case.dy for k, case in batches.items()}
-    return target.steps(named, {**{name: arrays[name] for _, name in named}, **last.parameters}, last.eps)
+    return target.steps(named, {**{name: arrays[name] for _, name in named}, **last.parameters}, last.eps, clears)
 
 
 def _batches(target: Target, dtype: str, seed: int) -> Iterator[Case]:

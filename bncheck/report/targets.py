@@ -283,7 +283,7 @@ def conventions(observed: Mapping[str, Any]) -> dict[str, str]:
         without = ", and has no backward of its own" if "evaluation_backward" in said else ""
         parts.append(f"evaluation uses the {said['evaluation']}{without}")
     habits = [
-        words.format(", ".join(said[name]) if isinstance(said.get(name), list | dict) else "")
+        words.format(", ".join(said[name]) if isinstance(said.get(name), list | dict) else said.get(name))
         for name, words in _HABITS.items()
         if (said.get(name) is False if name in _GOOD else name in said)
     ]
@@ -304,6 +304,7 @@ _HABITS = {
     "surroundings": "changes {} for everybody",
     "dtype_changed": "answers another dtype for {}",
     "narrows": "computes {} in float32",
+    "keeps_until": "keeps what came before until {}() is called",
 }
 _GOOD = ("repeatable", "interleaved")
 

@@ -52,7 +52,8 @@ class Target:
     it. `observations` are its conventions by name, see `bncheck.targets.observations`. `likeness` is the correlation of
     its `first` y with the layer's, `whole` says whether places were found for all that the layer has, `takes_all`
     whether all that it computes with is handed to it, and `places` where its parameters and gradients are, in words.
-    `left_over` are the names of what was not understood, `neutral` the parameters that it has and the layer has not.
+    `left_over` are the names of what was not understood, `neutral` the parameters that it has and the layer has not,
+    `clears` its methods that begin anew.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Target:
     may_have_backward: bool = True
     left_over: tuple[str, ...] = ()
     neutral: tuple[str, ...] = ()
+    clears: tuple[str, ...] = ()
     first: Array | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -181,19 +183,25 @@ class Target:
         return {k: v.reshape(first.shape) if v.size == first.size else v for k, v in numbers.items()}, notes
 
     def steps(
-        self, sequence: Sequence[tuple[str, str]], arrays: Mapping[str, Array], eps: float | None = TRIAL_EPS
+        self,
+        sequence: Sequence[tuple[str, str]],
+        arrays: Mapping[str, Array],
+        eps: float | None = TRIAL_EPS,
+        clears: str = "",
     ) -> tuple[list[dict[str, Array]], TargetFailed | None]:
         """What is answered to ``forward``, ``backward`` and ``evaluate`` on one instance, step by step.
 
         Each step is one of these words and the name of an array, among which γ and β may be. A step that raises is the
-        last, and what it raised is told beside.
+        last, and what it raised is told beside. `clears` is a method that is called before each forward.
         """
         first = arrays[sequence[0][1]]
         header, shown = self.shown({"x": first, **self.learned(arrays)}, self.layout, eps)
         merged = {name: _merged_groups(self.layout, arrays[name].shape) for _, name in sequence}
         as_in_case = self.plan.shapes[self.layout] == "case"
         shown |= {name: arrays[name].reshape(arrays[name].shape if as_in_case else merged[name]) for name in merged}
-        notes, got = self.sandbox.call({"op": "steps", "steps": [list(step) for step in sequence], **header}, shown)
+        notes, got = self.sandbox.call(
+            {"op": "steps", "steps": [list(step) for step in sequence], "clears": clears, **header}, shown
+        )
         stopped = notes["stopped"]
         done = stopped["step"] if stopped else len(sequence)
         answers: list[dict[str, Array]] = [{} for _ in range(done)]

@@ -153,6 +153,7 @@ def _untried(
         groups=described["sizes"].get("groups", 0),
         takes_all=not described["holds"],
         may_have_backward=described["may_have_backward"],
+        clears=tuple(described["clears"]),
     )
 
 

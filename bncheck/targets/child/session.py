@@ -209,6 +209,9 @@ class Session:
             run, _ = self._begin(header, arrays)
             for k, (kind, name) in enumerate(header["steps"]):
                 try:
+                    if kind == "forward" and isinstance(run, SpokenRun):
+                        run.back_to_training()
+                        run.begin_anew(header["clears"])
                     answer = _stepped(run, kind, family.array(arrays[name].copy()))
                 except Exception as error:
                     none = isinstance(error, NoEvaluation)
@@ -258,6 +261,7 @@ def _described(one: Candidate) -> dict[str, Any]:
         "pair": isinstance(style, Spoken) and style.is_pair,
         "sure": one.sure,
         "helps": one.helps,
+        "clears": style.clears() if isinstance(style, Spoken) else [],
         "holds": getattr(style, "thing", None) is not None,
         "unwritten": unwritten(style),
         "alone": isinstance(style, Spoken) and style.thing is None and bool(style.partners),
@@ -267,8 +271,6 @@ def _described(one: Candidate) -> dict[str, Any]:
 
 def _stepped(run: Run, kind: str, array: Any) -> dict[str, Array]:
     """What one step of a sequence answers, and the running statistics after it."""
-    if kind == "forward" and isinstance(run, SpokenRun):
-        run.back_to_training()
     if kind == "backward":
         gradients = {name: value for name, value in run.backward(array).items() if value is not None}
         return {name: _checked(name, value) for name, value in gradients.items()}

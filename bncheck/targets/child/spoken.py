@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -53,6 +54,7 @@ class Steps:
 
 
 FORWARDS = ("forward", "__call__", "call", "fprop", "forward_pass", "forward_prop", "apply")
+_CLEARING = re.compile(r"zero|clear|flush|reset|begin", re.IGNORECASE)
 BACKWARDS = ("backward", "bprop", "backward_pass", "backprop", "backward_prop", "grad", "vjp")
 
 
@@ -111,6 +113,11 @@ class Spoken(Style):
         """The public methods of an object's class, in their order, but for those of every object."""
         names = dict.fromkeys(name for base in self.bases() for name in vars(base) if not name.startswith("_"))
         return [name for name in names if callable(getattr(_kind(self.thing), name, None))]
+
+    def clears(self) -> list[str]:
+        """The methods that begin anew, such as ``zero_grad()``, those that are asked for nothing."""
+        named = [name for name in self.methods() if _CLEARING.search(name)]
+        return [n for n in named if not any(a.default is a.empty for a in arguments(getattr(_kind(self.thing), n))[1:])]
 
     def copied(self) -> Any:
         """An instance of its own, as it was handed over."""
@@ -478,6 +485,11 @@ class SpokenRun(Run):
         }
 
     # Modes.
+
+    def begin_anew(self, method: str) -> None:
+        """Has the instance forget what it keeps of earlier steps, by a method of its own."""
+        if method:
+            getattr(self.object, method)()
 
     def back_to_training(self) -> None:
         """Undoes what an evaluation changed."""
