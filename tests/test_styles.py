@@ -21,17 +21,10 @@ MANIFEST: list[dict[str, Any]] = json.loads((FOLDER / "manifest.json").read_text
 NOT_ALL_ASKED = {
     "dezero_style.py": "it has no evaluation mode for the running statistics that it keeps",
     "minidl/layers/norm.py": "in evaluation its backward is that of training",
-    "sgd_flag.py": "in evaluation its backward is that of training",
 }
 """What is right as far as it can be asked, and why not all could be."""
 
-KNOWN = {
-    "factory_functions.py": (Verdict.CRASHED, "a function that makes the layer is called as if it were one"),
-    "out_buffers.py": (Verdict.CRASHED, "the caller is to allocate what is written to"),
-    "numpy_ml_bn2d.py": (Verdict.WRONG, "a backward after two forwards answers for both, by its own design"),
-    "running_welford.py": (Verdict.CORRECT, "averages of variances are as good a convention as pooled variances"),
-    "no_arguments.py": (Verdict.WRONG, ""),
-}
+KNOWN: dict[str, tuple[Verdict, str]] = {}
 """What bncheck does not get right yet: its verdict, and why."""
 
 _FRAMEWORKS = {"torch": "torch", "jax": "jax", "flax": "flax", "numba": "numba"}

@@ -122,10 +122,11 @@ def _called(named: Mapping[str, Any]) -> set[str]:
     found: set[str] = set()
     for name, thing in named.items():
         methods = vars(thing).values() if isinstance(thing, type) else [thing]
-        codes = [code for f in methods if (code := getattr(getattr(f, "__func__", f), "__code__", None)) is not None]
-        for code in codes:
-            nested = [one for one in code.co_consts if isinstance(one, CodeType)]
-            codes += nested  # the list grows while it is gone through
+        plain = [f.__func__ if isinstance(f, staticmethod | classmethod) else f for f in methods]
+        left = [f.__code__ for f in plain if inspect.isfunction(f)]
+        while left:
+            code = left.pop()
+            left += [one for one in code.co_consts if isinstance(one, CodeType)]
             found |= {*code.co_names} - {name}
     return found
 

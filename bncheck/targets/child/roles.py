@@ -6,6 +6,7 @@ A name is looked up in small letters and without underscores, so that ``num_feat
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -291,7 +292,7 @@ class Handed(dict[str, Any]):
             self.unknown.append(key)
             raise KeyError(key)
         if self.statistics:  # they are kept here from now on
-            self[key] = self.values_of[one].copy()
+            self[key] = copy.copy(self.values_of[one])
             return super().__getitem__(key)
         return self.values_of[one]
 
@@ -319,6 +320,7 @@ def _within(key: str) -> str:
 _STATISTICS = MappingProxyType(
     {**dict.fromkeys(("mean", "mu", "m", "avg", "average"), "running_mean")}
     | dict.fromkeys(("var", "variance", "v", "sigma2", "s2"), "running_var")
+    | dict.fromkeys(("count", "counter", "step", "steps", "t", "n", "i", "numbatches", "numbatchestracked"), "count")
 )
 """What running statistics are called where nothing else is meant."""
 

@@ -208,7 +208,9 @@ class SpokenRun(Run):
             for name, start in (("running_mean", np.zeros), ("running_var", np.ones)):
                 like = plain(given["gamma"])
                 assert like is not None
-                self.values[name] = self.family.array(start(like.shape, like.dtype))
+                if name not in given:
+                    self.values[name] = self.family.array(start(like.shape, like.dtype))
+            self.values["count"] = 0
             self.statistics = Handed(self.values, {}, {}, statistics=True)
             self.values["statistics"] = self.statistics
         self._set_mode(training=True)
@@ -359,10 +361,28 @@ class SpokenRun(Run):
                     self._place(named)
                 return self._y(self._answer(x))
 
-            return self.differentiated(function, x)
+            y = self.differentiated(function, x)
+            if self._returns_state:  # what was traced is of no use afterwards
+                self._keep_state(self._answer(x))
+            return y
         answer = self._answer(x)
         self.saved, self.spent = (answer, x), False
+        if self._returns_state:
+            self._keep_state(answer)
         return self._y(answer)
+
+    @property
+    def _returns_state(self) -> bool:
+        """Whether running statistics are handed to a function, and handed back by it."""
+        return self.object is None and bool(self.binding.state) and bool(self.values["training"])
+
+    def _keep_state(self, answer: Any) -> None:
+        """Hands the next call what this one made of the running statistics."""
+        for name, path in self.binding.state.items():
+            self.values[name] = at(answer, path)
+            holder = at(answer, path[:-1])
+            if isinstance(holder, Mapping):
+                self.statistics.update(holder)
 
     def _y(self, answer: Any) -> Any:
         where, path = self.binding.y

@@ -18,6 +18,7 @@ from bncheck.targets.child.roles import (
 )
 from bncheck.targets.child.searching.trials import Enough, Trials, moved_value
 from bncheck.targets.child.slots import Path, arrays_in, at, attributes, closed_over, parts, put, size
+from bncheck.targets.child.spoken import SpokenRun
 from bncheck.targets.child.styles import running_in
 
 
@@ -149,10 +150,12 @@ class Places:
         return None if first is None or second is None else alike(first, second)
 
     def with_state(self, binding: Binding) -> Binding:
-        """Where the instance keeps running statistics: what after a training step depends on what it was before.
+        """Where running statistics are kept: what after a training step depends on what it was before.
 
         The mean is that which moves when x is shifted, the variance that which does not.
         """
+        if self.trials.style.thing is None:
+            return self._with_returned_state(binding)
         try:
             run = self.trials.run(binding)
             run.forward(run.given["x"])
@@ -171,6 +174,31 @@ class Places:
             if not alike(after[path], once[path]) and self._follows_itself(binding, path, after[path]):
                 found.setdefault("running_var" if alike(shifted[path], after[path]) else "running_mean", path)
         return replace(binding, state=found) if len(found) == 2 else binding
+
+    def _with_returned_state(self, binding: Binding) -> Binding:
+        """Where a function answers new running statistics: what follows those that it was handed."""
+        if not {"running_mean", "running_var", "statistics"} & set(binding.takes.values()):
+            return binding
+        try:
+            first, run = self._answered(binding)
+            found: dict[str, Path] = {}
+            for name in ("running_mean", "running_var"):
+                value = self.trials.family.array(moved_value(plain(run.values[name])))
+                moved, _ = self._answered(binding, **{name: value})
+                follow = [path for path in first if path in moved and not alike(first[path], moved[path])]
+                found |= {name: follow[0]} if follow else {}
+        except Enough:
+            raise
+        except Exception:
+            return binding
+        return replace(binding, state=found) if len(set(found.values())) == 2 else binding
+
+    def _answered(self, binding: Binding, **changed: Any) -> tuple[dict[Path, Array], SpokenRun]:
+        """The arrays of a parameter's size in what a function answers, beside y."""
+        run = self.trials.run(binding, **changed)
+        arrays = arrays_in(run._answer(run.given["x"])).items()
+        own = {path: np.array(plain(a)) for path, a in arrays if size(a) == self.trials.count}
+        return {path: a for path, a in own.items() if ("answer", path) != binding.y}, run
 
     def _follows_itself(self, binding: Binding, path: Path, after: Array) -> bool:
         """Whether what an instance holds after a step depends on what it was before, rather than be made anew."""

@@ -47,7 +47,8 @@ def _completed(trials: Trials, binding: Binding) -> Binding:
     places = Places(trials)
     binding = places.with_switch(binding)
     if trials.style.thing is not None:
-        binding = places.with_state(places.with_slots(binding))
+        binding = places.with_slots(binding)
+    binding = places.with_state(binding)
     if trials.wants_gradients:
         binding = Backwards(trials).with_gradients(binding)
     return replace(binding, left_over=places.left_over(binding))
