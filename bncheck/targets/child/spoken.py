@@ -354,15 +354,13 @@ class SpokenRun(Run):
         if self.differentiates:
 
             def function(x: Any, named: dict[str, Any]) -> Any:
-                self.values |= named
-                for one in self.dictionaries:
-                    one.update({name: value for name, value in named.items() if one.holds(name)})
-                if self.object is not None:
-                    self._place(named)
+                self._hand_over(named)
                 return self._y(self._answer(x))
 
             y = self.differentiated(function, x)
-            if self._returns_state:  # what was traced is of no use afterwards
+            self._hand_over(self.parameters)  # what was traced is of no use afterwards
+            self.values["x"] = self.given["x"] = x
+            if self._returns_state:
                 self._keep_state(self._answer(x))
             return y
         answer = self._answer(x)
@@ -370,6 +368,14 @@ class SpokenRun(Run):
         if self._returns_state:
             self._keep_state(answer)
         return self._y(answer)
+
+    def _hand_over(self, parameters: Given) -> None:
+        """Has the next call find other parameters, wherever it looks for them."""
+        self.values |= parameters
+        for one in self.dictionaries:
+            one.update({name: value for name, value in parameters.items() if one.holds(name)})
+        if self.object is not None:
+            self._place(parameters)
 
     @property
     def _returns_state(self) -> bool:
