@@ -171,6 +171,8 @@ def not_asked(subject: Subject, layer: Layer, answered: Mapping[str, Finding]) -
         for name in layer.parameters:
             if name not in has and hidden:
                 told[name] = f"no {name} was found, but {hidden} was not understood: d{name} was not asked. {_ADAPT}"
+        for name in subject.unknown:
+            told[name] = f"y follows it, and {layer.name} has no such thing: its gradient was not asked. {_ADAPT}"
         for name in subject.neutral:
             told[name] = (
                 f"{layer.name} has no {name}: it was held where it does nothing, d{name} was not asked. {_ADAPT}"

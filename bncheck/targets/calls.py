@@ -52,8 +52,8 @@ class Target:
     it. `observations` are its conventions by name, see `bncheck.targets.observations`. `likeness` is the correlation of
     its `first` y with the layer's, `whole` says whether places were found for all that the layer has, `takes_all`
     whether all that it computes with is handed to it, and `places` where its parameters and gradients are, in words.
-    `left_over` are the names of what was not understood, `neutral` the parameters that it has and the layer has not,
-    `clears` its methods that begin anew.
+    `left_over` are the names of what was not understood, `unknown` of what its y follows besides, `neutral` the
+    parameters that it has and the layer has not, `clears` its methods that begin anew.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Target:
     places: Mapping[str, str] = field(default_factory=dict)
     may_have_backward: bool = True
     left_over: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     neutral: tuple[str, ...] = ()
     clears: tuple[str, ...] = ()
     first: Array | None = field(default=None, repr=False, compare=False)

@@ -348,7 +348,7 @@ def _in_one_layout(
                 )
                 seen: dict[str, Any] = {"parameters": parameters, "likeness": likeness, "first": answers["y"]}
                 seen |= {"whole": notes.get("whole", True), "places": notes.get("places", {})}
-                seen |= {name: tuple(notes.get(name, ())) for name in ("left_over", "neutral")}
+                seen |= {name: tuple(notes.get(name, ())) for name in ("left_over", "unknown", "neutral")}
                 yield replace(target, plan=plan, has_backward=owed, **seen)
                 break
 

@@ -59,6 +59,9 @@ MEMORY_LIMIT = 2 << 30
 LONGEST, LARGEST = 86_400.0, 1 << 50
 """The limits that may be set at most: a day, and a pebibyte."""
 
+_QUICK = MappingProxyType({"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"})
+"""What makes a framework answer sooner that compiles for each shape anew: the same operations."""
+
 _RESERVED = MappingProxyType({"torch": 2 << 30, "jax": 12 << 30, "flax": 12 << 30, "keras": 12 << 30})
 """The address space that frameworks reserve for themselves on top; little of it is ever filled."""
 
@@ -92,7 +95,7 @@ class _Child:
     def __init__(self, memory_limit: int) -> None:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", **os.environ}
+        quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", **_QUICK, **os.environ}
         command = [sys.executable, "-B", "-P", "-m", "bncheck.targets.child.__main__", str(memory_limit)]
         if os.name == "posix":
             command = [sys.executable, "-I", "-S", str(_KEEPER), str(os.getpid()), *command]

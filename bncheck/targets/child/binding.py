@@ -31,7 +31,7 @@ class Binding:
     keys; `slots` where an instance keeps its parameters, which it makes on first use where `warm`; `switch` the flag
     that is set in training, as (kind, name, value); `steps` says that its backward moves the parameters, by a learning
     rate of its own; `gradients` where they are after a backward, `state` where running statistics are kept. `left_over`
-    names what was seen and not understood.
+    names what was seen and not understood, `unknown` what y was seen to follow and is none of these.
     """
 
     build: Roles | None = None
@@ -49,6 +49,7 @@ class Binding:
     gradients: Mapping[str, Place] = field(default_factory=dict)
     state: Mapping[str, Path] = field(default_factory=dict)
     left_over: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def bound(self) -> set[str]:
@@ -74,7 +75,7 @@ class Binding:
         parts["state"] = {name: _path(path) for name, path in parts["state"].items()}
         parts["switch"] = None if parts["switch"] is None else tuple(parts["switch"])
         parts["prepared"] = tuple((name, dict(roles)) for name, roles in parts["prepared"])
-        parts["left_over"] = tuple(parts["left_over"])
+        parts |= {name: tuple(parts[name]) for name in ("left_over", "unknown")}
         return cls(**parts)
 
     def described(self, answered: tuple[str, ...]) -> dict[str, str]:

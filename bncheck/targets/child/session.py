@@ -158,7 +158,8 @@ class Session:
         if isinstance(run, SpokenRun):
             places = run.binding.described(tuple(results))
             notes |= {"binding": run.binding.data(), "whole": run.is_whole, "places": places}
-            notes |= {"left_over": run.binding.left_over, "neutral": sorted(run.neutral)}
+            notes |= {"left_over": run.binding.left_over, "unknown": run.binding.unknown}
+            notes |= {"neutral": sorted(run.neutral)}
         return {**notes, "changed": self.surroundings.restored()}, results
 
     def partners(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:

@@ -17,7 +17,7 @@ from bncheck.targets.child.roles import (
     roles_of,
 )
 from bncheck.targets.child.searching.trials import Enough, Trials, moved_value
-from bncheck.targets.child.slots import Path, arrays_in, at, attributes, closed_over, parts, put, size
+from bncheck.targets.child.slots import Path, arrays_in, at, attributes, closed_over, parts, put, size, written
 from bncheck.targets.child.spoken import SpokenRun
 from bncheck.targets.child.styles import running_in
 
@@ -230,3 +230,46 @@ class Places:
         held |= {name: plain_function.__globals__.get(name) for name in (code.co_names if code else ())}
         arrays = [name for name, value in held.items() if family_of(value) and size(value) == self.trials.count > 1]
         return (*spare, *arrays)
+
+    def unknown(self, binding: Binding) -> tuple[str, ...]:
+        """The arrays that y follows besides those that the binding knows: nobody asks for their gradient.
+
+        They are looked for where an instance, or the module of a function, keeps them after a first forward.
+        """
+        if self.trials.family.name not in ("numpy", "torch", "lists"):
+            return ()
+        known = {*binding.slots.values(), *binding.state.values()}
+        found: list[str] = []
+        try:
+            _, usual, paths = self._again(binding)
+            for path in [path for path in paths if path not in known][:_MOST_KEPT]:
+                whose, changed, _ = self._again(binding, path)
+                if changed is not None and not alike(changed, usual):
+                    found.append(f"{whose}{written(path)}")
+        except Enough:
+            raise
+        except Exception:  # it does not answer twice: nothing is known of it
+            return ()
+        return tuple(found)
+
+    def _again(self, binding: Binding, path: Path | None = None) -> tuple[str, Array, list[Path]]:
+        """y of a second forward, before which one array that is kept was changed; whose it is, and which there are."""
+        run = self.trials.run(binding)
+        run.forward(run.given["x"])
+        whose = "self" if run.object is not None else ""
+        kept = run.object if run.object is not None else run.sources(None)["module"]
+        arrays = {p: a for p, a in arrays_in(kept).items() if size(a) <= _LARGEST_KEPT}
+        if path is not None:
+            old = at(kept, path)
+            value = moved_value(plain(old))
+            put(kept, path, value.tolist() if isinstance(old, list) else run.family.array(value))
+        try:
+            y = np.array(plain(run.forward(run.given["x"])))
+        finally:
+            if path is not None:
+                put(kept, path, old)
+        return whose, y, list(arrays)
+
+
+_MOST_KEPT, _LARGEST_KEPT = 12, 4096
+"""How many arrays, and of how many numbers, are looked at beside those that are known."""

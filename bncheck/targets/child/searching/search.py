@@ -51,7 +51,7 @@ def _completed(trials: Trials, binding: Binding) -> Binding:
     binding = places.with_state(binding)
     if trials.wants_gradients:
         binding = Backwards(trials).with_gradients(binding)
-    return replace(binding, left_over=places.left_over(binding))
+    return replace(binding, left_over=places.left_over(binding), unknown=places.unknown(binding))
 
 
 def _is_whole(trials: Trials, binding: Binding) -> bool:
