@@ -131,17 +131,17 @@ EVERY = bool(os.environ.get("BNCHECK_EVERY"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("thorough", "share", "each"), [(False, DEFAULT, 5), (True, THOROUGH, 30)])
+@pytest.mark.parametrize(("thorough", "share", "each"), [(False, DEFAULT, 9), (True, THOROUGH, 55)])
 def test_most_bugs_that_show_under_a_condition_are_caught(
     thorough: bool, share: float, each: int, tmp_path: Path
 ) -> None:
-    """Every fifth and every thirtieth of them, for time; all with BNCHECK_EVERY=1 in the environment."""
-    missed = []
-    for k, one in list(enumerate(PLANTED))[:: 1 if EVERY else each]:
+    """Some of them, for time; all with BNCHECK_EVERY=1 in the environment."""
+    missed, asked = list[str](), list(enumerate(PLANTED))[:: 1 if EVERY else each]
+    for k, one in asked:
         report = reported(tmp_path, one.source(), f"{NAMES[one.code]}_{k}", thorough=thorough)
         missed += [] if report.verdict.failed else [one.name]
     assert len(PLANTED) >= 60
-    assert len(missed) <= (1 - share) * len(PLANTED), missed
+    assert len(missed) <= (1 - share) * len(asked), missed
 
 
 @pytest.mark.slow

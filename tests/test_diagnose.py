@@ -1,5 +1,6 @@
 """Which term is wrong: every planted bug is called by its name, several by theirs, and what is new is described."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -81,7 +82,9 @@ def test_every_bug_of_every_layer_is_called_by_its_name(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS.keys())
 def test_every_bug_is_called_by_its_name_in_every_layout(layer: Layer) -> None:
-    for seed, layout in enumerate(layer.layouts[1:], start=1):
+    """The first is asked above; of the others the last, for time; all with BNCHECK_EVERY=1 in the environment."""
+    others = list(enumerate(layer.layouts))[1:]
+    for seed, layout in others if os.environ.get("BNCHECK_EVERY") else others[-1:]:
         confusion, _ = misnamed(layer, probes(layer, layout, seed=seed))
         assert not confusion
 

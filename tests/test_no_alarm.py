@@ -75,7 +75,7 @@ def test_a_sane_implementation_is_right_with_any_seed(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*TORCH, *(JAX if EVERY else JAX[:1])])
+@pytest.mark.parametrize("name", [*TORCH, *(JAX if EVERY else ())])
 def test_a_sane_layer_of_a_framework_is_right_with_any_seed(name: str) -> None:
     pytest.importorskip(name.partition("_")[0])
     for seed in range(10 if EVERY and name in TORCH else 1):  # each seed compiles everything anew in JAX
