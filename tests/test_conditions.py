@@ -155,3 +155,88 @@ def test_no_right_implementation_raises_an_alarm(name: str, thorough: bool, tmp_
     assert (report.detail, report.diagnosis) == ("", ())
     assert report.verdict in (Verdict.CORRECT, Verdict.INCOMPLETE)
     assert set(report.not_asked) <= {TRAINING_ONLY}
+
+
+AFFINE = """
+import numpy as np
+
+class BatchNorm:
+    def __init__(self, features, eps=1e-5, affine=True):
+        self.affine, self.eps = affine, eps
+        if affine:
+            self.gamma, self.beta = np.ones(features), np.zeros(features)
+
+    def forward(self, x):
+        self.std = np.sqrt(x.var(0) + self.eps)
+        self.xhat = (x - x.mean(0)) / self.std
+        return self.gamma * self.xhat + self.beta if self.affine else self.xhat
+
+    def backward(self, dy):
+        if self.affine:
+            self.dgamma, self.dbeta = (dy * self.xhat).sum(0), dy.sum(0)
+        g = dy * self.gamma if self.affine else dy
+        return (g - g.mean(0) - self.xhat * (g * self.xhat).mean(0)) / self.std
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("", "", ""),
+        ("dy * self.gamma if self.affine else dy", "dy * self.gamma if self.affine else 2 * dy", "Only with affine"),
+        ("dy * self.gamma if self.affine else dy", "dy * self.gamma", "with affine=False"),
+    ],
+    ids=["right", "wrong", "raises"],
+)
+def test_a_layer_is_asked_without_its_parameters_too(right: str, wrong: str, told: str, tmp_path: Path) -> None:
+    report = reported(tmp_path, AFFINE.replace(right, wrong), "BatchNorm")
+    assert report.verdict.failed is bool(told)
+    assert told in report.detail
+    if not told:
+        assert "affine=False" in report.asked["conditions"]
+
+
+TWICE = """
+import torch
+
+class Backward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, dy, x, weight, eps):
+        ctx.save_for_backward(dy, x, weight)
+        ctx.eps = eps
+        return once(dy, x, weight, eps)
+
+    @staticmethod
+    def backward(ctx, ddx, ddweight):
+        with torch.enable_grad():
+            given = [one.detach().requires_grad_() for one in ctx.saved_tensors]
+            answers = once(*given, ctx.eps)
+        return (*torch.autograd.grad(answers, given, (ddx, ddweight)), None)
+
+def once(dy, x, weight, eps):
+    r = (x.pow(2).mean(-1, keepdim=True) + eps).rsqrt()
+    g = dy * weight
+    return r * g - x * r**3 * (g * x).mean(-1, keepdim=True), (dy * x * r).sum(tuple(range(dy.ndim - 1)))
+
+class RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, eps=1e-5):
+        ctx.save_for_backward(x, weight)
+        ctx.eps = eps
+        return x * (x.pow(2).mean(-1, keepdim=True) + eps).rsqrt() * weight
+
+    @staticmethod
+    def backward(ctx, dy):
+        return (*Backward.apply(dy, *ctx.saved_tensors, ctx.eps), None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("", ""), ("(ddx, ddweight)), None)", "(ddx, 2 * ddweight)), None)")], ids=["right", "wrong"]
+)
+def test_a_double_backward_that_somebody_wrote_is_asked(right: str, wrong: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    report = reported(tmp_path, TWICE.replace(right, wrong), "RMSNorm")
+    assert report.verdict is (Verdict.WRONG if wrong else Verdict.CORRECT), str(report)
+    assert report.detail == ("Only in a double backward." if wrong else "")
+    assert wrong or "in double backward" in report.asked["conditions"]

@@ -23,6 +23,7 @@ from bncheck.examination.probing import Found, under_conditions
 from bncheck.examination.running_statistics import EVALUATED, modes
 from bncheck.examination.sequences import in_sequence
 from bncheck.examination.subjects import Subject, fitting, telling
+from bncheck.examination.variants import variants
 from bncheck.inputs.recipes import Recipe
 from bncheck.inputs.sizes import FEW, MANY
 from bncheck.layers import LAYERS, Layer
@@ -131,7 +132,8 @@ def _further(subject: Subject, layer: Layer, dtypes: Sequence[str], seed: int, e
     found = under_conditions(subject, layer, dtypes, seed, effort)
     if not isinstance(subject, Target) or found.failed:
         return found
-    return found.and_also(in_sequence(subject, dtypes[0], seed, deadline))
+    found = found.and_also(in_sequence(subject, dtypes[0], seed, deadline))
+    return found if found.failed else found.and_also(variants(subject, dtypes[0], seed))
 
 
 def _asked_for(subject: Subject, checks: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:

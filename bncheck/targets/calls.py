@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from bncheck.case import Array, Case, Gradients, Layout
 from bncheck.errors import TargetFailed
+from bncheck.inputs.sizes import TRIAL, shape_of
 from bncheck.layers import Layer
 from bncheck.targets.sandbox import Sandbox
 
@@ -217,6 +218,28 @@ class Target:
             return answers, None
         words = f"{self.name} {stopped['words']}."
         return answers, TargetFailed(str(stopped["failed"]), words, bool(stopped["deliberate"]))
+
+    def twice(self, case: Case, along: Mapping[str, Array]) -> tuple[str, dict[str, Array]]:
+        """The gradients of its gradients along directions, by the name of what they are with respect to.
+
+        Beside stands by whom they are offered, ``by its author`` or ``by the framework``; "" where they are not.
+        """
+        given = {"x": case.x, "dy": case.dy, **self.learned(case.parameters)}
+        header, shown = self.shown(given, case.layout, case.eps)
+        shown |= {f"along {name}": value.reshape(shown[name].shape) for name, value in along.items() if name in shown}
+        notes, got = self.sandbox.call({"op": "twice", **header}, shown)
+        return str(notes["offered"]), {name: _like(value, given[name]) for name, value in got.items()}
+
+    def without_parameters(self) -> Iterator[tuple[str, Target]]:
+        """The target without some of its parameters, where it can be had so, and how."""
+        given = np.zeros(shape_of(self.layout, TRIAL, self.fixed_sizes()), self.dtypes[0])
+        stored = self.layout.parameter_shape(given.shape)
+        learned = {name: np.ones(stored, given.dtype) for name in self.parameters}
+        header, shown = self.shown({"x": given, **learned}, self.layout, TRIAL_EPS)
+        notes, _ = self.sandbox.call({"op": "without", **header}, shown)
+        for words, left, binding in notes["without"]:
+            plan = replace(self.plan, bindings={self.layout: binding})
+            yield words, replace(self, layouts=(self.layout,), parameters=tuple(left), plan=plan)
 
     def learned(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Those of some arrays that are parameters which the target has."""

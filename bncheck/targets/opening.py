@@ -166,12 +166,17 @@ def _recognised(
 
 def _without_bystanders(targets: list[Target]) -> list[Target]:
     """Leaves out what only looks like a layer: unlike any and named after none, or a forward alone beside others."""
-    unlike = [t for t in targets if t.failure is None and t.likeness < _HARDLY and len(hinted(t.name, "")) > 1]
+    unlike = [t for t in targets if t.failure is None and t.likeness < _HARDLY and not _is_named(t)]
     works = [t for t in targets if t.failure is None and t not in unlike]
     able = [t for t in works if t.has_backward] or works
     if not able:
         return [t for t in targets if t not in unlike or t.has_backward]
     return [t for t in targets if t in able or (t.failure and (t.has_backward or t.failure.reason in HARD))]
+
+
+def _is_named(target: Target) -> bool:
+    """Whether a target's own name, not that of its file, speaks of a layer."""
+    return len(hinted(target.name.rpartition(":")[2], "")) == 1
 
 
 def adapter(text: str) -> str:

@@ -382,7 +382,8 @@ def _likeness(got: Array, expected: Array) -> float:
     """The correlation of two outputs; 0 where there is none to speak of."""
     if not np.isfinite(got).all() or not np.ptp(got):
         return 0.0
-    return float(np.corrcoef(got.ravel().astype(np.float64), expected.ravel())[0, 1])
+    with np.errstate(all="ignore"):
+        return float(np.nan_to_num(np.corrcoef(got.ravel().astype(np.float64), expected.ravel())[0, 1]))
 
 
 def _answers_in(target: Target, dtype: str) -> bool:

@@ -5,8 +5,8 @@ A binding is plain data, so that whoever asks can keep it and hand it back. What
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bncheck.targets.child.slots import Path, written
@@ -50,6 +50,15 @@ class Binding:
     state: Mapping[str, Path] = field(default_factory=dict)
     left_over: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+
+    def only(self, parameters: Collection[str]) -> Binding:
+        """The same for some of the parameters."""
+        gradients = {"dx", *(f"d{name}" for name in parameters)}
+        return replace(
+            self,
+            slots={name: path for name, path in self.slots.items() if name in parameters},
+            gradients={name: place for name, place in self.gradients.items() if name in gradients},
+        )
 
     @property
     def bound(self) -> set[str]:

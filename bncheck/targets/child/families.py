@@ -41,6 +41,18 @@ class NumPy:
         """The value of y, and what pulls a dy back through it."""
         raise NotImplementedError
 
+    def twice(
+        self, function: Function, x: Any, parameters: dict[str, Any], dy: Any, along: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], bool]:
+        """The gradients of ⟨dx, v⟩ + ⟨dγ, w⟩ + …, where v, w are `along`; and whether somebody wrote them.
+
+        What autograd finds by itself is written by nobody; what a backward of its own has is.
+
+        Raises
+            NoGradient: the gradients have none with respect to x.
+        """
+        raise NoGradient
+
 
 class Torch(NumPy):
     """Tensors on the CPU, and autograd."""
@@ -66,6 +78,41 @@ class Torch(NumPy):
             return {f"d{name}": g for name, g in zip(leaves, found, strict=True) if g is not None}
 
         return y, pull
+
+    def twice(
+        self, function: Function, x: Any, parameters: dict[str, Any], dy: Any, along: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], bool]:
+        import torch
+
+        leaves = {name: value.detach().requires_grad_() for name, value in {"x": x, **parameters, "dy": dy}.items()}
+        y = function(leaves["x"], {name: leaves[name] for name in parameters})
+        own = _nodes(y)
+        asked = [name for name in leaves if name != "dy"]
+        first = torch.autograd.grad(y, [leaves[n] for n in asked], leaves["dy"], create_graph=True, allow_unused=True)
+        found = [(g, along[name]) for name, g in zip(asked, first, strict=True) if g is not None and g.requires_grad]
+        if first[0] is None or not first[0].requires_grad:
+            raise NoGradient
+        total = sum((g * direction).sum() for g, direction in found)
+        second = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+        named = dict(zip(leaves, second, strict=True))
+        if named["x"] is None:
+            raise NoGradient
+        written = any(kind.endswith("*") for kind in _nodes(first[0]) - own)
+        return {name: value for name, value in named.items() if value is not None}, written
+
+
+def _nodes(y: Any) -> set[str]:
+    """The kinds of the nodes of a graph, those of somebody's own functions with a star."""
+    import torch
+
+    left, seen, kinds = [y.grad_fn], set[Any](), set[str]()
+    while left:
+        node = left.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            kinds.add(f"{node.name()}{'*' if isinstance(node, torch.autograd.function.BackwardCFunction) else ''}")
+            left += [following for following, _ in node.next_functions]
+    return kinds
 
 
 class Jax(NumPy):

@@ -12,6 +12,7 @@ import importlib.util
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from bncheck.targets.child.failures import NoAnswer, failure, is_deliberate
 from bncheck.targets.child.families import FAMILIES, NumPy, family_of, plain
 from bncheck.targets.child.recognition import Candidate, Contents, contents, knows_arrays, tensors_in
 from bncheck.targets.child.searching.search import searched
+from bncheck.targets.child.slots import at
 from bncheck.targets.child.spoken import Spoken, SpokenRun, seed_everything
 from bncheck.targets.child.stubs import unwritten
 from bncheck.targets.child.styles import NoEvaluation, Run
@@ -80,6 +82,8 @@ class Session:
             "partners": self.partners,
             "train": self.train,
             "steps": self.steps,
+            "twice": self.twice,
+            "without": self.without,
         }
         return operations[header["op"]](header, arrays)
 
@@ -222,6 +226,34 @@ class Session:
                 results |= {f"{k} {name}": value for name, value in answer.items()}
         return {"stopped": stopped, "changed": self.surroundings.restored()}, results
 
+    def twice(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
+        """The gradients of its gradients along directions, ``along NAME``; nothing where it has none."""
+        family = self.families[header["family"]]
+        with family.precision(arrays["x"].dtype):
+            run, _ = self._begin(header, arrays)
+            along = {name.removeprefix("along "): family.array(a) for name, a in arrays.items() if "along " in name}
+            try:
+                assert isinstance(run, SpokenRun)
+                found, written = run.twice(run.given["x"], family.array(arrays["dy"].copy()), along)
+            except Exception as error:  # most have none, and say so
+                return {"offered": "", "why": failure(error)["words"], "changed": self.surroundings.restored()}, {}
+            results = {name: _checked(name, value) for name, value in found.items()}
+        offered = "by its author" if written else "by the framework"
+        return {"offered": offered, "changed": self.surroundings.restored()}, results
+
+    def without(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
+        """The ways to have a target without some of its parameters, each with the binding and the parameters left."""
+        run, _ = self._begin(header, arrays)
+        found: list[Any] = []
+        if isinstance(run, SpokenRun):
+            for words, binding in run.without_parameters():
+                with contextlib.suppress(Exception):  # it is a switch of something else
+                    made = run.style.run(run.family, dict(run.given), replace(binding, slots={}))
+                    left = [name for name in run.parameters if _is_left(made, binding, name)]
+                    if len(left) < len(run.parameters):
+                        found.append((words, left, binding.only(left).data()))
+        return {"without": found, "changed": self.surroundings.restored()}, {}
+
     def _begin(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> tuple[Run, dict[str, Array]]:
         """A fresh instance, and the arrays that were handed to it."""
         order = header.get("order", {})
@@ -268,6 +300,16 @@ def _described(one: Candidate) -> dict[str, Any]:
         "alone": isinstance(style, Spoken) and style.thing is None and bool(style.partners),
         "layout": str(getattr(getattr(style, "module", None), "LAYOUT", "")),
     }
+
+
+def _is_left(made: SpokenRun, binding: Binding, name: str) -> bool:
+    """Whether an instance that was made otherwise, or a call, still has a parameter."""
+    if name not in binding.slots:
+        return name in {*binding.takes.values(), *binding.keys.values(), *(binding.build or {}).values()}
+    try:
+        return plain(at(made.object, binding.slots[name])) is not None
+    except (LookupError, AttributeError):
+        return False
 
 
 def _stepped(run: Run, kind: str, array: Any) -> dict[str, Array]:

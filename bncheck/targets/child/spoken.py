@@ -7,7 +7,8 @@ import random
 import re
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -352,12 +353,7 @@ class SpokenRun(Run):
     def forward(self, x: Any) -> Any:
         """The output, in training mode."""
         if self.differentiates:
-
-            def function(x: Any, named: dict[str, Any]) -> Any:
-                self._hand_over(named)
-                return self._y(self._answer(x))
-
-            y = self.differentiated(function, x)
+            y = self.differentiated(self._function_of, x)
             self._hand_over(self.parameters)  # what was traced is of no use afterwards
             self.values["x"] = self.given["x"] = x
             if self._returns_state:
@@ -368,6 +364,34 @@ class SpokenRun(Run):
         if self._returns_state:
             self._keep_state(answer)
         return self._y(answer)
+
+    def _function_of(self, x: Any, parameters: Given) -> Any:
+        """y as a function of x and the parameters."""
+        self._hand_over(parameters)
+        return self._y(self._answer(x))
+
+    def twice(self, x: Any, dy: Any, along: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """The gradients of its gradients along some directions, see `bncheck.targets.child.families.NumPy.twice`.
+
+        Raises
+            NoGradient: it has none.
+        """
+        if not self.differentiates:
+            raise NoGradient
+        return self.family.twice(self._function_of, x, self.parameters, dy, along)
+
+    def without_parameters(self) -> Iterator[tuple[str, Binding]]:
+        """The ways to have it without some of its parameters: switches of a constructor, arguments left out."""
+        function, takes = self.style.forward, self.binding.takes
+        if function is not None:
+            spare = [a for a in arguments(function) if a.default is None and takes.get(a.name) in PARAMETERS]
+            if spare:
+                left = {name: one for name, one in takes.items() if name not in {a.name for a in spare}}
+                yield f"{' and '.join(a.name for a in spare)} left out", replace(self.binding, takes=left)
+        elif isinstance(self.style.thing, type):
+            build = self.binding.build or {}
+            for switch in (a.name for a in arguments(self.style.thing) if a.default is True and a.name not in build):
+                yield f"{switch}=False", replace(self.binding, build={**build, switch: "no"})
 
     def _hand_over(self, parameters: Given) -> None:
         """Has the next call find other parameters, wherever it looks for them."""
