@@ -259,8 +259,9 @@ class Handed(dict[str, Any]):
         self, values: Mapping[str, Any], own: Mapping[str, Any], keys: Mapping[str, str], *, statistics: bool = False
     ) -> None:
         super().__init__(own)
-        self.__dict__ |= {"values_of": values, "keys_of": keys, "statistics": statistics}
-        self.__dict__ |= {"used": set[str](), "unknown": list[str]()}
+        # attributes, lest somebody's code find them among the items
+        self.__dict__.update(values_of=values, keys_of=keys, statistics=statistics)
+        self.__dict__.update(used=set[str](), unknown=list[str]())
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -258,7 +258,7 @@ class Places:
         run.forward(run.given["x"])
         whose = "self" if run.object is not None else ""
         kept = run.object if run.object is not None else run.sources(None)["module"]
-        arrays = {p: a for p, a in arrays_in(kept).items() if size(a) <= _LARGEST_KEPT}
+        arrays = {p: a for p, a in arrays_in(kept).items() if size(a) <= _LARGEST_KEPT and not self._is_given(a)}
         if path is not None:
             old = at(kept, path)
             value = moved_value(plain(old))
@@ -269,6 +269,12 @@ class Places:
             if path is not None:
                 put(kept, path, old)
         return whose, y, list(arrays)
+
+    def _is_given(self, array: Any) -> bool:
+        """Whether an array holds the numbers of a parameter, which was handed over."""
+        own = np.ravel(plain(array))  # type: ignore[arg-type]
+        given = [np.ravel(plain(self.trials.given[name])) for name in self.trials.offered]  # type: ignore[arg-type]
+        return any(own.shape == one.shape and np.allclose(own, one) for one in given)
 
 
 _MOST_KEPT, _LARGEST_KEPT = 12, 4096
