@@ -148,9 +148,10 @@ class Radius:
         """The mean over axes, kept with size 1; each term may be divided, or weighed, before the sum."""
         total = self.sum(axis)
         count = self.midpoint.size // total.midpoint.size
-        weighed = self.format.roundoff * self.magnitude.sum(axis=axis, keepdims=True) / count
         mean = total / count
-        return Radius(mean.midpoint, (mean.radius + weighed) * _SLACK, self.format)
+        with np.errstate(all="ignore"):
+            weighed = self.format.roundoff * self.magnitude.sum(axis=axis, keepdims=True) / count
+            return Radius(mean.midpoint, (mean.radius + weighed) * _SLACK, self.format)
 
     def rounded_to(self, fmt: Format) -> Radius:
         """The same intervals, with one rounding to another format: what was computed in a wider one is stored."""
