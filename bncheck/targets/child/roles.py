@@ -6,7 +6,6 @@ A name is looked up in small letters and without underscores, so that ``num_feat
 from __future__ import annotations
 
 import ast
-import copy
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -54,7 +53,7 @@ def role(name: str, among: Iterable[str] = tuple(_NAMES)) -> str:
     >>> role("gamma"), role("num_groups"), role("bn_param"), role("G", ["groups", "gamma"])
     ('gamma', 'groups', 'options', 'groups')
     """
-    plain = _plain(name)
+    plain = simplified(name)
     found = next((one for one in among if plain in _WORDS[one]), "")
     numbered = plain.rstrip("0123456789")
     return role(numbered, among) if not found and numbered not in ("", plain) else found
@@ -66,7 +65,7 @@ def gradient_role(name: str) -> str:
     >>> gradient_role("dgamma"), gradient_role("gamma_grad"), gradient_role("dL_dbeta"), gradient_role("gamma")
     ('dgamma', 'dgamma', 'dbeta', '')
     """
-    plain = _plain(name).rstrip("0123456789").removeprefix("dl").removeprefix("dj")
+    plain = simplified(name).rstrip("0123456789").removeprefix("dl").removeprefix("dj")
     for word in _GRADIENT_WORDS:
         for stripped in (plain.removeprefix(word), plain.removesuffix(word)):
             found = role(stripped, ("x", "gamma", "beta")) if stripped != plain else ""
@@ -96,9 +95,9 @@ FORWARD = (
 )
 """The roles that a forward's and a constructor's arguments may have, and likewise below a backward's."""
 BACKWARD = ("dy", "cache", "x", "gamma", "beta", "eps", "options", "parameters", "groups", *_MODES, "rate")
-_RUNNING = ("running_mean", "running_var")
+RUNNING = ("running_mean", "running_var")
 _ARRAYS = frozenset({"x", "gamma", "beta", "dy", "cache"})
-_ONLY_WHEN_ASKED = frozenset({"momentum", "size", *_RUNNING})
+ONLY_WHEN_ASKED = frozenset({"momentum", "size", *RUNNING})
 
 
 def arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -133,7 +132,7 @@ def roles_of(function: Callable[..., Any], among: tuple[str, ...], first: str = 
     """
     found: dict[str, str] = {}
     named = arguments(function)
-    free = [*among, *_RUNNING]
+    free = [*among, *RUNNING]
     if first and named and first not in {role(a.name, free) for a in named}:
         unnamed = [a.name for a in named if not role(a.name, free)]
         array = role(named[0].name, free) in ("gamma", "beta", "eps")  # parameters before x
@@ -167,7 +166,7 @@ def assigned(
     positional: list[Any] = []
     keywords: dict[str, Any] = {}
     used: set[str] = set()
-    left = _ONLY_WHEN_ASKED.difference(insisted)
+    left = ONLY_WHEN_ASKED.difference(insisted)
     skipped = False
     for argument in arguments(function):
         one = roles.get(argument.name, "")
@@ -244,91 +243,13 @@ def gradient_named(path: Iterable[tuple[str, Any]]) -> str:
         found = gradient_role(name)
         if found:
             return found
-    of_gradients = any(_plain(name) in _GRADIENT_CONTAINERS for name in names)
+    of_gradients = any(simplified(name) in _GRADIENT_CONTAINERS for name in names)
     found = next((one for name in reversed(names) if (one := role(name, ("gamma", "beta")))), "")
     return f"d{found}" if of_gradients and found else ""
 
 
-class Handed(dict[str, Any]):
-    """A dictionary that is handed to somebody's code, and answers to whatever its keys are called.
-
-    `used` are the roles that were read, `unknown` the keys of no known role, whose roles `keys` may tell.
-    """
-
-    def __init__(
-        self, values: Mapping[str, Any], own: Mapping[str, Any], keys: Mapping[str, str], *, statistics: bool = False
-    ) -> None:
-        super().__init__(own)
-        # attributes, lest somebody's code find them among the items
-        self.__dict__.update(values_of=values, keys_of=keys, statistics=statistics)
-        self.__dict__.update(used=set[str](), unknown=list[str]())
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self[name]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self[name] = value
-
-    def role(self, key: Any) -> str:
-        """The role that a key speaks of here."""
-        if self.statistics:
-            return role(str(key), _RUNNING) or _STATISTICS.get(_plain(key), "")
-        return self._role(key)
-
-    def _role(self, key: Any) -> str:
-        one = self.keys_of.get(key) or role(str(key), _IN_DICTIONARIES) or _within(str(key))
-        return one if one in self.values_of else ""
-
-    def __getitem__(self, key: str) -> Any:
-        one = self.role(key)
-        if one:
-            self.used.add(one)
-        return super().__getitem__(key)
-
-    def __missing__(self, key: str) -> Any:
-        one = self.role(key)
-        if one not in self.values_of:
-            self.unknown.append(key)
-            raise KeyError(key)
-        if self.statistics:  # they are kept here from now on
-            self[key] = copy.copy(self.values_of[one])
-            return super().__getitem__(key)
-        return self.values_of[one]
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value under a key, or of the role that it speaks of."""
-        one = self._role(key)
-        if self.holds(key) or (one and one not in _ONLY_WHEN_ASKED):
-            return self[key]
-        return default
-
-    def holds(self, key: str) -> bool:
-        """Whether the key itself is there."""
-        return super().__contains__(key)
-
-    def __contains__(self, key: object) -> bool:
-        return super().__contains__(key) or self._role(key) in ("gamma", "beta")
-
-
-def _within(key: str) -> str:
-    """The parameter that a key speaks of among other things, as ``bn1/gamma`` does."""
-    plain = _plain(key)
-    return next((one for one in ("gamma", "beta") if one in plain), "")
-
-
-_STATISTICS = MappingProxyType(
-    {**dict.fromkeys(("mean", "mu", "m", "avg", "average"), "running_mean")}
-    | dict.fromkeys(("var", "variance", "v", "sigma2", "s2"), "running_var")
-    | dict.fromkeys(("count", "counter", "step", "steps", "t", "n", "i", "numbatches", "numbatchestracked"), "count")
-)
-"""What running statistics are called where nothing else is meant."""
-
-_IN_DICTIONARIES = ("gamma", "beta", "eps", "training", "evaluating", "mode", "momentum", "groups", "rate")
-
-
-def _plain(name: object) -> str:
+def simplified(name: object) -> str:
+    """A name as it is looked up: in small letters, without underscores."""
     return str(name).lower().replace("_", "")
 
 

@@ -18,7 +18,7 @@ from bncheck.targets.child import rooms
 from bncheck.targets.child.binding import TOGETHER, Binding, Place
 from bncheck.targets.child.families import NoGradient, NumPy, Pull, Tensors, plain
 from bncheck.targets.child.gradients import as_pool
-from bncheck.targets.child.roles import BACKWARD, FORWARD, Handed, arguments, assigned, role, roles_of
+from bncheck.targets.child.roles import BACKWARD, FORWARD, arguments, assigned, role, roles_of
 from bncheck.targets.child.slots import arrays_in, at, attributes, parts, put, size, unwrapped
 from bncheck.targets.child.slots import shape as shape_of
 from bncheck.targets.child.styles import (
@@ -34,25 +34,7 @@ from bncheck.targets.child.styles import (
     running_in,
     set_eps,
 )
-
-
-def rate_in(dtype: Any) -> float:
-    """The learning rate that a backward is given: beside what it subtracts, a parameter is nothing."""
-    return 2.0**8 if "float16" in str(dtype) else 2.0**60
-
-
-class Steps:
-    """An optimizer that only steps: w − rate · gradient, whatever its method is called."""
-
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-
-    def update(self, w: Any, gradient: Any, *others: Any) -> Any:
-        """The parameter after the step."""
-        return w - self.rate * gradient
-
-    step = __call__ = update
-
+from bncheck.targets.child.values import Values
 
 FORWARDS = ("forward", "__call__", "call", "fprop", "forward_pass", "forward_prop", "apply")
 _CLEARING = re.compile(r"zero|clear|flush|reset|begin", re.IGNORECASE)
@@ -147,15 +129,13 @@ class SpokenRun(Run):
     def __init__(self, style: Spoken, family: NumPy, given: Given, binding: Binding) -> None:
         super().__init__(family, {k: v for k, v in given.items() if k != "binding"})
         self.style, self.binding = style, binding
-        self.rate = rate_in(getattr(given["x"], "dtype", ""))
         self.neutral: set[str] = set()
         self.spent = False
         self.answered: Any = None
         self.room: Given = {}
-        self.dictionaries: list[Handed] = []
-        self.statistics = Handed({}, {}, {}, statistics=True)
         self.object: Any = None
-        self._fill()
+        word = evaluating(self._function)[0]
+        self.values = Values(family, self.given, binding.keys, word, keeps_statistics=style.thing is None)
         if style.thing is not None:
             self._set_up()
 
@@ -173,58 +153,6 @@ class SpokenRun(Run):
             self._answer(self.given["x"])
         self._place(self.parameters)
         self.used |= set(self.binding.slots) & set(PARAMETERS)
-
-    # What is handed over.
-
-    def _fill(self) -> None:
-        """Values for every role beside those that the caller gives."""
-        given, word = self.given, evaluating(self._function)[0]
-        self.values: Given = {**given}
-        shape = tuple(given["features"])
-        self.values |= {"size": shape[0] if len(shape) == 1 else shape, "sizes": shape}
-        x = given["x"]
-        of_x = shape_of(unwrapped(x))
-        self.values |= {"shape": of_x, "shape without N": of_x[1:], "rate": self.rate}
-        self.values |= {"yes": True, "no": False, "nothing": None, "ndim": len(of_x)}
-        self.word = word
-        own: Given = {"mode": "train", **{k: given[k] for k in ("eps", "momentum") if k in given}}
-        self.options = self._dictionary(own)
-        learned = {name: given[name] for name in PARAMETERS if name in given}
-        self.values |= {"options": self.options, "parameters": self._dictionary(learned)}
-        self.values["optimizer"] = Steps(self.rate)
-        for name, neutral, other in (("gamma", np.ones, "beta"), ("beta", np.zeros, "gamma")):
-            like = plain(given[other]) if other in given and name not in given else None
-            if like is not None:  # a layer without it, in code that has it
-                self.values[name] = self.family.array(neutral(like.shape, like.dtype))
-        if len(learned) == 2:
-            self.values |= {"both": tuple(learned.values())}
-            if self.family.name == "numpy":
-                flat = [value.ravel() for value in learned.values()]
-                self.values |= {
-                    "packed": np.concatenate(flat),
-                    "rows": np.stack(flat),
-                    "columns": np.stack(flat, axis=1),
-                }
-        if self.style.thing is None and "gamma" in given:
-            for name, start in (("running_mean", np.zeros), ("running_var", np.ones)):
-                like = plain(given["gamma"])
-                assert like is not None
-                if name not in given:
-                    self.values[name] = self.family.array(start(like.shape, like.dtype))
-            self.values["count"] = 0
-            self.statistics = Handed(self.values, {}, {}, statistics=True)
-            self.values["statistics"] = self.statistics
-        self._set_mode(training=True)
-
-    def _dictionary(self, own: Given) -> Handed:
-        made = Handed(self.values, own, self.binding.keys)
-        self.dictionaries.append(made)
-        return made
-
-    def _set_mode(self, *, training: bool) -> None:
-        mode = "train" if training else self.word
-        self.values |= {"training": training, "evaluating": not training, "mode": mode}
-        self.options["mode"] = mode
 
     @property
     def _function(self) -> Callable[..., Any]:
@@ -272,7 +200,7 @@ class SpokenRun(Run):
     def _set_rate(self) -> None:
         for name, value in attributes(self.object).items():
             if role(name, ("rate",)) and isinstance(value, float) and not role(name, ("momentum",)):
-                setattr(self.object, name, self.rate)
+                setattr(self.object, name, self.values.rate)
 
     def _place(self, parameters: Mapping[str, Any]) -> None:
         """Puts parameters where the instance keeps them, in the shape in which it does."""
@@ -303,7 +231,7 @@ class SpokenRun(Run):
                 setattr(self.object, name, training is (one == "training"))
                 return True
             if role(name, ("mode",)) and isinstance(value, str):
-                setattr(self.object, name, "train" if training else self.word)
+                setattr(self.object, name, "train" if training else self.values.word)
                 return True
         return False
 
@@ -321,7 +249,7 @@ class SpokenRun(Run):
             roles = {**roles, self.binding.switch[1]: f"switch {self.binding.switch[1]}"}
         self.values |= self._rooms(roles)
         answer, used = assigned(function, roles, self.values, self.given.get("insisted", ()))
-        used = used.union(*(one.used for one in self.dictionaries), PARAMETERS if used & set(TOGETHER) else ())
+        used = used.union(self.values.read, PARAMETERS if used & set(TOGETHER) else ())
         self._count_as_used(used)
         if isinstance(answer, types.GeneratorType):
             answer = (next(answer), answer.send)
@@ -396,8 +324,8 @@ class SpokenRun(Run):
     def _hand_over(self, parameters: Given) -> None:
         """Has the next call find other parameters, wherever it looks for them."""
         self.values |= parameters
-        for one in self.dictionaries:
-            one.update({name: value for name, value in parameters.items() if one.holds(name)})
+        own = self.values.learned
+        own.update({name: value for name, value in parameters.items() if own.holds(name)})
         if self.object is not None:
             self._place(parameters)
 
@@ -412,7 +340,7 @@ class SpokenRun(Run):
             self.values[name] = at(answer, path)
             holder = at(answer, path[:-1])
             if isinstance(holder, Mapping):
-                self.statistics.update(holder)
+                self.values.statistics.update(holder)
 
     def _y(self, answer: Any) -> Any:
         where, path = self.binding.y
@@ -495,7 +423,7 @@ class SpokenRun(Run):
             where = at(self.object, self.binding.slots[one]) if one in moved else self.values[one]
             new = plain(where)
             if new is not None and new.shape == old.shape and not np.array_equal(new, old):
-                pool[f"step {one}", self.binding.slots.get(one, ())] = (old - new) / self.rate
+                pool[f"step {one}", self.binding.slots.get(one, ())] = (old - new) / self.values.rate
         return pool
 
     def _left(self) -> dict[Place, Any]:
@@ -545,7 +473,7 @@ class SpokenRun(Run):
         """Undoes what an evaluation changed."""
         if self.object is not None or self.binding.switch:
             self._switch(training=True)
-        self._set_mode(training=True)
+        self.values.set_mode(training=True)
 
     def evaluate(self, x: Any) -> Any:
         """The output in evaluation mode."""
@@ -554,7 +482,7 @@ class SpokenRun(Run):
         if not switched and not by_call:
             raise NoEvaluation
         spoken = evaluating(self._function)[1]
-        self._set_mode(training=False)
+        self.values.set_mode(training=False)
         try:
             return self.forward(x)
         except Exception:
@@ -575,8 +503,8 @@ class SpokenRun(Run):
         if self.object is not None:
             placed = {name: at(self.object, path) for name, path in self.binding.state.items()}
             return {**placed, **running_in(self.object)}
-        found = {role(k, names): v for k, v in self.options.items()}
-        found |= {self.statistics.role(k): v for k, v in self.statistics.items()}
+        found = {role(k, names): v for k, v in self.values.options.items()}
+        found |= {self.values.statistics.role(k): v for k, v in self.values.statistics.items()}
         asked = {name: self.values[name] for name in names if name in self.used}
         return {k: v for k, v in {**asked, **found}.items() if k in names}
 

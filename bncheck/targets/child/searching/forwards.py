@@ -195,7 +195,7 @@ class Forwards:
         except Enough:
             raise
         except Exception as error:
-            unknown = [key for one in run.dictionaries for key in one.unknown] if "run" in locals() else []
+            unknown = run.values.unknown if "run" in locals() else []
             if isinstance(error, KeyError) and unknown and depth < 4:
                 for one in ("gamma", "beta", "eps", "momentum", "training"):
                     if one in {*self.trials.given, "training"} and one not in binding.keys.values():
