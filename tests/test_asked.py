@@ -222,3 +222,60 @@ def test_evaluation_without_a_backward_of_its_own_is_a_convention(asked: Asked) 
 def test_a_backward_that_is_that_of_training_for_what_was_evaluated_is_not_called_correct(asked: Asked) -> None:
     report = asked("import numpy as np\n" + STATISTICS.replace("EVALUATION", STORED.strip()))
     assert report.verdict is not Verdict.CORRECT
+
+
+def test_what_its_own_method_clears_only_in_part_is_wrong(asked: Asked) -> None:
+    code = """
+        import numpy as np
+
+        class LayerNorm:
+            def __init__(self, dim, eps=1e-5):
+                self.gamma, self.beta, self.eps = np.ones(dim), np.zeros(dim), eps
+                self.reset()
+
+            def forward(self, x):
+                self.std = np.sqrt(x.var(-1, keepdims=True) + self.eps)
+                self.xhat = (x - x.mean(-1, keepdims=True)) / self.std
+                return self.gamma * self.xhat + self.beta
+
+            def backward(self, dy):
+                axes = tuple(range(dy.ndim - 1))
+                self.dgamma += (dy * self.xhat).sum(axes)
+                self.dbeta += dy.sum(axes)
+                g = self.gamma * dy
+                mean = g.mean(-1, keepdims=True) + self.xhat * (g * self.xhat).mean(-1, keepdims=True)
+                return (g - mean) / self.std
+
+            def reset(self):
+                self.dgamma = np.zeros_like(self.gamma)
+                self.dbeta = np.zeros_like(self.beta)
+        """
+    report = asked(code)
+    assert report.verdict is Verdict.CORRECT
+    assert report.observations["accumulates"]
+    forgetful = code.replace(
+        "                self.dbeta = np.zeros_like(self.beta)\n",
+        "                self.dbeta = getattr(self, 'dbeta', np.zeros_like(self.beta))\n",
+    )
+    report = asked(forgetful)
+    assert report.verdict is Verdict.WRONG
+    assert "reset() clears dgamma, but not dbeta" in report.detail
+
+
+def test_a_pair_for_one_rank_is_right_and_where_it_was_not_asked_is_said(asked: Asked) -> None:
+    report = asked("""
+        import numpy as np
+
+        def layer_norm_forward(x, gamma, beta, eps=1e-5):
+            std = np.sqrt(x.var(-1, keepdims=True) + eps)
+            xhat = (x - x.mean(-1, keepdims=True)) / std
+            return gamma * xhat + beta, (xhat, std, gamma)
+
+        def layer_norm_backward(dy, cache):
+            xhat, std, gamma = cache
+            g = gamma * dy
+            mean = g.mean(-1, keepdims=True) + xhat * (g * xhat).mean(-1, keepdims=True)
+            return (g - mean) / std, (dy * xhat).sum(axis=0), dy.sum(axis=0)
+        """)
+    assert report.verdict is Verdict.CORRECT
+    assert report.observations["misshapen"] == ["NLD:D:D"]

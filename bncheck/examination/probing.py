@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class Found:
     crash: str = ""
     asked: tuple[str, ...] = ()
     not_asked: Mapping[str, str] = field(default_factory=dict)
-    habits: Mapping[str, object] = field(default_factory=dict)
+    habits: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:

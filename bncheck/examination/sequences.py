@@ -78,10 +78,20 @@ def in_sequence(target: Target, dtype: str, seed: int, deadline: float) -> Found
 def _in_one_way(target: Target, name: str, steps: Sequence[str], batches: Mapping[str, Case]) -> Found:
     """What is wrong in a sequence; nothing where a method of its own, called before each forward, sets it right."""
     found = _Sequence.of(target, name, steps, batches).found()
-    for method in target.clears if found.failed else ():
-        anew = _Sequence.of(target, name, steps, batches, method).found()
-        if not anew.failed:
+    summed = list(found.habits.get("accumulates", ()))
+    for method in target.clears if found.failed or summed else ():
+        try:
+            anew = _Sequence.of(target, name, steps, batches, method).found()
+        except TargetFailed:
+            continue
+        left = list(anew.habits.get("accumulates", ()))
+        if found.failed and not anew.failed:
             return replace(anew, habits={**anew.habits, "keeps_until": method})
+        if not anew.failed and 0 < len(left) < len(summed):
+            cleared = ", ".join(one for one in summed if one not in left)
+            return replace(found, wrong=f"Its {method}() clears {cleared}, but not {', '.join(left)}, which adds up.")
+        if not anew.failed and summed and not left:
+            return found
     return found
 
 

@@ -304,6 +304,7 @@ _HABITS = {
     "surroundings": "changes {} for everybody",
     "dtype_changed": "answers another dtype for {}",
     "narrows": "computes {} in float32",
+    "misshapen": "in {} its gradients have not the sizes of γ and β: it was not asked there",
     "differentiable_once": "has a second derivative that is not its own: mark its backward once_differentiable",
     "keeps_until": "keeps what came before until {}() is called",
 }

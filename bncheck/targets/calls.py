@@ -51,10 +51,11 @@ class Target:
     whatever a case says; None where it takes the case's, or where that could not be told; `eps_in` is that of dtypes in
     which it is another. `failure` is set where it was recognised but no trial call succeeded; every call then raises
     it. `observations` are its conventions by name, see `bncheck.targets.observations`. `likeness` is the correlation of
-    its `first` y with the layer's, `whole` says whether places were found for all that the layer has, `takes_all`
-    whether all that it computes with is handed to it, and `places` where its parameters and gradients are, in words.
-    `left_over` are the names of what was not understood, `unknown` of what its y follows besides, `neutral` the
-    parameters that it has and the layer has not, `clears` its methods that begin anew.
+    its `first` y with the layer's, `whole` says whether places were found for all that the layer has, `fits` whether
+    its gradients have the sizes of the parameters, `takes_all` whether all that it computes with is handed to it, and
+    `places` where its parameters and gradients are, in words. `left_over` are the names of what was not understood,
+    `unknown` of what its y follows besides, `neutral` the parameters that it has and the layer has not, `clears` its
+    methods that may begin anew.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Target:
     groups: int = 0
     likeness: float = 0.0
     whole: bool = True
+    fits: bool = True
     takes_all: bool = True
     places: Mapping[str, str] = field(default_factory=dict)
     may_have_backward: bool = True

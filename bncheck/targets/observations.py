@@ -18,6 +18,7 @@ stateless       whether y in training forgets the batches before, on one instanc
 mutates         the names of the inputs that it writes to
 dtype_changed   by dtype, what came back in another one
 narrows         the dtypes that it computes in a narrower one, in which it is not asked
+misshapen       the layouts that it takes, and in which its gradients have not the sizes of the parameters
 differentiable_once  that a framework finds a second derivative, which is not that of the layer
 keeps_until     the method of its own until which it keeps what came before
 passed_over     what else of the file can be called and was not taken for a target, by reason

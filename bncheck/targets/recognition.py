@@ -87,7 +87,11 @@ def glimpsed(sandbox: Sandbox, number: int, described: Mapping[str, Any], addres
     for layer in (layer for layer in LAYERS.values() if layer.is_plain):
         for layout in (*layer.layouts, *_OTHER_LAYOUTS[layer.name]):
             sizes = fixed_sizes(layout, untried.features, untried.groups)
-            if sizes is None or len(layout.axes) not in (2, 3, 4) or (layout.reduced == "N" and len(layout.axes) > 2):
+            if (
+                sizes is None
+                or len(layout.axes) - ("G" in layout.axes) not in (2, 3, 4)
+                or (layout.reduced == "N" and len(layout.axes) > 2)
+            ):
                 continue
             here = replace(untried, layer=layer, layouts=(layout,))
             given = _trial_input(layout, sizes, untried.dtypes[0])
@@ -124,7 +128,7 @@ def recognised(
         narrowed = [name for name in dtypes if name == "float64" and _in_single(target)]
         spoken = tuple(name for name in dtypes if name not in narrowed)
         found = observed(replace(target, dtypes=spoken), pair=described["pair"])
-        return replace(found, observations={**found.observations, "narrows": narrowed})
+        return replace(found, observations={**found.observations, **target.observations, "narrows": narrowed})
     except TargetFailed as failure:
         return replace(untried, failure=failure)
 
@@ -197,6 +201,8 @@ def _accepted(best: Target, trials: list[Target], described: Mapping[str, Any]) 
         and one.likeness > ALIKE
     ]
     same += _unlike(best, same, trials)
+    other = [one for one in same if best.fits and not one.fits]  # it was written for fewer axes
+    same = [one for one in same if one not in other]
     shapes = {one.layout: one.plan.shapes[one.layout] for one in reversed([best, *same])}
     bindings = {one.layout: one.plan.bindings[one.layout] for one in reversed([best, *same])}
     differentiates = best.plan.gradients and not described["has_backward"]
@@ -206,13 +212,18 @@ def _accepted(best: Target, trials: list[Target], described: Mapping[str, Any]) 
         layouts=tuple(dict.fromkeys([best.layout, *(one.layout for one in same)])),
         plan=replace(best.plan, shapes=shapes, bindings=bindings),
         has_backward=best.has_backward or differentiates,
+        observations={"misshapen": [str(one.layout) for one in other]} if other else {},
         recognised_as=f"{described['words']}{by}; {best.layer.name} on {best.layout}",
     )
 
 
-def _rank(trial: Target) -> tuple[bool, bool, float, bool]:
-    """How much speaks for a trial: that its y is like the layer's, that it has gradients, how like it is, how whole."""
-    return trial.likeness > ALIKE, trial.plan.gradients, round(trial.likeness, 2), trial.whole
+def _rank(trial: Target) -> tuple[bool, bool, bool, float, bool]:
+    """How much speaks for a trial.
+
+    That its y is like the layer's, that it has gradients, that y follows nothing else, how like it is, how whole.
+    """
+    like = trial.likeness > ALIKE
+    return like, trial.plan.gradients, not trial.unknown, round(trial.likeness, 2), trial.whole
 
 
 def _unlike(best: Target, same: list[Target], trials: list[Target]) -> list[Target]:
@@ -293,7 +304,7 @@ def _trials(
                 if trial.plan.gradients and trial.likeness > ALIKE:
                     binding = trial.plan.bindings[one] if trial.whole else binding
                     break
-        if any(trial.likeness > ALIKE for trial in trials):
+        if any(trial.likeness > ALIKE and not trial.unknown for trial in trials):
             break
     if not trials:
         words = [re.sub(r"\(.*?\)|\d", "", failure.text) for failure in failures]  # without shapes and lines
@@ -347,6 +358,8 @@ def _in_one_layout(
                     bindings={layout: notes.get("binding")},
                 )
                 seen: dict[str, Any] = {"parameters": parameters, "likeness": likeness, "first": answers["y"]}
+                owed_sizes = {f"d{name}": given[name].size for name in parameters}
+                seen["fits"] = all(answers[name].size == n for name, n in owed_sizes.items() if name in answers)
                 seen |= {"whole": notes.get("whole", True), "places": notes.get("places", {})}
                 seen |= {name: tuple(notes.get(name, ())) for name in ("left_over", "unknown", "neutral")}
                 yield replace(target, plan=plan, has_backward=owed, **seen)

@@ -170,7 +170,8 @@ def assigned(
     skipped = False
     for argument in arguments(function):
         one = roles.get(argument.name, "")
-        if one not in values or (argument.default is not argument.empty and one in left):
+        awaited = one == "size" and argument.default is None and len(argument.name) > 1  # such as input_shape=None
+        if one not in values or (argument.default is not argument.empty and one in left and not awaited):
             if argument.default is argument.empty:
                 raise Unbound(argument.name)
             skipped = True

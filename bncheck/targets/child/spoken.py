@@ -37,7 +37,7 @@ from bncheck.targets.child.styles import (
 from bncheck.targets.child.values import Values
 
 FORWARDS = ("forward", "__call__", "call", "fprop", "forward_pass", "forward_prop", "apply")
-_CLEARING = re.compile(r"zero|clear|flush|reset|begin", re.IGNORECASE)
+_CLEARING, _MOST_CLEARING = re.compile(r"zero|clear|flush|reset|begin", re.IGNORECASE), 6
 BACKWARDS = ("backward", "bprop", "backward_pass", "backprop", "backward_prop", "grad", "vjp")
 
 
@@ -98,9 +98,11 @@ class Spoken(Style):
         return [name for name in names if callable(getattr(_kind(self.thing), name, None))]
 
     def clears(self) -> list[str]:
-        """The methods that begin anew, such as ``zero_grad()``, those that are asked for nothing."""
-        named = [name for name in self.methods() if _CLEARING.search(name)]
-        return [n for n in named if not any(a.default is a.empty for a in arguments(getattr(_kind(self.thing), n))[1:])]
+        """The methods that may begin anew, as ``zero_grad()`` does: those that ask for nothing, usual names first."""
+        others = [name for name in self.methods() if name not in {*FORWARDS, *BACKWARDS, "train", "eval"}]
+        asked = {name: arguments(getattr(_kind(self.thing), name))[1:] for name in others}
+        free = [name for name in others if not any(a.default is a.empty for a in asked[name])]
+        return sorted(free, key=lambda name: not _CLEARING.search(name))[:_MOST_CLEARING]
 
     def copied(self) -> Any:
         """An instance of its own, as it was handed over."""
@@ -415,7 +417,7 @@ class SpokenRun(Run):
         count = size(unwrapped(self.values["gamma"])) if "gamma" in self.values else 0
         for (where, path), value in list(pool.items()):
             if size(value) == 2 * count and self.used & set(TOGETHER):
-                pool |= {(where, (*path, part)): at(answer, (*path, part)) for part in parts(value)}
+                pool |= {(where, (*path, part)): at(value, (part,)) for part in parts(value)}
         slots = {("self", path) for path in self.binding.slots.values()}
         after = self._left()
         pool |= {p: v for p, v in after.items() if p not in slots and (p not in before or not _same(before[p], v))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice, permutations, product
 from typing import Any
@@ -108,16 +108,17 @@ class Forwards:
             for a in asked
             if named.get(a.name) not in {*self.trials.given, "training", "evaluating", "mode", "rate", "size"}
         ]
-        ways: Iterable[dict[str, str]] = [named]
-        if asked:
-            trials = [_TRIED if a.name in unknown else [named[a.name], *_TRIED] for a in asked]
-            others = islice(product(*trials), 200)
-            around = [made_around] if "x" in made_around.values() else []
-            ways = (
-                around
-                + ([] if unknown else [named])
-                + [{**named, **dict(zip([a.name for a in asked], way, strict=True))} for way in others]
-            )
+        trials = [_TRIED if a.name in unknown else [named[a.name], *_TRIED] for a in asked]
+        others = islice(product(*trials), 200) if asked else ()
+        ways = ([] if unknown else [named]) + [
+            {**named, **dict(zip([a.name for a in asked], way, strict=True))} for way in others
+        ]
+        if "groups" in self.trials.given and "groups" not in named.values():  # a number by default may be theirs
+            counts = [a.name for a in arguments(self.trials.style.thing) if type(a.default) is int]
+            own = [count for count in counts if count not in named]
+            ways = [{**way, count: "groups"} for way in ways[:3] for count in own] + ways
+        if asked and "x" in made_around.values():
+            ways = [made_around, *ways]
         for roles in ways:
             binding = Binding(build=dict(roles))
             try:
