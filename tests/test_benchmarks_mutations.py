@@ -222,6 +222,7 @@ def test_a_row_counts_kinds_and_shares_of_the_wrong() -> None:
     assert "3 drawn" in table.notes
 
 
+@pytest.mark.slow
 def test_another_folder_is_scored_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(FOLDER / "rms_class.py", tmp_path / "mine.py")
     table = (FOLDER / "calls.toml").read_text(encoding="utf-8")

@@ -122,6 +122,7 @@ def zero(case: Case) -> Gradients:
     return {"dx": np.zeros_like(case.x)}
 
 
+@pytest.mark.slow
 def test_a_campaign_in_bfloat16_reports_the_smallest_case_digit_by_digit() -> None:
     def run(jobs: int) -> Any:
         return verify(

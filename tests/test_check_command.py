@@ -66,6 +66,7 @@ def test_the_command_that_it_prints_says_the_same_again(capsys: pytest.CaptureFi
     assert printed(capsys, *command.split())[1] == out
 
 
+@pytest.mark.slow
 def test_every_report_of_the_zoo_fits_the_screen() -> None:
     hostile = [str(path) for path in sorted(HOSTILE.glob("re*.py"))]
     for report in examine_all([HONEST, WRONG, str(ZOO / "textbook.py"), str(ZOO / "course.py"), *hostile]).reports:
@@ -205,6 +206,7 @@ def test_a_file_gets_the_whole_report(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (tmp_path / "report.txt").read_text() == text(examine_all([HONEST]))
 
 
+@pytest.mark.slow
 def test_two_processes_say_the_same_bytes() -> None:
     files = [HONEST, WRONG, str(HOSTILE / "answers_differently.py"), str(HOSTILE / "segfaults.py")]
     runs = {

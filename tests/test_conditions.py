@@ -57,6 +57,7 @@ TOLD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written", TOLD)
 def test_a_bug_that_shows_under_a_condition_is_told_with_it(written: str, tmp_path: Path) -> None:
     report = reported(tmp_path, planted(written).source())
@@ -95,6 +96,7 @@ def test_what_no_time_was_left_for_is_told(tmp_path: Path) -> None:
     assert "no time was left" in report.not_asked["conditions"]
 
 
+@pytest.mark.slow
 def test_a_function_of_this_process_is_asked_under_conditions_too() -> None:
     def wrong(case: Case) -> Gradients:
         gradients = dict(correct(case))

@@ -116,6 +116,7 @@ PAIRS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS, ids=" and ".join)
 def test_two_bugs_are_two(pair: tuple[str, str]) -> None:
     diagnoses = diagnose(BATCH_NORM, planted(BATCH_NORM, *pair))
@@ -164,6 +165,7 @@ def test_another_eps_is_named_with_its_value() -> None:
     assert diagnosis.formula_got == "s = √(σ² + 1/1000)"
 
 
+@pytest.mark.slow
 def test_another_eps_in_the_backward_pass_is_named_with_its_value() -> None:
     def vjp(case: Case) -> Gradients:
         return {**correct(replace(case, eps=0.0125)), "y": correct(case)["y"]}
@@ -183,6 +185,7 @@ def closed_form(case: Case, count: float, mean_path: float = 1, variance_path: f
     return {**correct(case), "dx": inv_std * (dxhat - mean_path * mean - variance_path * xhat * inner)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "numbers"),
     [
@@ -198,6 +201,7 @@ def test_another_count_is_named_with_its_value(count: Callable[[int], int], numb
     assert diagnosis.explanation.endswith(numbers)
 
 
+@pytest.mark.slow
 def test_a_factor_is_solved_for_and_told() -> None:
     (diagnosis,) = diagnose(BATCH_NORM, lambda case: {**correct(case), "dx": 1.1 * correct(case)["dx"]})
     assert diagnosis.id == "constant"
@@ -225,6 +229,7 @@ def turned(case: Case) -> Gradients:
     return {**correct(case), "dx": correct(case)["dx"].T}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("vjp", "gradient", "phrases"),
     [
@@ -436,6 +441,7 @@ FOREIGN = {
 """What another forward or backward pass writes otherwise, and what that is called."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slip", FOREIGN)
 def test_a_slip_in_code_of_another_style_is_named_and_reproduced(slip: str) -> None:
     in_forward, in_backward, expected = FOREIGN[slip]

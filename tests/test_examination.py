@@ -136,6 +136,7 @@ class LayerNorm(torch.nn.Module):
 """
 
 
+@pytest.mark.slow
 def test_what_a_known_book_does_otherwise_is_a_convention(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     (tmp_path / "annotated.py").write_text(ANNOTATED)
@@ -150,6 +151,7 @@ def test_what_a_known_book_does_otherwise_is_a_convention(tmp_path: Path) -> Non
     assert (report.verdict, ids(report)) == (Verdict.WRONG, ["eps-outside-sqrt"])  # whose layer would that be?
 
 
+@pytest.mark.slow
 def test_a_backward_that_drops_eps_is_not_the_gradient_of_its_own_forward(tmp_path: Path) -> None:
     report = changed(tmp_path, "honest.py", ("/ std, (dy", "/ np.sqrt(std**2 - 1e-5), (dy"))
     assert (report.gradients["y"].conforms, report.gradients["dx"].consistent) == (Verdict.CORRECT, Verdict.WRONG)
@@ -203,6 +205,7 @@ NO_AVERAGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", NO_AVERAGE)
 def test_a_running_mean_that_is_no_average_is_wrong(rule: str, tmp_path: Path) -> None:
     report = changed(tmp_path, "textbook.py", (STEP_OF_MEAN, NO_AVERAGE[rule]))
@@ -339,6 +342,7 @@ def test_what_torch_cannot_differentiate_is_a_forward_alone(tmp_path: Path) -> N
     assert list(report.gradients) == ["y"]
 
 
+@pytest.mark.slow
 def test_writing_to_a_tensor_is_noticed(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     writing = ("mean, var = x.mean(0)", "x.data -= 1; mean, var = x.mean(0)")
@@ -353,6 +357,7 @@ def test_an_unbiased_running_variance_is_a_convention(tmp_path: Path) -> None:
     assert report.observations["running_variance"] == "unbiased"
 
 
+@pytest.mark.slow
 def test_habits_that_disturb_the_caller_are_wrong_whatever_is_answered() -> None:
     (writing,) = check_target(str(ZOO / "hostile" / "mutates.py"))
     assert writing.diagnosis[0].id == "mutates-input"
@@ -363,6 +368,7 @@ def test_habits_that_disturb_the_caller_are_wrong_whatever_is_answered() -> None
     assert (fickle.verdict, fickle.gradients) == (Verdict.WRONG, {})
 
 
+@pytest.mark.slow
 def test_a_narrower_dtype_is_wrong_and_a_wider_one_a_habit(tmp_path: Path) -> None:
     wider = changed(tmp_path, "honest.py", ("std = np.sqrt(", "x = x.astype(np.float64)\n    std = np.sqrt("))
     assert wider.verdict is Verdict.CORRECT
@@ -417,6 +423,7 @@ def test_the_same_seed_says_the_same_and_another_asks_something_else() -> None:
     assert first == second != other
 
 
+@pytest.mark.slow
 def test_reports_cross_processes_and_do_not_depend_on_their_number() -> None:
     files = [str(ZOO / name) for name in ("honest.py", "eps_outside.py", "textbook.py")]
     alone, together = examine_all(files), examine_all(files, jobs=2)

@@ -146,6 +146,7 @@ def test_formulas_are_typed_where_mathematics_is_not_known(name: str) -> None:
         assert len(re.findall("[αβγδεμσ∂ℓ≥≤·√←∑]", typed)) >= len(letters), "each command has a letter"
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bytes(tmp_path: Path) -> None:
     """In another order of work, in other processes, with another hash seed."""
     formats = ",".join(FORMATS)

@@ -83,6 +83,7 @@ def here(suspect: Suspect) -> Suspect:
     return suspect
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suspect", SUSPECTS, ids=lambda s: f"{s.layer.name}-{s.name}")
 def test_every_suspect_is_right_in_every_layout_and_dtype(suspect: Suspect) -> None:
     here(suspect)
@@ -272,6 +273,7 @@ def test_settings_of_the_process_are_left_alone() -> None:
     assert (torch.get_num_threads(), jax.config.jax_enable_x64, dict(os.environ)) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_a_keras_that_is_imported_already_keeps_its_backend(backend: str) -> None:
     needs("keras", backend)

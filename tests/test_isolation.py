@@ -101,6 +101,7 @@ def test_no_deception_makes_a_wrong_gradient_correct(name: str) -> None:
     assert report.verdict is not Verdict.CORRECT
 
 
+@pytest.mark.slow
 def test_the_process_of_a_target_holds_no_oracle_and_no_truth(tmp_path: Path) -> None:
     target = tmp_path / "mine.py"
     target.write_text(

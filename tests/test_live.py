@@ -168,6 +168,7 @@ def test_each_kind_is_found_right_where_it_is_and_wrong_where_it_is_not(kind: st
     assert " dx  " in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_module_is_everything_in_it() -> None:
     right = check(module(forward=forward, backward=backward, seven=7))
     assert isinstance(right, Examination)
@@ -183,6 +184,7 @@ def test_a_module_is_everything_in_it() -> None:
         assert_gradients(module(forward=forward, backward=backward, GroupedNorm=made))
 
 
+@pytest.mark.slow
 def test_functions_of_a_case_are_what_they_were() -> None:
     @dataclass
     class Suspect:
@@ -224,6 +226,7 @@ def test_what_is_imported_elsewhere_in_the_process_does_not_decide_whose_arrays_
     assert report.verdict is (Verdict.CORRECT if right else Verdict.WRONG)
 
 
+@pytest.mark.slow
 def test_another_forward_between_does_not_change_what_a_backward_is_handed() -> None:
     def with_x(dy: Array, x: Array, gamma: Array, eps: float) -> tuple[Array, Array, Array]:
         return backward(dy, forward(x, gamma, gamma, eps)[1])
@@ -259,6 +262,7 @@ def test_cases_of_ones_own_are_asked_instead() -> None:
         check(BatchNorm(5), case)
 
 
+@pytest.mark.slow
 def test_options_are_those_of_a_file() -> None:
     report = check((forward, backward), layer="batch_norm", layout="NC:N:C", dtypes="float32", seed=3)
     assert {finding.dtype for finding in report.gradients.values()} == {"float32"}
@@ -315,6 +319,7 @@ def test_a_forward_without_cases_is_held_against_the_usual_ones() -> None:
 # What is amiss.
 
 
+@pytest.mark.slow
 def test_what_is_not_written_yet_is_unfinished() -> None:
     def todo(dy: Array, cache: Cache) -> Any:
         dx, dgamma, dbeta = None, None, None
@@ -382,6 +387,7 @@ def state() -> tuple[Any, ...]:
     )
 
 
+@pytest.mark.slow
 def test_a_bad_guest_is_noticed_and_what_it_did_is_put_back(capfd: pytest.CaptureFixture[str]) -> None:
     def rude(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Cache]:
         print("here", file=sys.stderr)
@@ -419,6 +425,7 @@ def test_an_instance_stays_as_it_was() -> None:
     assert all(torch.equal(before[name], value) for name, value in layer.state_dict().items())
 
 
+@pytest.mark.slow
 def test_ones_own_settings_do_not_disturb_it() -> None:
     torch = pytest.importorskip("torch")
     before = torch.get_default_dtype()

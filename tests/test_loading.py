@@ -294,6 +294,7 @@ def test_numpy_takes_the_place_of_cupy_and_that_is_told(tmp_path: Path) -> None:
     assert "loading" not in only(str(tmp_path / "mine.py")).observations  # it knows how to do without
 
 
+@pytest.mark.slow
 def test_the_time_that_numba_takes_to_compile_is_not_the_targets(tmp_path: Path) -> None:
     pytest.importorskip("numba")
     (tmp_path / "mine.py").write_text(

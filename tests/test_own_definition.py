@@ -112,6 +112,7 @@ def test_the_derivation_does_not_mind_which_axes_are_reduced(layout: Layout, x_s
     assert "centred" in lower(layer, layout).source
 
 
+@pytest.mark.slow
 def test_statistics_over_everything_and_parameters_that_all_share() -> None:
     layouts = tuple(Layout.parse(text) for text in ("NC:NC:C", "NC:N:", "NC:NC:", "NCHW:HW:"))
     layer = Layer(LAYERS["batch_norm"].definition, layouts, "odd_norm")
@@ -149,6 +150,7 @@ layer = Layer(power_norm, (Layout("NC", "N", "C"), Layout("NLC", "NL", "C"), Lay
 '''
 
 
+@pytest.mark.slow
 def test_a_sixth_layer_takes_a_definition_and_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Derived, proved, theorems and second order included, verified, listed, and wrong gradients of it are named."""
     path = tmp_path / "sixth.py"
@@ -207,6 +209,7 @@ def test_bugs_of_ones_own_layer_are_called_by_their_names(name: str) -> None:
     assert diagnosis.formula_got != diagnosis.formula_expected
 
 
+@pytest.mark.slow
 def test_a_factor_in_ones_own_layer_is_told() -> None:
     (diagnosis,) = diagnose(
         FOURTH, lambda case: {**symbolic.vjp(FOURTH, case), "dx": 1.1 * symbolic.vjp(FOURTH, case)["dx"]}

@@ -214,6 +214,7 @@ def test_what_a_page_calls_wrong_is_the_bug_and_what_it_calls_right_is_right(nam
 SORTS = [name for name, bug in BUGS.items() if not bug.effect and bug.plant is Bug.plant]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*SORTS, "one-element"])
 def test_the_page_on_a_sort_of_edit_shows_one_that_is_called_so(name: str) -> None:
     layer = LAYERS["batch_norm"]

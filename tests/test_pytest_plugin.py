@@ -43,6 +43,7 @@ def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return pytester.runpytest_subprocess("-s", *arguments)
 
 
+@pytest.mark.slow
 def test_the_fixture_fails_with_the_one_screen_report(pytester: pytest.Pytester) -> None:
     done = run(pytester)
     done.assert_outcomes(passed=3, failed=1)

@@ -263,6 +263,7 @@ def test_a_target_that_cannot_be_run_is_reproduced_alike(tmp_path: Path) -> None
     assert "'" in report.reproduce
 
 
+@pytest.mark.slow
 def test_several_files_come_in_their_order_whatever_the_jobs() -> None:
     files = [WRONG, HONEST, NAN]
     assert targets.text(examine_all(files, jobs=3)) == targets.text(examine_all(files))

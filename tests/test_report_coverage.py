@@ -10,6 +10,7 @@ from bncheck.inputs.recipes import REGIMES
 from bncheck.layers import LAYERS
 
 
+@pytest.mark.slow
 def test_the_table_names_everything_and_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["verify", "--list"]) == 0
     printed = capsys.readouterr().out

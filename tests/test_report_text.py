@@ -105,6 +105,7 @@ def test_failed_proof_says_where() -> None:
     assert shown.endswith("verdict: wrong\n")
 
 
+@pytest.mark.slow
 def test_other_layers_take_a_line_where_one_fails() -> None:
     suspects = {"mine": lambda case: BUGS["ddof"].vjp(case) if len(case.layout.axes) == 3 else correct(case)}
     layers = [LAYERS[name] for name in ("layer_norm", "group_norm", "batch_norm")]

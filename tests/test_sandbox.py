@@ -82,6 +82,7 @@ NOTICED: dict[str, dict[str, object]] = {
 GOOD = {"surroundings": [], "mutates": [], "repeatable": True, "interleaved": True, "stateless": True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOTICED)
 def test_a_bad_habit_is_noticed_and_the_target_still_answers(name: str) -> None:
     path = HOSTILE / f"{name}.py" if name != "honest" else HOSTILE.parent / "honest.py"

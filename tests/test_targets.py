@@ -129,6 +129,7 @@ def random_case(target: Target, layout: Layout, dtype: str = "float64", seed: in
     return target.adapted(Case(layout, x, dy, drawn).astype(np.dtype(dtype)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_every_correct_target_is_recognised_and_found_correct(file: str) -> None:
     needs(file)

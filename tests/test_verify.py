@@ -40,6 +40,7 @@ def campaign(**options: Any) -> Report:
     return verify((LAYER,), **{"cases": 40, "real_data": False, **options})
 
 
+@pytest.mark.slow
 def test_batch_norm_is_correct_and_most_cases_decide() -> None:
     report = verify((LAYER,), cases=200)
     (layer,) = report.layers
@@ -155,6 +156,7 @@ def test_gamma_one_is_vacuous_for_a_missing_gamma() -> None:
     assert Bench(LAYER).examine(case).vacuous == 0
 
 
+@pytest.mark.slow
 def test_only_the_seed_decides() -> None:
     assert campaign(seed=3) == campaign(seed=3)
     assert campaign(seed=3) != campaign(seed=4)

@@ -293,16 +293,22 @@ def _trials(
         for one in (*sorted(own, key=lambda one: spatial and len(one.axes) < 4), *extra):
             if one in extra and any(trial.likeness > _SAME for trial in trials):
                 break
-            sizes = fixed_sizes(one, target.features, target.groups)
-            if sizes is None:
-                continue
-            given = _trial_input(one, sizes, target.dtypes[0])
-            known = replace(target.plan, bindings={} if binding is None else {one: binding})
-            here = replace(target, layer=layer, layouts=(one,), plan=known)
-            for trial in _in_one_layout(here, given, families, kinds, failures, described):
-                trials.append(trial)
-                if trial.plan.gradients and trial.likeness > ALIKE:
-                    binding = trial.plan.bindings[one] if trial.whole else binding
+            for groups in _numbers_of_groups(one, target.groups):
+                sizes = fixed_sizes(one, target.features, groups)
+                if sizes is None:
+                    continue
+                given = _trial_input(one, sizes, target.dtypes[0])
+                known = replace(target.plan, bindings={} if binding is None else {one: binding})
+                here = replace(target, layer=layer, layouts=(one,), plan=known, groups=groups)
+                found: list[Target] = []
+                for trial in _in_one_layout(here, given, families, kinds, failures, described):
+                    found.append(trial)
+                    if trial.plan.gradients and trial.likeness > ALIKE:
+                        binding = trial.plan.bindings[one] if trial.whole else binding
+                        break
+                like = any(trial.likeness > ALIKE for trial in found)
+                trials += found if like or groups == target.groups else []
+                if like or any(map(_is_handed_groups, found)):
                     break
         if any(trial.likeness > ALIKE and not trial.unknown for trial in trials):
             break
@@ -314,6 +320,23 @@ def _trials(
             common = failures[0]
         raise common or TargetFailed("answer", f"{target.name} has sizes that fit no layout.")
     return trials
+
+
+_GROUPS = (2, 4, 8, 16, 32)
+"""The numbers of groups that code may keep to itself."""
+
+
+def _numbers_of_groups(layout: Layout, known: int) -> Iterator[int]:
+    """The numbers of groups to try: that which an instance is made for, else any (0), then those that are usual."""
+    yield known
+    if "G" in layout.axes and not known:
+        yield from _GROUPS
+
+
+def _is_handed_groups(trial: Target) -> bool:
+    """Whether the number of groups was handed over, so that no other has to be looked for."""
+    binding = trial.plan.bindings[trial.layout]
+    return binding is None or "groups" in {*(binding["build"] or {}).values(), *binding["takes"].values()}
 
 
 def _in_one_layout(
@@ -362,7 +385,10 @@ def _in_one_layout(
                 seen["fits"] = all(answers[name].size == n for name, n in owed_sizes.items() if name in answers)
                 seen |= {"whole": notes.get("whole", True), "places": notes.get("places", {})}
                 seen |= {name: tuple(notes.get(name, ())) for name in ("left_over", "unknown", "neutral")}
-                yield replace(target, plan=plan, has_backward=owed, **seen)
+                trial = replace(target, plan=plan, has_backward=owed, **seen)
+                if "G" in layout.axes and not _is_handed_groups(trial):  # then it keeps to a number of its own
+                    trial = replace(trial, groups=given["x"].shape[layout.axes.index("G")])
+                yield trial
                 break
 
 

@@ -271,7 +271,7 @@ class SpokenRun(Run):
     def sources(self, answer: Any) -> Given:
         """Whose arrays may be looked at after a call."""
         handed = {name: self.values[name] for name in ("x", *PARAMETERS) if name in self.values}
-        module = {} if self.style.thing is not None else _own_globals(self.style.backward or self.style.forward)
+        module = {} if self.style.thing is not None else own_globals(self.style.backward or self.style.forward)
         handed |= {role: value for role, value in self.values.items() if role.startswith(rooms.ROOM)}
         return {"answer": answer, "self": self.object, "module": module, **handed}
 
@@ -539,7 +539,7 @@ def _same(before: Any, after: Any) -> bool:
     )
 
 
-def _own_globals(function: Any) -> dict[str, Any]:
+def own_globals(function: Any) -> dict[str, Any]:
     """What a function's module holds besides code: containers and objects, in which a backward may leave gradients."""
     held = getattr(function, "__globals__", {})
     kinds = (type, types.ModuleType, types.FunctionType)

@@ -18,7 +18,7 @@ from bncheck.targets.child.roles import (
 )
 from bncheck.targets.child.searching.trials import Enough, Trials, moved_value
 from bncheck.targets.child.slots import Path, arrays_in, at, attributes, closed_over, parts, put, size, written
-from bncheck.targets.child.spoken import SpokenRun
+from bncheck.targets.child.spoken import SpokenRun, own_globals
 from bncheck.targets.child.styles import running_in
 
 
@@ -236,7 +236,9 @@ class Places:
 
         They are looked for where an instance, or the module of a function, keeps them after a first forward.
         """
-        if self.trials.family.name not in ("numpy", "torch", "lists"):
+        style = self.trials.style
+        nothing = style.thing is None and not own_globals(style.forward)
+        if nothing or self.trials.family.name not in ("numpy", "torch", "lists"):
             return ()
         known = {*binding.slots.values(), *binding.state.values()}
         found: list[str] = []
