@@ -190,7 +190,7 @@ FLAX_LAYERS: dict[str, Made] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FLAX_LAYERS if EVERY else ("LayerNorm, no bias",))
+@pytest.mark.parametrize("name", FLAX_LAYERS if EVERY else ("RMSNorm",))
 def test_an_instance_of_flax_is_right(name: str) -> None:
     linen = pytest.importorskip("flax.linen")
     report = of_instance(FLAX_LAYERS[name](linen))
