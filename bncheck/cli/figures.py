@@ -31,6 +31,10 @@ def figures(
     against: Annotated[
         str | None, typer.Option(help="For accuracy-offset: torch, jax or keras beside; several by commas.")
     ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="For training-…: what train --output has written.", show_default="what bncheck itself keeps"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files, byte for byte.")] = 0,
     jobs: Annotated[int, typer.Option(help="How many processes draw; the files do not depend on it.")] = 1,
     list_: Annotated[bool, typer.Option("--list", help="Tell the figures and how each is read.")] = False,
@@ -69,6 +73,7 @@ def figures(
             seed=seed,
             layer=chosen,
             against=separated(against),
+            results=results,
             jobs=jobs,
             progress=advance,
         )

@@ -18,7 +18,7 @@ from typing import Any
 
 import typer
 
-from bncheck.cli import check, derive, doctor, explain, figures, verify  # noqa: F401  # hang their commands on the program
+from bncheck.cli import check, derive, doctor, explain, figures, train, verify  # noqa: F401  # hang their commands on the program
 from bncheck.cli.app import app
 from bncheck.cli.output import STANDARD, Unwritten, open_streams, silence
 from bncheck.errors import BncheckError, InvalidInput
@@ -114,7 +114,8 @@ def run(arguments: list[str]) -> int:
 
 def _interrupted(interruption: BaseException) -> int:
     number = signal.Signals(getattr(interruption, "number", signal.SIGINT))
-    return _fail(_ENDED.get(number.name, "interrupted"), _SIGNALLED + number)
+    said = [_ENDED.get(number.name, "interrupted"), *getattr(interruption, "__notes__", [])]
+    return _fail(". ".join(said), _SIGNALLED + number)
 
 
 _NO_PLACE = (errno.EBADF, errno.EIO, errno.ENOSPC)

@@ -42,7 +42,7 @@ class Plate:
     """How many frames there are, where the figure is a sequence; `draw` then takes `frame`, from 1."""
 
     def takes(self, choice: str) -> bool:
-        """Whether there is a choice to be made: of a `layer` other than batch norm, or `against` which frameworks."""
+        """Whether there is a choice: of another `layer`, of frameworks to draw `against`, of other `results`."""
         return choice in inspect.signature(self.draw).parameters
 
 

@@ -31,17 +31,18 @@ MARGIN, TITLE, CAPTION, STAMP = 9.0, 12.0, 8.0, 6.0
 
 
 @contextmanager
-def new_page(about: About, look: Look, seed: int, note: str = "") -> Iterator[Page]:
+def new_page(about: About, look: Look, seed: int, note: str = "", origin: str = "") -> Iterator[Page]:
     """A page with its title and caption; what is drawn inside the block follows the look.
 
-    `note` stands beside the title: a layer's name, or which frame this is.
+    `note` stands beside the title: a layer's name, or which frame this is; `origin` says in the place of the seed what
+    the numbers come from, where they are not computed as the figure is drawn.
 
     Raises
         InvalidInput: the language is Chinese and no font here has its characters.
     """
     settings: Any = look.rc()
     with mpl.rc_context(settings):
-        page = Page(about, look, seed, note)
+        page = Page(about, look, seed, note, origin)
         yield page
         page.settle()
 
@@ -67,8 +68,8 @@ class Page(Figure):
     graphs. `gid` "edge" marks artists that no label may touch.
     """
 
-    def __init__(self, about: About, look: Look, seed: int, note: str = "") -> None:
-        self.about, self.look, self.seed, self.note = about, look, seed, note
+    def __init__(self, about: About, look: Look, seed: int, note: str = "", origin: str = "") -> None:
+        self.about, self.look, self.seed, self.note, self.origin = about, look, seed, note, origin
         preset = PRESETS[look.preset]
         super().__init__(figsize=(preset.width, preset.height), layout="constrained")
         self.width, self.height = preset.width * 72, preset.height * 72
@@ -78,7 +79,7 @@ class Page(Figure):
         margin = MARGIN * scale
         heading = look.say(*about.title) + (f"  ·  {note}" if note else "")
         self._heading = self._words(heading, margin, self.height - margin, TITLE, "top", color=look.colour("forward"))
-        stamp = f"seed {seed} · bncheck {__version__}"
+        stamp = f"{origin or f'seed {seed}'} · bncheck {__version__}"
         stamp_width = text_size(stamp, STAMP * scale).width
         self._words(stamp, self.width - margin, margin, STAMP, "baseline", ha="right", color=look.colour("muted"))
         room = self.width - 2 * margin - stamp_width - 24 * scale
@@ -150,7 +151,7 @@ class Page(Figure):
         look = self.look
         title = plain(look.say(*self.about.title)) + (f" · {plain(self.note)}" if self.note else "")
         made = f"bncheck {__version__}, matplotlib {mpl.__version__}"
-        told = f"{plain(look.say(*self.about.caption))} seed={self.seed}"
+        told = f"{plain(look.say(*self.about.caption))} {self.origin or f'seed={self.seed}'}"
         if form == "svg":
             return {"Title": title, "Description": told, "Creator": made, "Date": None}
         if form == "pdf":

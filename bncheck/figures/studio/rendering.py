@@ -32,6 +32,7 @@ class Sheet:
     layer: Layer | None = None
     frame: int | None = None
     against: tuple[str, ...] = ()
+    results: Path | None = None
 
     @property
     def stem(self) -> str:
@@ -45,7 +46,7 @@ class Sheet:
 
     def page(self) -> Page:
         """The drawing."""
-        chosen = {"layer": self.layer, "frame": self.frame, "against": self.against}
+        chosen = {"layer": self.layer, "frame": self.frame, "against": self.against, "results": self.results}
         return find(self.figure).draw(self.look, self.seed, **{k: v for k, v in chosen.items() if v})
 
     def encoded(self, formats: Iterable[str]) -> Iterator[tuple[str, bytes]]:
@@ -69,18 +70,19 @@ def render(
     seed: int = 0,
     layer: Layer | None = None,
     against: Iterable[str] = (),
+    results: Path | None = None,
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
     """Draws figures, all without names, into a folder, and tells the files.
 
     Raises
-        InvalidInput: an unknown name, format or framework, a format, a layer or frameworks that a named figure does
-            not take, a folder that cannot be written, or no font for the language.
+        InvalidInput: an unknown name, format or framework, a format, a layer, frameworks, results or a seed that a
+            named figure does not take, a folder that cannot be written, or no font for the language.
         MissingPackage: a framework that is not installed.
     """
     formats = tuple(dict.fromkeys(formats))
-    work = sheets(figures, formats, look, seed, layer, tuple(against))
+    work = sheets(figures, formats, look, seed, layer, tuple(against), results)
     if look.lang == "zh":
         from bncheck.figures.studio.fonts import chinese_family
 
@@ -116,6 +118,7 @@ def sheets(
     seed: int,
     layer: Layer | None,
     against: tuple[str, ...] = (),
+    results: Path | None = None,
 ) -> list[Sheet]:
     """What is to be drawn; figures named by the user must be able to take what is asked for."""
     for form in formats:
@@ -128,6 +131,7 @@ def sheets(
     graphs = [plate for plate in plates if plate.dot is not None]
     layered = [plate for plate in plates if plate.takes("layer")]
     comparing = [plate for plate in plates if plate.takes("against")]
+    trained = [plate for plate in plates if plate.takes("results")]
     if formats == ("gv",):
         plates = _able(plates, graphs, asked, "format", "gv", "svg, pdf or png")
     if layer is not None:
@@ -140,7 +144,17 @@ def sheets(
 
         plates = _able(plates, comparing, asked, "against", ",".join(against), "no frameworks")
         of_frameworks(against)
-    return [replace(sheet, against=against) for plate in plates for sheet in _frames(plate, look, seed, layer)]
+    if results is not None:
+        from bncheck.training.laboratory.results import read
+
+        plates = _able(plates, trained, asked, "results", str(results), "no results")
+        held = [f"training-{name}" for name in read(results)]
+        plates = _able(plates, [p for p in plates if p.name in held], asked, "results", str(results), "other results")
+    if seed and asked and trained:
+        words = f"no seed for {trained[0].name}, which is drawn from results"
+        raise InvalidInput("seed", seed, words, "Make results with bncheck train --seed, and name them by --results.")
+    drawn = (sheet for plate in plates for sheet in _frames(plate, look, seed, layer))
+    return [replace(sheet, against=against, results=results) for sheet in drawn]
 
 
 def _able(
