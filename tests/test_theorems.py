@@ -1,21 +1,25 @@
 """The theorems are proved for symbolic sizes, refuted where they do not hold, and true of the numbers too."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import sympy as sp
 from conftest import random_case
 
+from bncheck.campaign.theorems import shares
 from bncheck.case import Case, Layout
 from bncheck.cli import run
 from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles import ball, symbolic
-from bncheck.oracles.symbolic.derivation import derive
-from bncheck.oracles.symbolic.theorems import theorems
+from bncheck.oracles.symbolic.derivation import EPS, derive
+from bncheck.oracles.symbolic.theorems import PRIME, Theorem, theorems
+from bncheck.outcomes import Outcome
 
 SCALED = ["scale", "scale-inputs", "scale-weights", "scale-factor", "scale-gradient"]
-CENTRED = ["gradient-sum", "gradient-projection", "shift", *SCALED]
+CENTRED = ["gradient-sum", "gradient-projection", "shift", *SCALED, "weights-orthogonal"]
 TRANSPOSED = ["adjoint", "transpose"]
 NULL = ["null-shift", "null-scale"]
 STATED = {
@@ -24,7 +28,7 @@ STATED = {
     "layer_norm": set(CENTRED),
     "instance_norm": {*CENTRED, "one-channel"},
     "group_norm": {*CENTRED, "one-group", "one-channel-groups"},
-    "rms_norm": {"gradient-projection", *SCALED},
+    "rms_norm": {"gradient-projection", *SCALED, "weights-orthogonal"},
     "batch_norm_jvp": {*TRANSPOSED, *NULL, "hessian"},
     "batch_norm_eval_jvp": {*TRANSPOSED, "hessian"},
     "layer_norm_jvp": {*TRANSPOSED, *NULL, "hessian"},
@@ -86,6 +90,71 @@ def test_scale_and_shift_on_numbers(name: str) -> None:
     np.testing.assert_allclose(second["dx"], first["dx"] / 4, rtol=1e-9, atol=1e-12)
     moved = symbolic.vjp(layer, Case(case.layout, case.x + 1, case.dy, case.parameters, case.eps))
     assert np.allclose(moved["y"], first["y"], atol=1e-12) is (name != "rms_norm")
+
+
+REDUCED = {
+    "batch_norm": (0, 1),
+    "layer_norm": (2, 3),
+    "instance_norm": (1,),
+    "group_norm": (1, 3),
+    "rms_norm": (2, 3),
+}
+"""The axes of x = Wu over which statistics are taken: samples N, places L, groups G of K units."""
+
+
+@pytest.mark.parametrize("name", REDUCED)
+@pytest.mark.parametrize("eps", [0.0, 0.3])
+def test_weights_and_their_gradient_are_orthogonal_but_for_the_share_of_eps(name: str, eps: float) -> None:
+    """In plain NumPy: the gradient of each weight is a complex step of the loss itself."""
+    generator = np.random.default_rng(5)
+    weights, before = generator.normal(size=(2, 3, 4)), generator.normal(size=(5, 2, 4))
+    gamma, dy = generator.normal(size=(2, 3)), generator.normal(size=(5, 2, 2, 3))
+
+    def normalised(weights: Any) -> tuple[Any, Any]:
+        x = np.einsum("gkf,nlf->nlgk", weights, before)
+        centred = x if name == "rms_norm" else x - x.mean(REDUCED[name], keepdims=True)
+        square = (centred**2).mean(REDUCED[name], keepdims=True)
+        return centred / np.sqrt(square + eps), square
+
+    gradient = np.empty(weights.shape)
+    for place in np.ndindex(*weights.shape):
+        stepped = weights.astype(complex)
+        stepped[place] += 1e-30j
+        gradient[place] = (dy * gamma * normalised(stepped)[0]).sum().imag / 1e-30
+    xhat, square = normalised(weights)
+    share = eps / (square + eps) * xhat * gamma * dy
+    alone = tuple(axis for axis in (2, 3) if axis not in REDUCED[name])  # units that are normalised each by itself
+    left = (weights * gradient).sum(tuple(axis - 2 for axis in (2, 3, 4) if axis not in alone))
+    right = share.sum(tuple(axis for axis in range(4) if axis not in alone))
+    np.testing.assert_allclose(left, right, rtol=1e-12, atol=1e-12)
+    assert bool(np.abs(left).max() > 0.01) is (eps > 0)
+    if eps == 0:
+        squares = (weights**2).sum(), (gradient**2).sum()
+        np.testing.assert_allclose(((weights - 0.1 * gradient) ** 2).sum(), squares[0] + 0.01 * squares[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_no_other_share_of_eps_is_left(name: str) -> None:
+    """Planted: another power, no γ, no share at all, statistics of another x; refuted by the prover and by a case."""
+    layer = LAYERS[name]
+    layout = layer.layouts[-1]
+    case = Recipe(layout, (3, 4, 2, 2, 2)[: len(layout.axes)], eps=0.1, seed=6).build(layer)
+    (stated,) = [t for t in theorems(derive(layer, layout)) if t.name == "weights-orthogonal"]
+    assert isinstance(stated, Theorem)
+    symbols, (power,) = stated.right.atoms(sp.Indexed), stated.right.atoms(sp.Pow)
+    gammas = {symbol: sp.S.One for symbol in symbols if str(symbol.base.label) == "gamma"}
+    unprimed = {s: sp.IndexedBase(str(s.base.label).rstrip(PRIME))[s.indices] for s in power.atoms(sp.Indexed)}
+    wrong = [
+        stated.right * sp.sqrt(power),
+        stated.right.xreplace(gammas),
+        stated.right / EPS,
+        sp.S.Zero,
+        stated.right.xreplace(unprimed),
+    ]
+    for right in wrong:
+        planted = replace(stated, right=right)
+        assert planted.outcome is Outcome.REFUTED
+        assert shares([planted], case)[stated.name] > 1
 
 
 def test_batch_norm_can_undo_itself_on_numbers() -> None:

@@ -16,7 +16,8 @@ import sympy as sp
 from bncheck.case import X_TANGENT, Array, Case, Layout
 from bncheck.formats import Format
 from bncheck.oracles.symbolic.derivation import ALONE, SIZES, roles
-from bncheck.oracles.symbolic.theorems import FEATURE, OWN, PRIME, SCALE, TWICE, Coincidence, Theorem
+from bncheck.oracles.symbolic.symbols import FEATURE
+from bncheck.oracles.symbolic.theorems import OWN, PRIME, SCALE, TWICE, Coincidence, Theorem
 from bncheck.tolerances.bounds import enclosed
 from bncheck.tolerances.intervals import Radius
 

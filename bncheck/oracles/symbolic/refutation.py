@@ -12,7 +12,7 @@ import sympy as sp
 from flint import arb, ctx
 
 from bncheck.oracles.symbolic import budgets
-from bncheck.oracles.symbolic.symbols import EPS, SIZES, GradientBase
+from bncheck.oracles.symbolic.symbols import EPS, FEATURE, FEATURES, SIZES, GradientBase
 from bncheck.outcomes import Outcome
 
 BITS = 200
@@ -22,13 +22,13 @@ BITS = 200
 class Point:
     """Where numbers are put in: sizes, and numbers drawn by name, as large as `scale`, positive or of both signs."""
 
-    sizes: tuple[int, int, int, int]
+    sizes: tuple[int, int, int, int, int]
     scale: float = 1.0
     signs: tuple[int, ...] = (1,)
 
     def size(self, letter: str) -> int:
         """How many values an index takes."""
-        return dict(zip(SIZES, self.sizes, strict=True))[letter]
+        return dict(zip((*SIZES, str(FEATURE)), self.sizes, strict=True))[letter]
 
     def drawn(self, name: str, *, positive: bool = False) -> arb:
         """The number of that name."""
@@ -38,16 +38,16 @@ class Point:
 
 
 POINTS = (
-    Point((2, 3, 4, 5)),
-    Point((3, 5, 2, 4), signs=(-1, 1)),
-    Point((4, 6, 5, 3), scale=8.0, signs=(-1, 1, 1)),
+    Point((2, 3, 4, 5, 6)),
+    Point((3, 5, 2, 4, 1), signs=(-1, 1)),
+    Point((4, 6, 5, 3, 2), scale=8.0, signs=(-1, 1, 1)),
 )
 """Where every identity is tried: no two sizes of a point are equal, and no size is the same at two points."""
 
 FURTHER = (
-    Point((2, 3, 4, 5), scale=1 / 64, signs=(-1, 1)),
-    Point((3, 5, 2, 4), scale=4096.0),
-    Point((2, 3, 4, 5), signs=(-1,)),
+    Point((2, 3, 4, 5, 6), scale=1 / 64, signs=(-1, 1)),
+    Point((3, 5, 2, 4, 1), scale=4096.0),
+    Point((2, 3, 4, 5, 6), signs=(-1,)),
 )
 """Where it is tried if it has no value at any of `POINTS`: roots and quotients may exist for small x only, or large."""
 
@@ -87,7 +87,8 @@ class _Values:
 
     def __init__(self, expression: sp.Expr, point: Point) -> None:
         self._point = point
-        self._sizes = {size: point.size(letter) for letter, size in SIZES.items()}
+        sizes = {**SIZES, str(FEATURE): FEATURES}
+        self._sizes = {size: point.size(letter) for letter, size in sizes.items()}
         self._known: dict[object, arb] = {}
 
     def value(self, expression: sp.Expr, **places: int) -> arb:

@@ -1,8 +1,9 @@
 """A small algebra of finite sums over symbolic ranges, on SymPy expressions.
 
 SymPy differentiates nested sums of indexed symbols, and leaves Kronecker deltas inside; its own `doit` cannot contract
-them. Four rules are enough here: a sum is linear, it lets go of what its index does not touch, it contracts a delta,
-and the name of a bound index means nothing but its letter, which says what it runs over.
+them. Five rules are enough here: a sum is linear, it lets go of what its index does not touch, it contracts a delta,
+the name of a bound index means nothing but its letter, which says what it runs over, and of two sums, one within the
+other, that over the letter `INNERMOST` is taken first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from functools import lru_cache
 import sympy as sp
 
 from bncheck.oracles.symbolic import budgets
+
+INNERMOST = "f"
+"""The letter of the index over which a normal form sums within every other sum."""
 
 
 def contract(expression: sp.Expr) -> sp.Expr:
@@ -34,6 +38,10 @@ def normal(expression: sp.Expr) -> sp.Expr:
     >>> mean = sp.Sum(x[i], (i, 1, m)) / m
     >>> normal(sp.Sum(x[i] - mean, (i, 1, m)))
     0
+    >>> f, size = sp.symbols("f F")
+    >>> u, w = sp.IndexedBase("u"), sp.IndexedBase("w")
+    >>> normal(sp.Sum(w[f] * sp.Sum(u[i, f] * x[i], (i, 1, m)), (f, 1, size)))
+    Sum(x[i']*Sum(u[i', f']*w[f'], (f', 1, F)), (i', 1, m))
     """
     return _rewrite(expression, everywhere=True)
 
@@ -219,6 +227,14 @@ def _sum_of_product(term: sp.Expr, index: sp.Symbol, first: sp.Expr, last: sp.Ex
     inside = sp.Mul(*(f for f in factors if index in _free(f)))
     if inside == 1:
         return outside * (last - first + 1)
+    if everywhere and index.name.rstrip("'") == INNERMOST:
+        for inner in (f for f in sp.Mul.make_args(inside) if isinstance(f, sp.Sum)):
+            ((other, *bounds),) = inner.limits
+            if other.name.rstrip("'") != INNERMOST:
+                own = sp.Dummy(other.name)  # what the rest may hold under the same name is another index
+                body = inside / inner * substitute(inner.function, {other: own})
+                exchanged = sp.Sum(body, (index, first, last), (own, *bounds))
+                return _rewrite(outside * exchanged, everywhere=True)
     bound = _bound_index(index, inside)
     return outside * sp.Sum(substitute(inside, {index: bound}), (bound, first, last))
 

@@ -11,13 +11,15 @@ from collections.abc import Iterable
 
 import sympy as sp
 
-from bncheck.oracles.symbolic.sums import over, substitute
+from bncheck.oracles.symbolic.sums import INNERMOST, over, substitute
 
 EPS = sp.Symbol("eps")
 ROLES = "nick"
 """The letters of the indices, one for each role that an axis can play."""
 
 SIZES = {letter: sp.Symbol(size) for letter, size in zip(ROLES, "NmCK", strict=True)}
+FEATURE, FEATURES = sp.Symbol(INNERMOST), sp.Symbol("F")
+"""The index over which weights W and inputs u are contracted, x = Σ_f W·u, and how many values it takes."""
 ALONE = sp.Symbol("·")
 """The index of what is one number for the whole of x: a statistic over everything, a γ that all share."""
 

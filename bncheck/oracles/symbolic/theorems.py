@@ -19,10 +19,12 @@ from bncheck.case import X_TANGENT
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.symbolic import budgets
 from bncheck.oracles.symbolic.derivation import Derivation, abstract, derive, total_over
-from bncheck.oracles.symbolic.sums import derivative, normal
+from bncheck.oracles.symbolic.sums import derivative, normal, over
 from bncheck.oracles.symbolic.symbols import (
     ALONE,
     EPS,
+    FEATURE,
+    FEATURES,
     SIZES,
     GradientBase,
     arbitrary,
@@ -37,8 +39,6 @@ OWN = "°"
 """Marks a gradient of the layer of which this one is the jvp."""
 SCALE = sp.Symbol("a", positive=True)
 _SIGNS = {"var": "σ²", "mean_square": "ρ"}
-FEATURE = sp.Symbol("f")
-"""The index over which weights W and inputs u are contracted: x = Σ_f W·u."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,6 +233,7 @@ def _of_a_layer(derivation: Derivation) -> Iterator[Theorem]:
         yield Theorem(derivation, "shift", "y(Wu + b) = y(Wu)", words, _primed(y), y, shifted)
     if spread is not None and "xhat" in steps:
         yield from _scaled(derivation, steps[spread].symbol, _SIGNS[spread])
+        yield _orthogonal(derivation, steps[spread].symbol, _SIGNS[spread])
     undoable = {"gamma", "beta"} <= set(inputs) and {"mean", "var"} <= set(steps)
     if undoable and inputs["gamma"].indices == steps["var"].symbol.indices:
         undone = {"gamma": sp.sqrt(steps["var"].symbol + EPS), "beta": steps["mean"].symbol}
@@ -256,9 +257,7 @@ def _scaled(derivation: Derivation, square: sp.Indexed, sign: str) -> Iterator[T
     total, count = total_over(derivation, "ik")
     over_units, _ = total_over(derivation, "ck")
     over_samples, _ = total_over(derivation, "ni")
-    units = tuple(index for index in x.indices if index.name in "ck")
-    samples = tuple(index for index in x.indices if index.name in "ni")
-    weights, before = arbitrary("W", (*units, FEATURE)), arbitrary("u", (*samples, FEATURE))
+    weights, before = _weights_and_inputs(x)
     both = {"x": SCALE * x, "eps": SCALE**2 * EPS}
     at = "(aWu; a²ε)"
     words = "a times the weights give the same output, as ε → 0 with the same ε"
@@ -279,6 +278,32 @@ def _scaled(derivation: Derivation, square: sp.Indexed, sign: str) -> Iterator[T
     statement = f"∂ℓ/∂x(ax) = f/a · (∂ℓ/∂x + (1 − f²)/√({sign} + ε) · x̂ · mean(x̂·γ·∂ℓ/∂y))"
     right = factor / SCALE * (dx + correction)
     yield Theorem(derivation, "scale-gradient", statement, words, _primed(dx), right, alone)
+
+
+def _orthogonal(derivation: Derivation, square: sp.Indexed, sign: str) -> Theorem:
+    """What a gradient step does to the length of the weights, by what each group adds to their gradient.
+
+    Arora, Li and Lyu, "Theoretical Analysis of Auto Rate-Tuning by Batch Normalization", 2019, where ε is zero.
+    """
+    x, y, xhat = derivation.inputs["x"], derivation.steps["y"].symbol, derivation.steps["xhat"].symbol
+    weights, before = _weights_and_inputs(x)
+    features = {FEATURE: FEATURES}
+    units, samples, total = (total_over(derivation, roles)[0] for roles in ("k", "i", "ik"))
+    gradient = samples(before * _primed(gradient_symbol(x)))
+    share = EPS / (_primed(square) + EPS)
+    left = units(over(weights * gradient, features))
+    right = share * total(_primed(xhat) * _slope(derivation) * gradient_symbol(y))
+    words = "orthogonal as ε → 0, group by group: a step can only make |W| larger"
+    statement = f"x = Wu  ⇒  ⟨W, ∂ℓ/∂W⟩ = ε/({sign} + ε) · Σ x̂·γ·∂ℓ/∂y"
+    through = {"x": over(weights * before, features)}
+    return Theorem(derivation, "weights-orthogonal", statement, words, left, right, through)
+
+
+def _weights_and_inputs(x: sp.Indexed) -> tuple[sp.Indexed, sp.Indexed]:
+    """Weights W, a row for each unit, and inputs u, one for each sample, whose product Wu is as large as x."""
+    units = tuple(index for index in x.indices if index.name in "ck")
+    samples = tuple(index for index in x.indices if index.name in "ni")
+    return arbitrary("W", (*units, FEATURE)), arbitrary("u", (*samples, FEATURE))
 
 
 def _of_a_jvp(derivation: Derivation) -> Iterator[Theorem]:
