@@ -124,3 +124,87 @@ def test_einsum_is_a_product_and_a_sum() -> None:
     zero = Fraction(0)
     exact = [sum((Fraction(x) * Fraction(y) for x, y in zip(a[:, c], b[:, c], strict=True)), zero) for c in range(3)]
     assert all(contains(got, value, (c,)) for c, value in enumerate(exact))
+
+
+@pytest.mark.parametrize("name", ["float16", "float32", "float64"])
+def test_a_product_of_matrices_encloses_every_order_of_addition(name: str) -> None:
+    rng = np.random.default_rng(1)
+    fmt, dtype = Format.of(name), DTYPES[name].type
+    a, b = rng.normal(size=(3, 6)).astype(dtype), rng.normal(size=(6, 2)).astype(dtype)
+    known = Radius.exact(a, fmt) @ b
+    assert (known.radius < 40 * fmt.roundoff * (np.abs(a) @ np.abs(b)) + 1e-6 * (name == "float16")).all()
+    for i, j in np.ndindex(3, 2):
+        exact = sum(Fraction(float(p)) * Fraction(float(q)) for p, q in zip(a[i], b[:, j], strict=True))
+        assert contains(known, exact, (i, j))
+        for order in itertools.permutations(range(6)):
+            total = dtype(0)
+            for k in order:
+                total = dtype(total + dtype(a[i, k] * b[k, j]))
+            assert contains(known, Fraction(float(total)), (i, j))
+    left = a.astype(np.float64) @ Radius.exact(b, fmt)
+    np.testing.assert_array_equal(left.midpoint, known.midpoint)
+
+
+def test_a_product_of_matrices_encloses_what_its_operands_enclose() -> None:
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(size=(4, 5)), rng.normal(size=(5, 3))
+    wide_a, wide_b = Radius(a, np.full_like(a, 0.1), DOUBLE), Radius(b, np.full_like(b, 0.2), DOUBLE)
+    known = wide_a @ wide_b
+    for _ in range(200):
+        moved = (a + 0.1 * rng.choice((-1, 1), size=a.shape)) @ (b + 0.2 * rng.choice((-1, 1), size=b.shape))
+        assert (np.abs(moved - known.midpoint) <= known.radius).all()
+    corner = (a[0] + 0.1 * np.sign(b[:, 0])) @ (b[:, 0] + 0.2 * np.sign(a[0]))  # where nearly all add up
+    assert abs(corner - known.midpoint[0, 0]) > 0.5 * known.radius[0, 0]
+
+
+@pytest.mark.parametrize("name", ["float32", "float64"])
+@pytest.mark.parametrize("function", ["exp", "log", "tanh"])
+def test_elementary_functions_enclose_the_truth_and_what_numpy_computes(function: str, name: str) -> None:
+    """The truth by Arb, over the whole of the interval."""
+    flint = pytest.importorskip("flint")
+    fmt, dtype = Format.of(name), DTYPES[name].type
+    rng = np.random.default_rng(3)
+    values = (np.exp(3 * rng.normal(size=200)) if function == "log" else 4 * rng.normal(size=200)).astype(dtype)
+    for width in (0.0, 1e-3):
+        radius = width * np.abs(values.astype(np.float64))
+        known = getattr(np, function)(Radius(values.astype(np.float64), radius, fmt))
+        for k, value in enumerate(values):
+            for side in (-1, 0, 1):
+                place = flint.arb(float(value)) + side * flint.arb(float(radius[k]))
+                exact = getattr(place, function)()
+                off = abs(exact - flint.arb(float(known.midpoint[k])))
+                assert off.upper() <= known.radius[k] * (1 + 1e-12)
+            assert abs(float(getattr(np, function)(value)) - known.midpoint[k]) <= known.radius[k]
+        if not width:
+            assert (known.radius <= 20 * fmt.roundoff * np.abs(known.midpoint)).all()
+
+
+def test_beyond_its_range_an_exponential_tells_nothing() -> None:
+    assert np.isinf(np.exp(Radius.exact(800.0, DOUBLE)).radius)
+    assert np.isinf(np.log(Radius(np.array(1.0), np.array(1.0), DOUBLE)).radius)
+
+
+def test_comparisons_are_open_where_the_interval_is() -> None:
+    values = Radius(np.array([-2.0, -0.5, 0.5, 2.0]), np.ones(4), DOUBLE)
+    larger = values > 0
+    assert larger.midpoint.tolist() == [0, 0, 1, 1]
+    assert larger.radius.tolist() == [0, 1, 1, 0]
+    positive = np.maximum(values, 0)
+    assert positive.midpoint.tolist() == [0, 0, 0.5, 2]
+    assert positive.radius.tolist() == [0, 1, 1, 1]
+    with pytest.raises(ArithmeticError, match="which is the largest is open"):
+        values.reshape(2, 2).argmax(axis=1)
+    apart = Radius(np.array([[0.0, 3.0], [5.0, 1.0]]), np.ones((2, 2)), DOUBLE)
+    assert apart.argmax(axis=1).tolist() == [1, 0]
+    assert apart.max(axis=1).tolist() == [[3.0], [5.0]]
+
+
+def test_parts_of_an_array_keep_their_radii() -> None:
+    values: Any = Radius(np.arange(6.0).reshape(2, 3), 0.1 * np.arange(6.0).reshape(2, 3), DOUBLE)
+    for part, place in ((values[1], np.s_[1]), (values[:, ::-1], np.s_[:, ::-1])):
+        np.testing.assert_array_equal(part.radius, values.radius[place])
+    np.testing.assert_array_equal(values.T.radius, values.radius.T)
+    padded: Any = np.pad(values, ((1, 0), (0, 1)))
+    joined: Any = np.concatenate([values, values], axis=1)
+    np.testing.assert_array_equal(padded.radius, np.pad(values.radius, ((1, 0), (0, 1))))
+    np.testing.assert_array_equal(joined.radius[:, 3:], values.radius)

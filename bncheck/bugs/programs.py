@@ -43,7 +43,7 @@ from bncheck.bugs.expressions import (
     throughout,
     times,
 )
-from bncheck.case import Case, Layout
+from bncheck.case import Array, Case, Layout
 from bncheck.layers import Layer
 from bncheck.oracles.symbolic.derivation import SIZES, Derivation, derive, upstream_symbol
 from bncheck.tangents import Tangent, tangent_of
@@ -213,8 +213,29 @@ def _inputs(program: Program, case: Case, lifted: Lifted) -> dict[str, Any]:
     if program.layer.primal is not None:
         wide = {name: np.float64(value) if isinstance(value, int | float) else value for name, value in values.items()}
         values = {name: Tangent(value, given.get(tangent_of(name))) for name, value in wide.items()}
-    sizes = dict(zip((f"#{axis}" for axis in layout.axes), case.x.shape, strict=True))
-    return {**values, **own.settings, **case.settings, "eps": case.eps, COUNT.label: case.count, **sizes}
+    return {**values, **_numbers(program, case.x.shape), **case.settings, "eps": case.eps}
+
+
+def _numbers(program: Program, shape: tuple[int, ...]) -> dict[str, float]:
+    """The settings, as they are by default, and the sizes."""
+    sizes = {f"#{axis}": size for axis, size in zip(program.layout.axes, shape, strict=True)}
+    return {**program.own.settings, COUNT.label: program.layout.count(shape), **sizes}
+
+
+def ran_forward(program: Program, x: Array, given: Mapping[str, Any], eps: float) -> tuple[Mapping[str, Any], ...]:
+    """The values of the forward steps on plain arrays, and what the backward pass knows of them: most often the same.
+
+    `given` holds parameters, state and settings, arrays in shapes that broadcast against x.
+    """
+    inputs = {"x": x, _ONES: np.ones_like(x), **_numbers(program, x.shape), **given, "eps": eps}
+    values = _after(program.forward, inputs, {}, {}, program.layout)
+    return values, values if program.saved is program.forward else _after(program.saved, inputs, {}, {}, program.layout)
+
+
+def ran_backward(program: Program, saved: Mapping[str, Any], dy: Array) -> dict[str, Any]:
+    """The gradients of x and the parameters, by their names, in the shapes in which the program leaves them."""
+    values = _after(program.backward, {**saved, DY: dy}, {}, {}, program.layout)
+    return {f"d{name}": values[gradient(name)] for name in ("x", *program.parameters)}
 
 
 def _gradient(values: Mapping[str, Any], name: str, layer: Layer) -> Any:

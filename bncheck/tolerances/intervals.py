@@ -18,6 +18,9 @@ from bncheck.formats import Format
 
 _SLACK = 1 + 2.0**-40  # float64 rounds the radius too: each operation widens it by far more than that
 
+_ELEMENTARY = 16
+"""Roundings of an exponential, a logarithm or a hyperbolic tangent: 4 ulp, as NumPy promises, twice."""
+
 
 @dataclass(frozen=True, eq=False)
 class Radius:
@@ -153,6 +156,82 @@ class Radius:
             weighed = self.format.roundoff * self.magnitude.sum(axis=axis, keepdims=True) / count
             return Radius(mean.midpoint, (mean.radius + weighed) * _SLACK, self.format)
 
+    def __matmul__(self, other: Any) -> Radius:
+        """The product of two matrices, each of its sums in any order; the midpoint is one of these, hence twice."""
+        with np.errstate(all="ignore"):
+            other = self._lift(other)
+            terms = self.shape[-1]
+            growth = terms * self.format.roundoff
+            largest = self.magnitude @ other.magnitude
+            exact = np.abs(self.midpoint) @ np.abs(other.midpoint)
+            error = 2 * growth / (1 - growth) * largest if growth < 1 else np.full_like(largest, np.inf)
+            # what the intervals add, largest − exact, is found by subtraction, which itself rounds
+            total = (largest - exact + error + terms * self.format.smallest) * (_SLACK + terms * 2.0**-52)
+            total = np.where((largest <= self.format.largest) & ~np.isnan(total), total, np.inf)
+        return Radius(self.midpoint @ other.midpoint, total, self.format)
+
+    def __rmatmul__(self, other: Any) -> Radius:
+        return self._lift(other) @ self
+
+    def exp(self) -> Radius:
+        """The exponential."""
+        with np.errstate(all="ignore"):
+            value = np.exp(self.midpoint)
+            return self._rounded(value, value * np.expm1(self.radius), roundings=_ELEMENTARY)
+
+    def log(self) -> Radius:
+        """The natural logarithm, of the part of the interval where it exists."""
+        with np.errstate(all="ignore"):
+            radius = -np.log1p(-self.radius / self.midpoint)
+            radius = np.where(self.midpoint > self.radius, radius, np.inf)
+            return self._rounded(np.log(self.midpoint), radius, roundings=_ELEMENTARY)
+
+    def tanh(self) -> Radius:
+        """The hyperbolic tangent, whose slope is at most 1."""
+        return self._rounded(np.tanh(self.midpoint), self.radius, roundings=_ELEMENTARY)
+
+    def maximum(self, bound: float) -> Radius:
+        """The larger of it and a number, exactly."""
+        radius = np.where(self.midpoint + self.radius > bound, self.radius, 0.0)
+        return Radius(np.maximum(self.midpoint, bound), radius, self.format)
+
+    def __gt__(self, bound: float) -> Radius:
+        """1 where it is larger than a number, 0 where it is not; where that is open, 0 or 1 with a radius of 1."""
+        is_open = np.abs(self.midpoint - bound) < self.radius
+        return Radius((self.midpoint > bound).astype(np.float64), is_open.astype(np.float64), self.format)
+
+    def max(self, axis: int, keepdims: bool = True) -> Array:
+        """The largest midpoints: plain numbers of about its size."""
+        return np.asarray(self.midpoint.max(axis=axis, keepdims=keepdims))
+
+    def argmax(self, axis: int) -> Array:
+        """Which of each row is the largest.
+
+        Raises
+            ArithmeticError: several may be.
+        """
+        place = self.midpoint.argmax(axis=axis)
+        highest = np.take_along_axis(self.midpoint - self.radius, np.expand_dims(place, axis), axis)
+        if ((self.midpoint + self.radius >= highest).sum(axis=axis) > 1).any():
+            raise ArithmeticError("which is the largest is open")
+        return np.asarray(place)
+
+    def __getitem__(self, place: Any) -> Radius:
+        return Radius(self.midpoint[place], self.radius[place], self.format)
+
+    def transpose(self, *axes: int) -> Radius:
+        """The same intervals with their axes in another order."""
+        return Radius(self.midpoint.transpose(*axes), self.radius.transpose(*axes), self.format)
+
+    @property
+    def T(self) -> Radius:  # noqa: N802  # as NumPy calls it
+        """The transposed matrix."""
+        return self.transpose()
+
+    def ravel(self) -> Radius:
+        """The same intervals in a row."""
+        return self.reshape(-1)
+
     def rounded_to(self, fmt: Format) -> Radius:
         """The same intervals, with one rounding to another format: what was computed in a wider one is stored."""
         return Radius(self.midpoint, self.radius, fmt)._rounded(self.midpoint, self.radius)
@@ -171,14 +250,20 @@ class Radius:
         return Radius(self.midpoint.ravel()[order], self.radius.ravel()[order], self.format)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if ufunc is np.sqrt and method == "__call__" and not kwargs:
-            return self.sqrt()
+        named = _NAMED.get(ufunc)
+        if named is not None and method == "__call__" and not kwargs and inputs[0] is self:
+            return named(*inputs)
         operation = _REFLECTED.get(ufunc)
         if operation is not None and method == "__call__" and not kwargs:
             return operation(self, inputs[0])
         return NotImplemented
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function is np.pad and not kwargs:
+            return Radius(np.pad(self.midpoint, args[1]), np.pad(self.radius, args[1]), self.format)
+        if function is np.concatenate:
+            midpoint = np.concatenate([part.midpoint for part in args[0]], **kwargs)
+            return Radius(midpoint, np.concatenate([part.radius for part in args[0]], **kwargs), self.format)
         if function is not np.einsum or kwargs:
             return NotImplemented
         spec, left, right = args
@@ -187,10 +272,19 @@ class Radius:
         return summed.reshape([size for size, letter in zip(summed.shape, letters, strict=True) if letter in kept])
 
 
+_NAMED: dict[np.ufunc, Callable[..., Radius]] = {
+    np.sqrt: Radius.sqrt,
+    np.exp: Radius.exp,
+    np.log: Radius.log,
+    np.tanh: Radius.tanh,
+    np.maximum: Radius.maximum,
+}
+
 # An operation with a NumPy scalar or array on the left arrives as a ufunc; the order of arguments is then reversed.
 _REFLECTED: dict[np.ufunc, Callable[[Radius, Any], Radius]] = {
     np.add: Radius.__radd__,
     np.subtract: Radius.__rsub__,
     np.multiply: Radius.__rmul__,
     np.true_divide: Radius.__rtruediv__,
+    np.matmul: Radius.__rmatmul__,
 }

@@ -72,8 +72,13 @@ class Network:
             dy = module.backward(dy)
         return dy
 
+    def passed(self, x: Any, labels: Array, *, training: bool = True) -> tuple[Any, Any]:
+        """One forward and backward pass: the loss, and its gradient with respect to the input."""
+        loss: Loss = softmax_cross_entropy(self.forward(x, training=training), labels)
+        return loss.value, self.backward(loss.gradient)
+
     def step(self, x: Any, labels: Array, *, training: bool = True) -> Any:
-        """One forward and backward pass: the loss; the gradients of the parameters stay with the modules."""
+        """The same without the gradient of the input, which no training asks for: the loss."""
         loss: Loss = softmax_cross_entropy(self.forward(x, training=training), labels)
         dy = loss.gradient
         for module in self.modules[:0:-1]:

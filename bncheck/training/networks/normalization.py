@@ -141,9 +141,9 @@ class Normalization(Module):
 
 
 def groups_of(features: int, most: int = 10) -> int:
-    """Into how many equal groups features are divided, at most so many.
+    """Into how many equal groups features are divided: at most so many, of two at least.
 
-    >>> groups_of(100), groups_of(32, 8)
-    (10, 8)
+    >>> groups_of(100), groups_of(32, 8), groups_of(4)
+    (10, 8, 2)
     """
-    return max(count for count in range(1, most + 1) if features % count == 0)
+    return max(count for count in range(1, min(most, features // 2) + 1) if features % count == 0)
