@@ -17,7 +17,7 @@ from benchmarks.result import Effort, Result
 from bncheck.errors import BncheckError, InvalidInput, MissingPackage
 from bncheck.files import write
 
-NAMES = ("mutations", "check", "score", "backward", "startup", "verify")
+NAMES = ("mutations", "check", "score", "backward", "training", "startup", "verify")
 
 
 def main(arguments: list[str] | None = None) -> int:

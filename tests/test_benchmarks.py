@@ -116,7 +116,7 @@ def test_write_without_a_place_is_one_line_before_anything_runs(
 
 def test_an_unknown_name_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main(["speed"]) == 2
-    names = "mutations, check, score, backward, startup, verify"
+    names = "mutations, check, score, backward, training, startup, verify"
     assert capsys.readouterr().err == f"benchmarks: NAME=speed, expected one of {names}.\n"
 
 

@@ -134,7 +134,8 @@ def test_a_product_of_matrices_encloses_every_order_of_addition(name: str) -> No
     known = Radius.exact(a, fmt) @ b
     assert (known.radius < 40 * fmt.roundoff * (np.abs(a) @ np.abs(b)) + 1e-6 * (name == "float16")).all()
     for i, j in np.ndindex(3, 2):
-        exact = sum(Fraction(float(p)) * Fraction(float(q)) for p, q in zip(a[i], b[:, j], strict=True))
+        terms = (Fraction(float(p)) * Fraction(float(q)) for p, q in zip(a[i], b[:, j], strict=True))
+        exact = sum(terms, start=Fraction(0))
         assert contains(known, exact, (i, j))
         for order in itertools.permutations(range(6)):
             total = dtype(0)
@@ -185,11 +186,11 @@ def test_beyond_its_range_an_exponential_tells_nothing() -> None:
 
 
 def test_comparisons_are_open_where_the_interval_is() -> None:
-    values = Radius(np.array([-2.0, -0.5, 0.5, 2.0]), np.ones(4), DOUBLE)
+    values: Any = Radius(np.array([-2.0, -0.5, 0.5, 2.0]), np.ones(4), DOUBLE)
     larger = values > 0
     assert larger.midpoint.tolist() == [0, 0, 1, 1]
     assert larger.radius.tolist() == [0, 1, 1, 0]
-    positive = np.maximum(values, 0)
+    positive: Any = np.maximum(values, 0)
     assert positive.midpoint.tolist() == [0, 0, 0.5, 2]
     assert positive.radius.tolist() == [0, 1, 1, 1]
     with pytest.raises(ArithmeticError, match="which is the largest is open"):

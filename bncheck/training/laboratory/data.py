@@ -123,7 +123,7 @@ NAMES = ("x_train", "y_train", "x_test", "y_test")
 
 
 def _npz(path: Path) -> list[Array]:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         missing = [name for name in NAMES if name not in archive]
         if missing:
             held = ", ".join(archive.files) or "nothing"
