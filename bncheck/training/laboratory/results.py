@@ -42,8 +42,12 @@ class Spread(NamedTuple):
         return self.text()
 
     def text(self, form: str = ".3g") -> str:
-        """The mean, with the ends in brackets where they differ from it as shown."""
-        low, mean, high = (format(value, form) for value in self)
+        """The mean, with the ends in brackets where they differ from it as shown; of a diverged run no number.
+
+        >>> Spread(math.nan, math.nan, math.nan).text()
+        'no number'
+        """
+        low, mean, high = (format(value, form) if math.isfinite(value) else "no number" for value in self)
         return mean if low == mean == high else f"{mean} ({low}–{high})"
 
 
