@@ -118,3 +118,12 @@ def test_the_options_and_files_it_names_exist(capsys: pytest.CaptureFixture[str]
         assert option in helped
     for target in re.findall(r"\]\(([^)#:]+)\)", TEXT) + re.findall(r"`((?:tests|oracles|report)/[\w/.]*)`", TEXT):
         assert (README.parent / target).exists() or (README.parent / "bncheck" / target).exists(), target
+
+
+@pytest.mark.parametrize("name", ["initial-scale", "learning-rate", "depth", "convolution", "wrong-gradients"])
+def test_what_trainings_showed_is_what_the_kept_results_say(name: str) -> None:
+    """After new results: the sentences of `python -m bncheck train NAME`, in lines of 120 characters."""
+    from bncheck.training.experiments import find
+    from bncheck.training.laboratory.results import kept
+
+    assert " ".join(find(name).sentence(kept()[name]).split()) in " ".join(TEXT.split())

@@ -59,12 +59,14 @@ def test_the_kept_results_show_what_is_claimed(name: str) -> None:
     claim(name)(results)
 
 
-FRESH = ("initial-scale", "depth", "percentiles", "tails", "identity", "bias")
-"""Those that take seconds; the others once in a long campaign."""
+LONG = ("wrong-gradients", "convolution", "bias", "percentiles")
+"""Those that take longest and are least sensitive: made anew with BNCHECK_EVERY=1 in the environment."""
+
+FRESH = [name for name in names() if name not in LONG or os.environ.get("BNCHECK_EVERY")]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", FRESH)
 def test_fresh_results_show_it_too(name: str) -> None:
     """On this machine, with its own rounding."""
     (results,) = running.train([name], seeds=(0, 1, 2))

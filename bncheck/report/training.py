@@ -18,7 +18,7 @@ def _section(results: Results) -> str:
     experiment = find(results.experiment)
     table = experiment.table(results)
     widths = [max(len(row[k]) for row in (table.headings, *table.rows)) for k in range(len(table.headings))]
-    lines = [f"{experiment.name}: {experiment.about.question}", ""]
+    lines = [_filled(f"{experiment.name}: {experiment.about.question}"), ""]
     for row in (table.headings, *table.rows):
         cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
         lines.append(f"  {'  '.join(cells)}".rstrip())

@@ -50,8 +50,8 @@ def train(
 ) -> tuple[Results, ...]:
     """The results of experiments, all without names.
 
-    With an output, each run is kept beside it in ``OUTPUT.part`` as soon as it is made: the same call made again goes
-    on from there. When all are made the output is written; other experiments that it held stay in it.
+    With an output, each run is kept as soon as it is made, in a file beside it whose name ends in ".part": the same
+    call made again goes on from there. When all are made the output is written; other experiments that it held stay.
 
     Raises
         InvalidInput: an unknown experiment; data or an output that cannot be read; runs in the part that were made

@@ -32,9 +32,10 @@ class Chapter(NamedTuple):
 OPENING = """\
 # Batch normalization, there and back
 
-What batch norm does, how its gradient comes back, and how one finds out that it came back wrong, in figures. It is
-enough to know what a derivative is. Every number was computed by bncheck as the figure was drawn; the pictures, digits
-and wines are real.
+What batch norm does, how its gradient comes back, how one finds out that it came back wrong, and what it does for a
+network that learns: in figures. It is enough to know what a derivative is. Every number was computed by bncheck as the
+figure was drawn; those of the figures called training-…, where networks learn, were measured before, by
+`python -m bncheck train`, and are kept with it. The pictures, digits and wines are real.
 """
 
 CLOSING = """\
@@ -42,8 +43,10 @@ CLOSING = """\
 
 `python -m bncheck figures` draws all of them, and all frames of those that are sequences. `--format svg,pdf,png`,
 `--preset beamer43`, `--theme dark` and `--lang zh` make them fit your slides, `--seed` draws other numbers, and
-`--layer layer_norm` draws the graphs for another layer or, as `FILE.py:NAME`, for one of your own. In Python each
-`draw` returns a `matplotlib.figure.Figure`, which notebooks display.
+`--layer layer_norm` draws the graphs for another layer or, as `FILE.py:NAME`, for one of your own. The trainings can be
+made again, with other seeds or on data of your own: `python -m bncheck train depth --seed 7 --output mine.json`, and
+then `python -m bncheck figures training-depth --results mine.json`. In Python each `draw` returns a
+`matplotlib.figure.Figure`, which notebooks display.
 
 This page is made by `python -m bncheck figures --gallery`.
 """
@@ -157,6 +160,16 @@ LECTURE = (
                 "So weights in front of batch norm may grow without changing anything but their own gradient.",
             ),
             Shown("eps-regime", "Unless the values hardly differ: then ε, put there only for safety, takes over."),
+            Shown(
+                "training-bias",
+                "Batch norm subtracts the mean, and with it any bias that was added before. On paper the gradient"
+                " of such a bias is zero. On a computer it is rounding, and an optimizer takes steps of that, too.",
+            ),
+            Shown(
+                "training-identity",
+                "With γ = √(σ² + ε) and β = μ batch norm gives back what came in: nothing is lost, says the paper."
+                " So it is, for the outputs. Is the gradient the same?",
+            ),
         ),
     ),
     Chapter(
@@ -178,8 +191,9 @@ LECTURE = (
         (
             Shown(
                 "graph-check",
-                "A network with a wrong backward pass may still learn, only worse: one must look. Node by node against"
-                " the truth, a mistake is found where it was made.",
+                "A network with a wrong backward pass may still learn, and often as well as with the right one: the"
+                " last figure of this page shows it. One must look. Node by node against the truth, a mistake is found"
+                " where it was made.",
             ),
             Shown(
                 "fd-error",
@@ -194,8 +208,97 @@ LECTURE = (
             ),
             Shown(
                 "vacuity",
-                "Last, a check must be able to fail. Plant mistakes, and count how many it sees: with one value in a"
+                "And a check must be able to fail. Plant mistakes, and count how many it sees: with one value in a"
                 " group, or with the sum of y as the loss, the true ∂ℓ/∂x is 0, and so is many a wrong one.",
+            ),
+        ),
+    ),
+    Chapter(
+        "Does it help?",
+        (
+            Shown(
+                "training-initial-scale",
+                "Now the networks learn. First the question with which a book on deep learning by hand introduces batch"
+                " norm: from which initial weights does a network of five layers learn at all? Look for where the plain"
+                " network is ahead, too.",
+            ),
+            Shown(
+                "training-learning-rate",
+                "Ioffe and Szegedy, who proposed batch norm in 2015, promised that it allows higher learning rates."
+                " How much higher, in the same network? And, which they do not ask: does the highest rate of all end"
+                " better? It hardly does.",
+            ),
+            Shown(
+                "training-percentiles",
+                "Their explanation: as the weights in front of a layer learn, what comes into it moves, and the layer"
+                " has to follow. They called it internal covariate shift, and showed what comes into one sigmoid."
+                " Behind batch norm it stays where it is; it must, for its mean is β and its spread |γ|. Whether that"
+                " is why the network learns faster, the picture does not say.",
+            ),
+            Shown(
+                "training-depth",
+                "Courses say that without batch norm the gradients of early layers vanish with depth. Of sigmoids"
+                " that is true. With tanh or ReLU, and initial weights proper to them, nothing vanishes.",
+            ),
+            Shown(
+                "training-dense",
+                "One wide layer needs no help. A course adds batch norm all the same, and the loss on the training data"
+                " drops tenfold. Whether the loss on the test data drops as well depends on a setting that no gradient"
+                " sees: how slowly the running statistics follow.",
+            ),
+            Shown(
+                "training-convolution",
+                "The same course's convolutional network learns with batch norm, and without it does not leave"
+                " chance. Yet its evaluation says for epochs that it guesses. Users have reported that as a bug. The"
+                " network is right, its running statistics are late.",
+            ),
+            Shown(
+                "training-batch-size",
+                "The statistics are those of a batch, so it must not be small. Wu and He asked in 2018 how small, and"
+                " proposed group norm, which does not care. Ours is the harsher case: a dense layer with a batch of two"
+                " estimates a variance from two numbers.",
+            ),
+        ),
+    ),
+    Chapter(
+        "Why does it help?",
+        (
+            Shown(
+                "training-landscape",
+                "One answer was internal covariate shift, above. A second: the loss becomes smoother, so that a"
+                " gradient can be trusted for a longer step (Santurkar and others, 2018; in their networks batch"
+                " norm helped even where the inputs were made to shift on purpose). A network whose loss is lower is"
+                " elsewhere, so we compare at equal loss. Then it depends on the rate, and on how long a step one"
+                " asks about.",
+            ),
+            Shown(
+                "training-tails",
+                "A third: before training, a few entries of the gradient are far larger than all others, unless"
+                " there is batch norm, and they force small steps (Bjorck and others, 2018). So it is with ReLUs."
+                " With tanh there is little to cure.",
+            ),
+            Shown(
+                "training-effective-rate",
+                "A fourth answer: scale. The gradient of weights in front of batch norm stands at a right angle to"
+                " them, so that every step makes them longer, and longer weights learn more slowly: batch norm lowers"
+                " the learning rate by itself (van Laarhoven 2017; Arora, Li and Lyu 2019). That γ and β are not"
+                " protected in this way, one sees at large rates.",
+            ),
+            Shown(
+                "training-explosion",
+                "And what is said too rarely: it does not cure every ill. Yang and others proved in 2019 that in deep"
+                " random networks batch norm itself makes gradients explode, by a factor that can be computed."
+                " Networks in use have paths around it.",
+            ),
+        ),
+    ),
+    Chapter(
+        "Would one notice?",
+        (
+            Shown(
+                "training-wrong-gradients",
+                "Last, the reason for all the checking. Take each of the mistakes that people make in a normalization,"
+                " train with it, and compare the learning curve with the right one.",
             ),
         ),
     ),

@@ -116,39 +116,18 @@ KEPT = 0.1
 
 
 def sentence(results: Results) -> str:
-    """What of the gradient arrives in the first layer, with sigmoids and with the other functions."""
-    steps = results.runs[0].measured["steps"]
-    plain, normal = (hidden(results, "sigmoid", batch_norm=bn) for bn in (False, True))
-    said = (
-        f"Of the last one's gradient the first of {plain.shape[-1]} sigmoid layers gets {told(ratios(plain)[:, 0])} at"
-        f" the start without batch norm, a factor of {told(factors(plain)[:, 0])} per layer, and"
-        f" {told(ratios(normal)[:, 0])} with it;"
-        f" after {steps[-1]} steps {told(ratios(plain)[:, -1])} and {told(ratios(normal)[:, -1])}; test accuracy"
-        f" {tested(results, 'sigmoid')}."
-    )
-    return " ".join([said, *(_other(results, name) for name in results.settings("activation") if name != "sigmoid")])
-
-
-def _other(results: Results, activation: str) -> str:
-    """Whether anything vanishes where the initial weights are proper to the function."""
-    plain, normal = (ratios(hidden(results, activation, batch_norm=bn)) for bn in (False, True))
-    if not np.isfinite(plain).all():
-        seen = "it diverged"
-    elif plain.min() >= KEPT:
-        seen = "nothing vanishes without batch norm either"
-    else:
-        seen = "it vanishes without batch norm, too"
+    """What of the gradient arrives in the first layer as training starts, of sigmoids and of the other functions."""
+    plain, normal = (hidden(results, "sigmoid", batch_norm=bn)[:, 0] for bn in (False, True))
+    others = [name for name in results.settings("activation") if name != "sigmoid"]
+    starts = {name: ratios(hidden(results, name, batch_norm=False)[:, 0]) for name in others}
+    lost = [named(name) for name, found in starts.items() if not found.min() >= KEPT]
+    arrives = " and ".join(f"{told(found)} with {named(name)}" for name, found in starts.items())
+    vanishes = f"it vanishes with {' and '.join(lost)}, too" if lost else "it vanishes with neither of the others"
     return (
-        f"{named(activation)[0].upper()}{named(activation)[1:]} with the weights proper to it: {seen},"
-        f" {told(plain[:, 0])} at the start and {told(plain[:, -1])} at the end, {told(normal[:, 0])} and"
-        f" {told(normal[:, -1])} with it; test accuracy {tested(results, activation)}."
+        f"Of the last one's gradient the first of {plain.shape[-1]} sigmoid layers gets {told(ratios(plain))} as"
+        f" training starts without batch norm, a factor of {told(factors(plain))} per layer, and"
+        f" {told(ratios(normal))} with it; with the weights proper to each {vanishes}: {arrives}, without batch norm."
     )
-
-
-def tested(results: Results, activation: str) -> str:
-    """The test accuracy without batch norm and with it."""
-    plain, normal = (results.spread("accuracy", activation=activation, batch_norm=bn) for bn in (False, True))
-    return f"{plain} without, {normal} with"
 
 
 def told(values: Array) -> str:

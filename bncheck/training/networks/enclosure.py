@@ -12,7 +12,7 @@ from bncheck.training.networks.network import Network
 
 
 def enclosed(network: Network, x: Array, labels: Array, dtype: Any) -> Mapping[str, Radius]:
-    """The loss, and every gradient as ``module.parameter``, that of the input as ``x``.
+    """The loss, every gradient by its module's place and its name, as ``0.weight``, and that of the input as ``x``.
 
     Each holds what any stable implementation can answer for these values in this dtype, in any order of summation. The
     bounds are those of the worst case and grow with width and depth: they serve networks that are small. The network
