@@ -76,7 +76,7 @@ def table(results: Results) -> Table:
         for way, words in (("train", "without, in training"), ("test", "without, test")):
             rows.append((f"{name} {words}", *_cells(results, way, activation, False, shown)))
         for way, words in READINGS.items():
-            rows.append((f"{name} with BN, {words}", *_cells(results, way, activation, True, shown)))
+            rows.append((f"{name} BN, {words}", *_cells(results, way, activation, True, shown)))
     return Table(("network", *(f"epoch {epoch}" for epoch in shown), "loss then"), tuple(rows))
 
 
