@@ -26,10 +26,10 @@ ABOUT = About(
         "有批归一化，网络能从许多尺度的初始权重开始学习；没有它，只有少数尺度可行，但其中一个尺度上它更好。",
     ),
     caption=Words(
-        f"{TRAIN} digits, five layers of 100 ReLUs, SGD at rate {RATE}, batches of {BATCH}, {EPOCHS} epochs. Bands: all"
-        " seeds. At another rate other scales learn.",
-        f"{TRAIN} 张数字，五层各 100 个 ReLU，SGD 学习率 {RATE}，每批 {BATCH} 张，{EPOCHS} 轮。色带：全部随机种子。"
-        "换一个学习率，可行的尺度也会不同。",
+        f"{TRAIN} digits, five layers of 100 ReLUs, SGD at rate {RATE}, batches of {BATCH}, {EPOCHS} epochs. Scale:"
+        " standard deviation. Bands: all seeds. At another rate other scales learn.",
+        f"{TRAIN} 张数字，五层各 100 个 ReLU，SGD 学习率 {RATE}，每批 {BATCH} 张，{EPOCHS} 轮。尺度：标准差。"
+        "色带：全部随机种子。换一个学习率，可行的尺度也会不同。",
     ),
 )
 
@@ -48,7 +48,7 @@ def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Pag
         right.set_title(look.say("on the test data, at the end", "测试数据，训练结束时"))
         for axes in (left, right):
             axes.set(xscale="log", ylim=(0, 1.04), yticks=[0, 0.5, 1])
-            axes.set_xlabel(look.say("standard deviation of the initial weights", "初始权重的标准差"))
+            axes.set_xlabel(look.say("scale of the initial weights", "初始权重的尺度"))
         left.set_ylabel(look.say("accuracy", "准确率"))
     return page
 
