@@ -133,6 +133,7 @@ EVERY = bool(os.environ.get("BNCHECK_EVERY"))
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undiagnosed")
 @pytest.mark.parametrize(("thorough", "share", "each"), [(False, DEFAULT, 9), (True, THOROUGH, 110)])
 def test_most_bugs_that_show_under_a_condition_are_caught(
     thorough: bool, share: float, each: int, tmp_path: Path

@@ -54,7 +54,9 @@ class Linear(Module):
         """x W + b."""
         self.x = x
         y = x @ self.parameters["weight"]
-        return y + self.parameters["bias"] if "bias" in self.parameters else y
+        if "bias" in self.parameters:
+            y += self.parameters["bias"]
+        return y
 
     def backward(self, dy: Any) -> Any:
         """dx = dy Wᵀ."""
@@ -83,7 +85,8 @@ class Convolution(Module):
         weight = self.parameters["weight"]
         self.columns = unfolded(x)
         y = self.columns @ weight.reshape(-1, weight.shape[-1])
-        y = y + self.parameters["bias"] if "bias" in self.parameters else y
+        if "bias" in self.parameters:
+            y += self.parameters["bias"]
         return y.reshape(*x.shape[:-1], weight.shape[-1])
 
     def backward(self, dy: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from bncheck.case import Layout
 from bncheck.errors import InvalidInput
 from bncheck.layers import LAYERS, Layer
+from bncheck.trace import trace
 from bncheck.training.networks.modules import Module
 
 if TYPE_CHECKING:
@@ -32,12 +33,15 @@ MODES: Mapping[str, tuple[str, str]] = MappingProxyType({"batch_norm": ("batch_n
 
 
 class Mode(NamedTuple):
-    """A layer in training or in evaluation: its settings, its compiled backward pass, and what that takes."""
+    """A layer in training or in evaluation: its settings, its compiled backward pass, and what need not be kept for it.
+
+    `dropped` names those results of the definition that are as large as x and that the backward pass does not take.
+    """
 
     layer: Layer
     settings: Mapping[str, float]
     lowered: Lowered
-    kept: frozenset[str]
+    dropped: tuple[str, ...]
 
 
 class Normalization(Module):
@@ -94,7 +98,10 @@ class Normalization(Module):
         from bncheck.oracles.symbolic.lowering import lower
 
         lowered = lower(layer, self.layout, tuple(self.parameters))
-        return Mode(layer, settings, lowered, frozenset((*lowered.arguments, *lowered.saved_arguments)))
+        taken = {*lowered.arguments, *lowered.saved_arguments}
+        named = trace(layer, self.layout, tuple(self.parameters)).named
+        large = (name for name, node in named.items() if set(node.axes) == set(self.layout.axes))
+        return Mode(layer, settings, lowered, tuple(name for name in large if name not in taken))
 
     @property
     def statistics(self) -> tuple[Any, Any]:
@@ -104,26 +111,22 @@ class Normalization(Module):
     def forward(self, x: Any, training: bool) -> Any:
         """The definition on this batch; in training the running statistics make a step."""
         self.shape, self.mode = x.shape, self.modes[training]
-        named = self.named(x.reshape(x.shape[0], *self.features))
-        if training:
-            for name in self.state:
-                self.state[name] = named[f"new_{name}"]
-        large = named["x"].shape
-        self.known = {
-            n: value for n, value in named.items() if n in self.mode.kept or getattr(value, "shape", ()) != large
-        }
-        return named["y"].reshape(*x.shape)
-
-    def named(self, x: Any) -> dict[str, Any]:
-        """Every named value of the forward pass, its inputs among them."""
-        layer, axes, count = self.mode.layer, self.layout.reduced_axes, self.layout.count(x.shape)
+        x = x.reshape(x.shape[0], *self.features)
+        axes, count = self.layout.reduced_axes, self.layout.count(x.shape)
 
         def mean(values: Any) -> Any:
             return values.sum(axis=axes, keepdims=True) / count
 
         given = {**self.parameters, **self.state, **self.mode.settings}
-        named = layer.forward(x, given, self.eps, mean=mean, sqrt=np.sqrt, count=count)
-        return {**given, "x": x, "eps": self.eps, **named}
+        named = self.mode.layer.forward(x, given, self.eps, mean=mean, sqrt=np.sqrt, count=count)
+        y = named["y"]
+        if training:
+            for name in self.state:
+                self.state[name] = named[f"new_{name}"]
+        for name in self.mode.dropped:
+            del named[name]
+        self.known = {**given, **named, "x": x, "eps": self.eps}
+        return y.reshape(*self.shape)
 
     def backward(self, dy: Any) -> Any:
         """The compiled closed form."""
