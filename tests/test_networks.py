@@ -347,6 +347,11 @@ def test_a_wrong_network_is_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         within(known["0.weight"], wrong.modules[0].gradients["weight"])
 
 
+def test_images_that_cannot_be_pooled_are_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"data=images of 6×8, expected height and width divisible by 4"):
+        convolutional((6, 8, 1), 5, np.random.default_rng(0), normalization=None)
+
+
 def test_the_enclosure_leaves_the_network_as_it_was() -> None:
     network, x, labels = network_of("relu-batch_norm")
     values, states = network.values.copy(), [dict(norm.state) for norm in network.normalizations]

@@ -320,6 +320,7 @@ def wrong_files(folder: Path) -> Iterator[tuple[Path, str]]:
         ("dark", {"x_train": 0 * x}, "not all 0"),
         ("small", {"x_test": x[:9], "y_test": y[:9]}, "at least 200 images in x_test, not 9"),
         ("below", {"y_train": y.astype(int) - 5}, "labels from 0 to 999 in y_train, not -5 to 4"),
+        ("odd", {"x_train": x[:, :7]}, "height and width divisible by 4 in x_train, for pooling, not 7×8"),
         ("words", {"x_train": np.full((300, 8, 8), "a")}, "x_train of shape"),
     ):
         yield as_npz(folder / f"{name}.npz", **changed), said

@@ -22,10 +22,10 @@ def _section(results: Results) -> str:
     for row in (table.headings, *table.rows):
         cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
         lines.append(f"  {'  '.join(cells)}".rstrip())
-    seeds = ", ".join(map(str, results.seeds))
+    seeds = ("seed " if len(results.seeds) == 1 else "seeds ") + ", ".join(map(str, results.seeds))
     length = "; a quick run: only that everything works" if results.quick else ""
     lines += ["", _filled(experiment.sentence(results)), _filled(experiment.about.limits)]
-    lines += [_filled(f"Data: {results.data}; seeds {seeds}{length}.")]
+    lines += [_filled(f"Data: {results.data}; {seeds}{length}.")]
     return "\n".join(lines) + "\n"
 
 

@@ -23,6 +23,9 @@ TRAIN, TEST = 1000, 797
 
 DIGITS = "digits"
 
+POOLED = 4
+"""By what height and width have to be divisible: convolutional networks halve them twice."""
+
 
 @dataclass(frozen=True, eq=False)
 class Data:
@@ -179,6 +182,8 @@ def _checked(path: Path, x: Array, y: Array, part: str) -> tuple[Array, Array]:
     labels = y.reshape(-1)
     if len(labels) != len(x) or y.dtype.kind not in "ui":
         raise refuse(f"y_{part} with one whole number for each of {len(x)} images, not {y.shape} of {y.dtype}")
+    if x.shape[1] % POOLED or x.shape[2] % POOLED:
+        raise refuse(f"height and width divisible by {POOLED} in x_{part}, for pooling, not {x.shape[1]}×{x.shape[2]}")
     if labels.min() < 0 or labels.max() > 999:
         raise refuse(f"labels from 0 to 999 in y_{part}, not {labels.min()} to {labels.max()}")
     if not np.isfinite(x).all() or x.min() < 0 or not x.max():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bncheck.case import Array
+from bncheck.errors import InvalidInput
 from bncheck.training.networks.modules import (
     ACTIVATIONS,
     Convolution,
@@ -81,9 +82,16 @@ def convolutional(
     """Convolutions with a normalization and an activation function, a 2×2 pool after every second, two linear maps.
 
     Shapes
-        shape: (H, W, channels) of an image, H and W divisible by 4
+        shape: (H, W, channels) of an image
+
+    Raises
+        InvalidInput: height or width cannot be halved as often as there are pools.
     """
     height, width, inputs = shape
+    pools = len(channels) // 2
+    if height % 2**pools or width % 2**pools:
+        words = f"height and width divisible by {2**pools} for a convolutional network"
+        raise InvalidInput("data", f"images of {height}×{width}", words, "Crop them, or name other experiments.")
     modules: list[Module] = []
     for k, outputs in enumerate(channels):
         modules.append(Convolution(glorot((3, 3, inputs, outputs), rng, dtype), np.zeros(outputs, dtype)))
