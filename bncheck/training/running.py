@@ -18,7 +18,7 @@ from bncheck.files import write
 from bncheck.processes import workers
 from bncheck.training.experiments import find, names
 from bncheck.training.laboratory.data import DIGITS, Data, load
-from bncheck.training.laboratory.fitting import one_thread
+from bncheck.training.laboratory.fitting import blas, one_thread
 from bncheck.training.laboratory.results import FORMAT, Results, Run, Setting, encoded, read, run_of
 from bncheck.version import __version__
 
@@ -102,6 +102,7 @@ def _made(data: Data, path: Path | None, quick: bool) -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": f"{platform.system()} {platform.machine()}",
+        "blas": blas(),
         "data": data.name,
         "quick": quick,
     }

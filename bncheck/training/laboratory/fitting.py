@@ -24,6 +24,16 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+def blas() -> str:
+    """Which library multiplies matrices, and for which processors: the last digits depend on it."""
+    from threadpoolctl import threadpool_info
+
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return (
+        ", ".join(f"{p['internal_api']} {p['version']} {p.get('architecture', '')}".strip() for p in pools) or "unknown"
+    )
+
+
 def fit(
     network: Network,
     optimizer: Optimizer,
