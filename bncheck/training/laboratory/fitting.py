@@ -25,10 +25,11 @@ def one_thread() -> Iterator[None]:
 
 
 def blas() -> str:
-    """Which library multiplies matrices, and for which processors: the last digits depend on it."""
+    """Which library multiplies NumPy's matrices, and for which processors: the last digits depend on it."""
     from threadpoolctl import threadpool_info
 
-    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    found = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    pools = [pool for pool in found if "numpy" in pool["filepath"]] or found[:1]  # SciPy brings one of its own
     return (
         ", ".join(f"{p['internal_api']} {p['version']} {p.get('architecture', '')}".strip() for p in pools) or "unknown"
     )
