@@ -248,7 +248,7 @@ LECTURE = (
             ),
             Shown(
                 "training-convolution",
-                "The same course's convolutional network learns with batch norm, and without it does not leave"
+                "Another course's convolutional network learns with batch norm, and without it does not leave"
                 " chance. Yet its evaluation says for epochs that it guesses. Users have reported that as a bug. The"
                 " network is right, its running statistics are late.",
             ),
