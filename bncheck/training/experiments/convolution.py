@@ -23,8 +23,8 @@ ABOUT = About(
 
 BATCH, EPOCHS, RATE, EPS = 32, 10, 1e-3, 1e-3
 
-SEEN = 320
-"""Of so many training images loss and accuracy are taken after each epoch."""
+SEEN = 400
+"""Of so many training and test images loss and accuracy are taken after each epoch."""
 
 ACTIVATIONS = ("sigmoid", "relu")
 

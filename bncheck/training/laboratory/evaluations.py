@@ -58,8 +58,8 @@ class Curves:
     """Loss and accuracy by epoch, from before the first one on, under names such as ``train_loss``.
 
     `train` is on the training data as in training, the others on the test data: `test` without batch norm; with it
-    `batch` with the statistics of each batch, and one for each of `MOMENTA`. `watch` is for `fit`; of the training data
-    the first `images` are evaluated.
+    `batch` with the statistics of each batch, and one for each of `MOMENTA`. `watch` is for `fit`; of both data the
+    first `images` are evaluated, all without a number.
     """
 
     def __init__(self, network: Network, data: Data, batch: int, images: int | None = None) -> None:
@@ -82,7 +82,8 @@ class Curves:
 
     def _measure(self) -> None:
         data, network, batch = self.data, self.network, self.batch
-        train, test = (data.x_train[: self.images], data.y_train[: self.images]), (data.x_test, data.y_test)
+        seen = slice(self.images)
+        train, test = (data.x_train[seen], data.y_train[seen]), (data.x_test[seen], data.y_test[seen])
         self._keep("train", network.measured(*train, training=True, batch=batch))
         if not self.averages:
             self._keep("test", network.measured(*test, batch=batch))
