@@ -14,7 +14,7 @@ from benchmarks.tables import number
 def run(effort: Effort) -> Result:
     """Runs the command once, as a user would."""
     smoke = effort is Effort.SMOKE
-    options = ["verify", *(["--quick"] if smoke else [])]
+    options = ["verify", *(["--quick", "--layer", "batch_norm"] if smoke else [])]
     start = perf_counter()
     command = [sys.executable, "-m", "bncheck", *options, "--format", "json"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, encoding="utf-8")

@@ -16,7 +16,7 @@ from benchmarks.mutations.score import Outcome, Work, scored
 from benchmarks.result import Effort, Requirement, Result, Table
 from bncheck.processes import mapped
 
-SAMPLED = {Effort.SMOKE: 2, Effort.USUAL: 20, Effort.FULL: None}
+SAMPLED = {Effort.SMOKE: 1, Effort.USUAL: 20, Effort.FULL: None}
 """How many mutants of each source are drawn; None is all."""
 
 
