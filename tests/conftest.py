@@ -15,6 +15,26 @@ SHAPES = ((8, 4), (32, 16), (64, 64), (4, 3, 8, 8))
 
 MakeCase = Callable[..., Case]
 
+UNCOVERED = frozenset(
+    {
+        *("test_agreement", "test_benchmarks", "test_benchmarks_mutations", "test_cases", "test_check_command"),
+        *("test_formulas", "test_loading", "test_no_alarm", "test_own_definition", "test_planting", "test_programs"),
+        *("test_styles", "test_symmetry", "test_targets", "test_theorems", "test_tolerance", "test_verify"),
+        "test_words",
+        "test_a_bug_in_code_of_another_style_is_called_by_its_name",
+        "test_a_function_with_a_bug_fails_the_assertion_with_its_name",
+        "test_each_kind_is_found_right_where_it_is_and_wrong_where_it_is_not",
+        "test_every_bug_of_every_layer_is_called_by_its_name",
+        "test_hostile_code_ends_calmly_and_leaves_nothing_alive",
+        "test_names_that_bncheck_uses_itself",
+        "test_no_correct_implementation_raises_an_alarm",
+        "test_nothing_is_clipped_overlapping_or_struck_through",
+        "test_results_have_one_face_that_is_never_empty",
+    }
+)
+"""Files and tests that take long and whose lines others run too: coverage, which takes them up to twice as long, is not
+measured there; both together lose less than one percent of it."""
+
 
 def random_case(
     shape: tuple[int, ...] = (8, 4), dtype: str = "float64", seed: int = 0, *, offset: float = 0.0, eps: float = 1e-5
@@ -38,6 +58,13 @@ def undiagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is wrong is not called by its name, which takes most of the time and changes no verdict."""
     for place in ("examine._diagnosed", "running_statistics.diagnose", "probing.diagnose"):
         monkeypatch.setattr(f"bncheck.examination.{place}", lambda *_: ())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.pluginmanager.hasplugin("_cov") and not config.option.no_cov:
+        for item in items:
+            if {item.path.stem, item.name.partition("[")[0]} & UNCOVERED:
+                item.add_marker("no_cover")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -46,8 +46,8 @@ def examined(address: str, **options: Any) -> bncheck.TargetReport:
     return report
 
 
-def of_instance(layer: object) -> bncheck.TargetReport:
-    report = bncheck.check(layer)
+def of_instance(layer: object, **options: Any) -> bncheck.TargetReport:
+    report = bncheck.check(layer, **options)
     assert isinstance(report, bncheck.TargetReport)
     return report
 
@@ -177,6 +177,9 @@ def test_a_class_of_torch_is_right(name: str) -> None:
     assert report.verdict is Verdict.CORRECT, str(report)
 
 
+DTYPES: dict[str, Any] = {} if EVERY else {"dtypes": "float32"}
+"""Each dtype compiles everything anew in JAX."""
+
 EXACT = {"use_fast_variance": False}
 FLAX_LAYERS: dict[str, Made] = {
     "BatchNorm": lambda nn: nn.BatchNorm(**EXACT),
@@ -196,7 +199,7 @@ FLAX_LAYERS: dict[str, Made] = {
 @pytest.mark.parametrize("name", FLAX_LAYERS if EVERY else ("RMSNorm",))
 def test_an_instance_of_flax_is_right(name: str) -> None:
     linen = pytest.importorskip("flax.linen")
-    report = of_instance(FLAX_LAYERS[name](linen))
+    report = of_instance(FLAX_LAYERS[name](linen), **DTYPES)
     assert report.verdict is Verdict.CORRECT, str(report)
 
 
@@ -208,7 +211,7 @@ FAST_VARIANCE = ("BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm")
 @pytest.mark.parametrize("name", [*FAST_VARIANCE, "RMSNorm"] if EVERY else ["LayerNorm"])
 def test_a_class_of_flax_is_right_but_for_the_known_finding(name: str) -> None:
     pytest.importorskip("flax.linen")
-    report = examined(f"flax.linen:{name}")
+    report = examined(f"flax.linen:{name}", **DTYPES)
     found = (str(report.verdict), [bug.id for bug in report.diagnosis])
     assert found == (("unstable", ["one-pass-variance"]) if name in FAST_VARIANCE else ("correct", [])), str(report)
 

@@ -70,7 +70,7 @@ SMALL = (
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_wrong_suspect_is_found_and_its_case_is_small(name: str) -> None:
-    report = campaign(suspects={"mine": suspect(name)})
+    report = campaign(cases=20, suspects={"mine": suspect(name)})
     found = report.counterexample
     assert report.verdict is Verdict.WRONG
     assert found is not None
