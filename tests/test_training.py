@@ -59,8 +59,8 @@ def test_the_kept_results_show_what_is_claimed(name: str) -> None:
     claim(name)(results)
 
 
-LONG = ("wrong-gradients", "convolution", "bias", "percentiles")
-"""Those that take longest and are least sensitive: made anew with BNCHECK_EVERY=1 in the environment."""
+LONG = ("batch-size", "bias", "convolution", "dense", "identity", "percentiles", "tails", "wrong-gradients")
+"""Those of which no number is required, or that take longest: made anew with BNCHECK_EVERY=1 in the environment."""
 
 FRESH = [name for name in names() if name not in LONG or os.environ.get("BNCHECK_EVERY")]
 
