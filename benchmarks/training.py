@@ -11,7 +11,9 @@ from benchmarks.result import Effort, Requirement, Result, Table
 from benchmarks.tables import number
 from benchmarks.timing import Call, apart
 from bncheck.training.networks.architectures import dense
+from bncheck.training.networks.modules import Linear
 from bncheck.training.networks.network import Network
+from bncheck.training.networks.normalization import Normalization
 from bncheck.training.networks.optimizers import SGD, Adam
 
 SIZES, BATCH, RATE = (64, *(100,) * 5, 10), 100, 1e-3
@@ -81,17 +83,14 @@ def _in_torch(network: Network, x: Any, labels: Any, optimizer: str) -> Call:
     torch.set_num_threads(1)
     layers: list[Any] = []
     for module in network.modules:
-        kind = type(module).__name__
-        if kind == "Linear":
+        if isinstance(module, Linear):
             layers.append(torch.nn.Linear(*module.parameters["weight"].shape))
             with torch.no_grad():
                 layers[-1].weight.copy_(torch.from_numpy(module.parameters["weight"].T.copy()))
                 layers[-1].bias.zero_()
-        elif kind == "Normalization":
+        elif isinstance(module, Normalization):
             width = module.parameters["gamma"].size
-            layers.append(
-                torch.nn.BatchNorm1d(width) if "running_mean" in vars(module)["state"] else torch.nn.LayerNorm(width)
-            )
+            layers.append(torch.nn.BatchNorm1d(width) if module.state else torch.nn.LayerNorm(width))
         else:
             layers.append(torch.nn.ReLU())
     model = torch.nn.Sequential(*layers)

@@ -347,6 +347,16 @@ def test_a_wrong_network_is_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         within(known["0.weight"], wrong.modules[0].gradients["weight"])
 
 
+def test_the_bound_of_a_wide_and_deep_network_says_little() -> None:
+    """It is one for the worst case: what the README says of it."""
+    network = dense((64, *(100,) * 5, 10), np.random.default_rng(0), normalization="batch_norm", dtype=np.float64)
+    rng = np.random.default_rng(1)
+    known = enclosed(network, rng.uniform(size=(100, 64)), rng.integers(10, size=100), np.float64)
+    shares = [known[n].radius.max() / np.abs(known[n].midpoint).max() for n in ("0.weight", "15.weight")]
+    assert shares[0] > 0.1
+    assert shares[1] < 1e-4
+
+
 def test_images_that_cannot_be_pooled_are_refused() -> None:
     with pytest.raises(InvalidInput, match=r"data=images of 6×8, expected height and width divisible by 4"):
         convolutional((6, 8, 1), 5, np.random.default_rng(0), normalization=None)

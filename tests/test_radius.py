@@ -190,6 +190,9 @@ def test_comparisons_are_open_where_the_interval_is() -> None:
     larger = values > 0
     assert larger.midpoint.tolist() == [0, 0, 1, 1]
     assert larger.radius.tolist() == [0, 1, 1, 0]
+    touching = Radius(np.array([-1.0, 1.0]), np.ones(2), DOUBLE) > 0  # at most 0; and at least 0, which is not larger
+    assert touching.radius.tolist() == [0, 1]
+    assert (Radius.exact(np.array([0.0, 1.0]), DOUBLE) > 0).radius.tolist() == [0, 0]
     positive: Any = np.maximum(values, 0)
     assert positive.midpoint.tolist() == [0, 0, 0.5, 2]
     assert positive.radius.tolist() == [0, 1, 1, 1]

@@ -47,8 +47,7 @@ def tolerance(make: Callable[[], Network], optimizer: Callable[[], Optimizer], d
 
 def doubled() -> Data:
     """The digits in float64, each in a row."""
-    whole = digits().flat
-    return Data(whole.name, whole.x_train.astype(float), whole.y_train, whole.x_test.astype(float), whole.y_test)
+    return digits().flat.astype(np.float64)
 
 
 def in_keras(network: Network, shape: tuple[int, ...]) -> Any:
@@ -90,7 +89,7 @@ def losses_in_keras(model: Any, optimizer: Any, data: Data, batch: int) -> Array
 KERAS: dict[str, tuple[Callable[[], Network], Callable[[], Optimizer], str, int]] = {
     "dense": (
         lambda: wide(
-            64, 100, 10, np.random.default_rng(0), batch_norm=True, eps=1e-3, new_weight=0.01
+            64, 1000, 10, np.random.default_rng(0), batch_norm=True, eps=1e-3, new_weight=0.01
         ),
         Adam,
         "Adam",
@@ -98,15 +97,14 @@ KERAS: dict[str, tuple[Callable[[], Network], Callable[[], Optimizer], str, int]
     ),
     "convolution": (
         lambda: convolutional(
-            (8, 8, 1), 10, np.random.default_rng(0), normalization="batch_norm", channels=(8, 8, 16, 16), units=32,
-            eps=1e-3, new_weight=0.01,
+            (8, 8, 1), 10, np.random.default_rng(0), normalization="batch_norm", eps=1e-3, new_weight=0.01,
         ),
         RMSprop,
         "RMSprop",
         32,
     ),
 }  # fmt: skip
-"""The two networks of the courses, a little narrower, with the optimizers that Keras has under the same names."""
+"""The two networks of the courses, with the optimizers that Keras has under the same names."""
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")

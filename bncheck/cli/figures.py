@@ -42,7 +42,7 @@ def figures(
         bool, typer.Option("--gallery", help="All of them as a lecture: drawings, and a README.md that shows them.")
     ] = False,
 ) -> None:
-    """Draw figures that explain normalization; every number on them is computed as they are drawn."""
+    """Draw figures that explain normalization; every number on them is computed as they are drawn, or by train."""
     from bncheck.figures.studio.listing import listing
     from bncheck.figures.studio.look import Look
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from bncheck.errors import InvalidInput
 from bncheck.files import write
 from bncheck.processes import workers
 from bncheck.training.experiments import find, names
-from bncheck.training.laboratory.data import DIGITS, Data, load
+from bncheck.training.laboratory.data import Data, load
 from bncheck.training.laboratory.fitting import blas, one_thread
 from bncheck.training.laboratory.results import FORMAT, Results, Run, Setting, encoded, read, run_of
 from bncheck.version import __version__
@@ -35,7 +34,11 @@ class Unit(NamedTuple):
     @property
     def key(self) -> str:
         """What it is known by among those that were made before."""
-        return json.dumps([self.experiment, dict(self.setting), self.seed])
+        return _key(self.experiment, self.setting, self.seed)
+
+
+def _key(experiment: str, setting: Setting, seed: int) -> str:
+    return json.dumps([experiment, dict(setting), seed])
 
 
 def train(
@@ -61,7 +64,7 @@ def train(
     made = _made(load(data), data, quick)
     others = read(output) if output is not None and output.exists() else {}
     units = [Unit(e.name, s, seed, data, quick) for e in chosen for s in e.settings(quick) for seed in seeds]
-    done = _Part(output, made).opened() if output is not None else None
+    done = _Part(output, made) if output is not None else None
     found: dict[str, Run] = dict(done.runs) if done else {}
     missing = [unit for unit in units if unit.key not in found]
     with workers(min(jobs, max(1, len(missing)))) as run:
@@ -79,7 +82,7 @@ def train(
     if output is not None and done is not None:
         whole = {**others, **{one.experiment: one for one in results}}
         write(output, encoded(whole[name] for name in names() if name in whole))
-        done.path.unlink(missing_ok=True)
+        done.close({unit.key for unit in units})
     return results
 
 
@@ -97,45 +100,36 @@ def _loaded(path: Path | None) -> Data:
 
 def _made(data: Data, path: Path | None, quick: bool) -> dict[str, Any]:
     """What the numbers depend on, beside the seeds."""
-    made = {
+    name = data.name
+    if path is not None:
+        content = b"".join(a.tobytes() for a in (data.x_train, data.y_train, data.x_test, data.y_test))
+        name = f"{name} {hashlib.sha256(content).hexdigest()[:12]}"
+    return {
         "bncheck": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": f"{platform.system()} {platform.machine()}",
         "blas": blas(),
-        "data": data.name,
+        "data": name,
         "quick": quick,
     }
-    if path is not None:
-        content = b"".join(a.tobytes() for a in (data.x_train, data.y_train, data.x_test, data.y_test))
-        made["data"] = f"{data.name} {hashlib.sha256(content).hexdigest()[:12]}"
-    else:
-        assert data.name == DIGITS
-    return made
 
 
-@dataclass
 class _Part:
-    """The runs of an unfinished call, a line each, in a file beside the output."""
+    """The runs of unfinished calls, a line each, in a file beside the output; `runs` has them by their keys."""
 
-    output: Path
-    made: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        self.path = self.output.with_name(f"{self.output.name}.part")
+    def __init__(self, output: Path, made: dict[str, Any]) -> None:
+        self.path = output.with_name(f"{output.name}.part")
+        self.head = json.dumps({"format": f"{FORMAT}, unfinished", "made": made})
         self.runs: dict[str, Run] = {}
-
-    def opened(self) -> _Part:
-        """Takes up what is there, or begins."""
-        head = {"format": f"{FORMAT}, unfinished", "made": self.made}
-        if not self.path.exists():
-            write(self.path, json.dumps(head) + "\n")
-            return self
-        first, *lines = self.path.read_text(encoding="utf-8").splitlines() or [""]
-        if first != json.dumps(head):
+        self._lines: dict[str, str] = {}
+        first, *lines = (
+            self.path.read_text(encoding="utf-8").splitlines() or [""] if self.path.exists() else [self.head]
+        )
+        if first != self.head:
             raise InvalidInput(
                 "output",
-                str(self.output),
+                str(output),
                 f"no {self.path.name} beside it that was made otherwise, with other data, versions or length",
                 "Finish that with its own options, or delete it.",
             )
@@ -144,16 +138,27 @@ class _Part:
                 entry = json.loads(line)
             except ValueError:  # broken off in the middle of a line
                 continue
-            run = run_of(entry)
-            self.runs[Unit(entry["experiment"], run.setting, run.seed, None, False).key] = run
-        write(self.path, "\n".join([first, *(self._line(key, run) for key, run in self.runs.items())]) + "\n")
-        return self
+            self._keep(_key(entry["experiment"], entry["setting"], entry["seed"]), line, run_of(entry))
+        self._write()
 
     def add(self, unit: Unit, run: Run) -> None:
         """Keeps one more run."""
+        entry = {"experiment": unit.experiment, "setting": dict(run.setting), "seed": run.seed}
+        line = json.dumps({**entry, "measured": dict(run.measured)}, allow_nan=False)
+        self._keep(unit.key, line, run)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(self._line(unit.key, run) + "\n")
+            file.write(line + "\n")
 
-    def _line(self, key: str, run: Run) -> str:
-        entry = {"experiment": json.loads(key)[0], "setting": dict(run.setting), "seed": run.seed}
-        return json.dumps({**entry, "measured": dict(run.measured)}, allow_nan=False)
+    def close(self, finished: Collection[str]) -> None:
+        """Forgets the runs that stand in the output now; those of another call stay until that is finished."""
+        self._lines = {key: line for key, line in self._lines.items() if key not in finished}
+        if self._lines:
+            self._write()
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def _keep(self, key: str, line: str, run: Run) -> None:
+        self._lines[key], self.runs[key] = line, run
+
+    def _write(self) -> None:
+        write(self.path, "\n".join([self.head, *self._lines.values()]) + "\n")

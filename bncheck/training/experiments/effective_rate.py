@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -71,7 +70,7 @@ def run(setting: Setting, seed: int, data: Data, quick: bool) -> Measured:
     `angle` is |⟨W, g⟩| / (|W| |g|); `growth` the relative difference of |W|² and |W₀|² + η² Σ |g|²; `formula`, in the
     units of `angle`, that of ⟨W, g⟩ and Σ ε/(σ² + ε) γ ∂ℓ/∂γ, where there is γ.
     """
-    flat, rate = _doubled(data.flat), setting["rate"]
+    flat, rate = data.flat.astype(np.float64), setting["rate"]
     network = dense(
         (flat.features, *HIDDEN, flat.classes),
         np.random.default_rng(seed),
@@ -101,10 +100,6 @@ def run(setting: Setting, seed: int, data: Data, quick: bool) -> Measured:
     test = network.measured(flat.x_test, flat.y_test).accuracy
     worst = {name: rounded(np.fmax.reduce(values, axis=None), 3) for name, values in found.items()}
     return {**worst, "size": rounded(shown, 5), "test": rounded(test, 4)}
-
-
-def _doubled(data: Data) -> Data:
-    return replace(data, x_train=data.x_train.astype(np.float64), x_test=data.x_test.astype(np.float64))
 
 
 def _dot(one: Array, other: Array) -> float:

@@ -114,15 +114,12 @@ def cosine(one: Array, other: Array) -> float:
 
 def descent(network: Network, x: Array, labels: Array, rate: float, steps: int) -> list[float]:
     """The losses of gradient descent on all images, thinned; afterwards the network is what it was."""
-    values, states = network.values.copy(), [dict(norm.state) for norm in network.normalizations]
     losses = []
     optimizer = SGD(rate)
-    for _ in range(steps + 1):
-        losses.append(float(network.step(x, labels)))
-        optimizer.step(network)
-    network.values[:] = values
-    for norm, state in zip(network.normalizations, states, strict=True):
-        norm.state = state
+    with network.unchanged():
+        for _ in range(steps + 1):
+            losses.append(float(network.step(x, labels)))
+            optimizer.step(network)
     return [losses[k] for k in places(steps)]
 
 

@@ -27,7 +27,7 @@ KINDS = (("relu", 0.1), ("sigmoid", 0.1), ("sigmoid", 1.0))
 """The networks, and the rate at which each is trained. Without batch norm ReLUs learn nothing at 1."""
 
 SCALES: dict[str, float | str] = {"relu": "he", "sigmoid": 0.4}
-"""Initial weights. Sigmoids with smaller ones stay for thousands of steps at the loss of guessing."""
+"""Initial weights. Sigmoids with smaller ones stay for hundreds of steps at the loss of guessing."""
 
 LEVELS = (2.0, 1.0, 0.5, 0.25, 0.1)
 """Where it is measured: as soon as the loss on all training images, with their own statistics, is no larger."""
@@ -66,17 +66,14 @@ class Walk(NamedTuple):
 
 def walk(network: Network, x: Array, labels: Array, steps: tuple[float, ...]) -> Walk:
     """Goes from where the network is along its gradient, and back."""
-    values, states = network.values.copy(), [dict(norm.state) for norm in network.normalizations]
-    start = float(network.step(x, labels))
-    gradient = network.gradient()
     losses, distances = [], []
-    for step in steps:
-        network.values[:] = values - step * gradient
-        losses.append(float(network.step(x, labels)))
-        distances.append(length(network.gradient() - gradient))
-    network.values[:] = values
-    for norm, state in zip(network.normalizations, states, strict=True):
-        norm.state = state
+    with network.unchanged():
+        values, start = network.values.copy(), float(network.step(x, labels))
+        gradient = network.gradient()
+        for step in steps:
+            network.values[:] = values - step * gradient
+            losses.append(float(network.step(x, labels)))
+            distances.append(length(network.gradient() - gradient))
     size = length(gradient)
     return Walk(size, np.array(losses) - start, np.array(distances), np.array(distances) / (np.array(steps) * size))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from bncheck.case import Array
@@ -35,8 +37,8 @@ PERCENTILES = (15, 50, 85)
 CHANCE = 0.2
 """Below this accuracy on the test data a network has learned next to nothing: twice that of guessing a digit."""
 
-SATURATED = 4.36
-"""From there on, on either side, a sigmoid's slope is less than a twentieth of its largest one."""
+SATURATED = 2 * math.atanh(math.sqrt(1 - 1 / 20))
+"""4.36. From there on, on either side, a sigmoid's slope is less than a twentieth of its largest one."""
 
 
 def settings(quick: bool) -> list[Setting]:
@@ -97,11 +99,9 @@ def last_inputs(network: Network, x: Array, *, training: bool) -> Array:
     Shapes
         x: (N, features); returned: (N, units)
     """
-    kept = [dict(norm.state) for norm in network.normalizations]
-    for module in network.modules[:-2]:
-        x = module.forward(x, training)
-    for norm, state in zip(network.normalizations, kept, strict=True):
-        norm.state = state
+    with network.unchanged():
+        for module in network.modules[:-2]:
+            x = module.forward(x, training)
     return x
 
 

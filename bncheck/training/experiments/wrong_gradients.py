@@ -49,12 +49,18 @@ def catalogue() -> list[Bug]:
 
 
 def room(bug: Bug) -> tuple[str, str] | None:
-    """The first network in whose training or evaluation a bug can be; none has room for one of the second order."""
+    """The first network in which a bug can make a difference; none, for one that is in what no training asks for.
+
+    Of evaluation that is the forward pass alone: its backward pass is never run.
+    """
+    from bncheck.bugs.edits import FORWARD
+
     for net, layers in NETS.items():
         for layer in layers:
             layout = LAYOUTS[layer][2 if net == "dense" else 4]
-            modes = [LAYERS[mode] for mode in MODES.get(layer, (layer,))]
-            if bug.effect or any(bug.edits(mode, layout, mode.parameters) for mode in modes):
+            training, evaluation = (LAYERS[mode] for mode in MODES.get(layer, (layer, layer)))
+            read = [edit for edit in bug.edits(evaluation, layout, evaluation.parameters)[:1] if edit.side == FORWARD]
+            if bug.effect or bug.edits(training, layout, training.parameters) or read:
                 return net, layer
     return None
 
@@ -72,7 +78,7 @@ def settings(quick: bool) -> list[Setting]:
 
 
 def untrained() -> list[str]:
-    """The bugs for which no training has room: those of forward mode and of the second order."""
+    """The bugs in what no training asks for: forward mode, the second order, gradients of statistics, of evaluation."""
     return [bug.id for bug in catalogue() if room(bug) is None]
 
 
@@ -185,6 +191,6 @@ def sentence(results: Results) -> str:
     return (
         f"Of {count} bugs {len(few)} cannot be told from the correct code in the shallow networks, {len(many)} in the"
         f" deep ones, {both} in both: what they cost on average is within what the seeds differ by."
-        f" {len(untrained())} more are of forward mode, of the second order or in gradients of statistics, which no"
-        " training asks for."
+        f" {len(untrained())} more are in what no training asks for: forward mode, the second order, gradients of"
+        " statistics or of evaluation."
     )

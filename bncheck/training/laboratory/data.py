@@ -9,7 +9,7 @@ import gzip
 import math
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +60,12 @@ class Data:
     @property
     def flat(self) -> Data:
         """The same with each image in a row."""
-        rows = (x.reshape(len(x), -1) for x in (self.x_train, self.x_test))
-        x_train, x_test = rows
-        return Data(self.name, x_train, self.y_train, x_test, self.y_test)
+        x_train, x_test = (x.reshape(len(x), -1) for x in (self.x_train, self.x_test))
+        return replace(self, x_train=x_train, x_test=x_test)
+
+    def astype(self, dtype: Any) -> Data:
+        """The same with pixels of another dtype."""
+        return replace(self, x_train=self.x_train.astype(dtype), x_test=self.x_test.astype(dtype))
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
         """Mini-batches without end: each epoch in an order of its own, without what is left over at its end."""

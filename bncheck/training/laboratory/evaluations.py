@@ -42,16 +42,10 @@ class RunningAverages:
 
     def measured(self, x: Array, labels: Array, batch: int) -> Measured:
         """Loss and accuracy in evaluation mode with these statistics; the network keeps its own."""
-        norms = self.network.normalizations
-        own = [norm.state for norm in norms]
-        self._put(self.states)
-        found = self.network.measured(x, labels, batch=batch)
-        self._put(own)
-        return found
-
-    def _put(self, states: list[dict[str, Array]]) -> None:
-        for norm, state in zip(self.network.normalizations, states, strict=True):
-            norm.state = state
+        with self.network.unchanged():
+            for norm, state in zip(self.network.normalizations, self.states, strict=True):
+                norm.state = state
+            return self.network.measured(x, labels, batch=batch)
 
 
 class Curves:

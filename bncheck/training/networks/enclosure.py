@@ -30,15 +30,13 @@ def enclosed(network: Network, x: Array, labels: Array, dtype: Any) -> Mapping[s
     """
     fmt = Format.of(dtype)
     before = [(module, dict(module.parameters), dict(module.gradients)) for module in network.modules]
-    states = [dict(norm.state) for norm in network.normalizations]
-    try:
-        for module, parameters, _ in before:
-            module.parameters = {name: Radius.exact(value, fmt) for name, value in parameters.items()}
-        loss, dx = network.passed(Radius.exact(x, fmt), labels)
-        found = {f"{k}.{n}": g for k, module in enumerate(network.modules) for n, g in module.gradients.items()}
-    finally:
-        for module, parameters, gradients in before:
-            module.parameters, module.gradients = parameters, gradients
-        for norm, state in zip(network.normalizations, states, strict=True):
-            norm.state = state
+    with network.unchanged():
+        try:
+            for module, parameters, _ in before:
+                module.parameters = {name: Radius.exact(value, fmt) for name, value in parameters.items()}
+            loss, dx = network.passed(Radius.exact(x, fmt), labels)
+            found = {f"{k}.{n}": g for k, module in enumerate(network.modules) for n, g in module.gradients.items()}
+        finally:
+            for module, parameters, gradients in before:
+                module.parameters, module.gradients = parameters, gradients
     return {"loss": loss, "x": dx, **found}

@@ -200,11 +200,11 @@ class Identity(Module):
     """y = x: what makes a deep network linear."""
 
     def forward(self, x: Any, training: bool) -> Any:
-        """X itself."""
+        """x itself."""
         return x
 
     def backward(self, dy: Any) -> Any:
-        """Dy itself."""
+        """dy itself."""
         return dy
 
 

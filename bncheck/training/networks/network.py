@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,15 +87,24 @@ class Network:
         self.modules[0].learn(dy)
         return loss.value
 
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Whatever is tried within, afterwards the parameters and the running statistics are what they were."""
+        values, states = self.values.copy(), [dict(norm.state) for norm in self.normalizations]
+        try:
+            yield
+        finally:
+            self.values[:] = values
+            for norm, state in zip(self.normalizations, states, strict=True):
+                norm.state = state
+
     def measured(self, x: Array, labels: Array, *, training: bool = False, batch: int = 1000) -> Measured:
         """Loss and accuracy, in evaluation mode or with the statistics of each batch; nothing is learned."""
-        kept = [dict(norm.state) for norm in self.normalizations]
         found = np.zeros(2)
-        for start in range(0, len(x), batch):
-            part = slice(start, start + batch)
-            scores = self.forward(x[part], training=training)
-            right = scores.argmax(axis=1) == labels[part]
-            found += len(scores) * float(softmax_cross_entropy(scores, labels[part]).value), right.sum()
-        for norm, state in zip(self.normalizations, kept, strict=True):
-            norm.state = state
+        with self.unchanged():
+            for start in range(0, len(x), batch):
+                part = slice(start, start + batch)
+                scores = self.forward(x[part], training=training)
+                right = scores.argmax(axis=1) == labels[part]
+                found += len(scores) * float(softmax_cross_entropy(scores, labels[part]).value), right.sum()
         return Measured(*(found / len(x)).tolist())

@@ -34,7 +34,7 @@ class SGD(Optimizer):
     """
 
     def move(self, gradient: Array) -> Array:
-        """Η g."""
+        """η g."""
         gradient *= self.rate
         return gradient
 
@@ -47,7 +47,7 @@ class Momentum(Optimizer):
         self.momentum = momentum
 
     def move(self, gradient: Array) -> Array:
-        """Η v."""
+        """η v."""
         if self.steps == 1:
             self.velocity = np.zeros_like(gradient)
         self.velocity = self.momentum * self.velocity + gradient

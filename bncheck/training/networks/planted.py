@@ -34,14 +34,9 @@ class Planted(Normalization):
             return derived(layer, self.layout, parameters).closed
         return edits[0].program if edits else None
 
-    @property
-    def program(self) -> Program | None:
-        """The program of the mode of the last forward pass."""
-        return self.programs[self.mode is self.modes[True]]
-
     def forward(self, x: Any, training: bool) -> Any:
         """The program's forward steps."""
-        program = self.programs[training]
+        program = self.program = self.programs[training]
         if program is None:
             return super().forward(x, training)
         self.shape, self.mode = x.shape, self.modes[training]
@@ -61,10 +56,9 @@ class Planted(Normalization):
         Raises
             ValueError: the gradient of a parameter has a shape that the parameter cannot take.
         """
-        program = self.program
-        if program is None:
+        if self.program is None:
             return super().backward(dy)
-        found = ran_backward(program, self.known, dy.reshape(dy.shape[0], *self.features))
+        found = ran_backward(self.program, self.known, dy.reshape(dy.shape[0], *self.features))
         for name, parameter in self.parameters.items():
             found[f"d{name}"] = np.broadcast_to(found[f"d{name}"], parameter.shape)
         found["dx"] = np.broadcast_to(found["dx"], (self.shape[0], *self.features))
