@@ -23,7 +23,7 @@ ABOUT = About(
 
 BATCH, EPOCHS, RATE, EPS = 32, 10, 1e-3, 1e-3
 
-SEEN = 400
+SEEN = 300
 """Of so many training and test images loss and accuracy are taken after each epoch."""
 
 ACTIVATIONS = ("sigmoid", "relu")
