@@ -38,6 +38,7 @@ ROOMS = [
     "training",
     "report",
     "figures",
+    "explorer",
     "api",
     *("cli", "pytest_plugin"),
     "__main__",

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from bncheck.errors import InvalidDefinition
 from bncheck.examination.one_case import check
 from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS, Layer, find_layer
-from bncheck.oracles import symbolic
+from bncheck.oracles import ball, symbolic
 from bncheck.oracles.symbolic.derivation import derive
 from bncheck.oracles.symbolic.lowering import lower
 from bncheck.oracles.symbolic.proof import prove
@@ -76,6 +76,20 @@ def test_everything_follows_from_the_definition(definition: Any) -> None:
     layer = Layer(definition, LAYOUTS)
     assert prove(derive(layer)).proved
     assert verify((layer,), cases=60).verdict is Verdict.CORRECT
+
+
+def test_results_may_be_returned_in_any_order() -> None:
+    """The variance before the mean that it needs: derived, compiled and compared as in the order of computation."""
+
+    def returned_backwards(*arguments: Any, **more: Any) -> dict[str, Any]:
+        *named, y = LAYERS["batch_norm"].definition(*arguments, **more).items()
+        return dict([*reversed(named), y])
+
+    layer = Layer(wraps(LAYERS["batch_norm"].definition)(returned_backwards), LAYOUTS)
+    case = Recipe(LAYOUTS[0], (8, 3)).build(layer)
+    right = ball.vjp(LAYERS["batch_norm"], case)
+    for name, gradient in symbolic.vjp(layer, case).items():
+        np.testing.assert_allclose(gradient, right[name].value, rtol=1e-12)
 
 
 def test_a_wrong_gradient_of_ones_own_layer_is_caught() -> None:

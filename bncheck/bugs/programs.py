@@ -287,7 +287,7 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
     for style in STYLES:
         forward = _Spelling(graph, layout, style).steps
         written[style] = Program(layer, layout, present, style, forward, {}, {}).swept(forward)
-    written["factors in front"] = _in_front(written["equations"])
+    written["factors in front"] = in_front(written["equations"])
     written["equations in s"] = _with_roots(written["equations"], written["stages"])
     written["root anew"] = _without_roots(written["reciprocal"])
     written |= _closed_forms(written["reciprocal"])
@@ -299,16 +299,16 @@ def programs(layer: Layer, layout: Layout, parameters: tuple[str, ...]) -> Mappi
     return MappingProxyType(distinct)
 
 
-def _in_front(equations: Program) -> Program:
-    """The chain rule with what a total's terms share in front of it."""
+def in_front(program: Program) -> Program:
+    """The same program with what a total's terms share in front of it."""
 
     def pulled(node: Expression) -> Expression | None:
-        return _shared(node, equations.axes) if isinstance(node, Reduced) else None
+        return _shared(node, program.axes) if isinstance(node, Reduced) else None
 
     return replace(
-        equations,
+        program,
         style="factors in front",
-        backward={label: throughout(expression, pulled) for label, expression in equations.backward.items()},
+        backward={label: throughout(expression, pulled) for label, expression in program.backward.items()},
     )
 
 
@@ -480,11 +480,9 @@ def sweep(layer: Layer, layout: Layout, parameters: tuple[str, ...], forward: St
             backward[gradient(name)] = total
             total = Name(gradient(name))
             axes[total.label] = axes[name]
-        if isinstance(expression, Power) and expression.exponent == Fraction(1, 2):  # ½/s, as people write it
-            total, expression = times(number(Fraction(1, 2)), over(total, Name(name))), expression.base
-        for label, part, context in _pulled(expression, total, frozenset(axes[name]), layout, axes):
+        for label, share in sent(name, expression, total, layout, axes):
             if label in received:
-                received[label].append(_summed(part, context - set(axes[label]), layout, axes))
+                received[label].append(share)
     for name in ("x", *parameters):
         total = plus(*received[name])
         if total != ZERO and not set(axes[name]) <= varies(total, axes):
@@ -494,6 +492,29 @@ def sweep(layer: Layer, layout: Layout, parameters: tuple[str, ...], forward: St
     labels = {gradient(name) for name in parameters}
     early = {n: e for n, e in backward.items() if n in labels and not e.names & backward.keys()}
     return {**early, **backward}  # those of the parameters come first where they can, as people compute them
+
+
+def sent(
+    step: str, expression: Expression, arrived: Expression, layout: Layout, axes: Mapping[str, str]
+) -> Iterator[tuple[str, Expression]]:
+    """What a gradient that arrives at a step sends back to a name, for each time that the step reads it."""
+    for label, part, context in _through(step, expression, arrived, layout, axes):
+        yield label, _summed(part, context - set(axes.get(label, "")), layout, axes)
+
+
+def local(
+    step: str, expression: Expression, layout: Layout, axes: Mapping[str, str]
+) -> Iterator[tuple[str, Expression]]:
+    """The derivative of a step with respect to a name, for each time that the step reads it."""
+    yield from ((label, part) for label, part, _ in _through(step, expression, ONE, layout, axes))
+
+
+def _through(
+    step: str, expression: Expression, arrived: Expression, layout: Layout, axes: Mapping[str, str]
+) -> Iterator[tuple[str, Expression, frozenset[str]]]:
+    if isinstance(expression, Power) and expression.exponent == Fraction(1, 2):  # ½/s, as people write it
+        arrived, expression = times(number(Fraction(1, 2)), over(arrived, Name(step))), expression.base
+    yield from _pulled(expression, arrived, frozenset(axes[step]), layout, axes)
 
 
 def _pulled(

@@ -212,7 +212,8 @@ def _read(
         formulas[node] = formula
     inputs = {name: formulas[graph.inputs[name]] for name in graph.differentiable}
     constants = {name: formulas[graph.inputs[name]] for name in layer.state}
-    return inputs, constants, {name: steps[name] for name in graph.named}
+    last = {"y": steps.pop("y")}
+    return inputs, constants, {**steps, **last}  # as they are computed, in whatever order they are returned
 
 
 def _input(name: str, letters: list[str], layer: Layer, layout: Layout) -> sp.Expr:
