@@ -242,10 +242,11 @@ def test_latex_is_understood_row_by_row(form: str, layer: Layer, layout: Layout)
     lines = printed(form, "latex", layout, layer).splitlines()
     assert lines[0].startswith(f"% {layer.name}, ")
     assert (lines[1], lines[-1]) == (r"\begin{align*}", r"\end{align*}")
+    assert not lines[-2].endswith("\\"), "an empty row would follow"
     for row in lines[2:-1]:
-        assert row.endswith(r" \\")
-        for side in row.removesuffix(r"\\").split("&"):
-            parser.parse(f"${side.strip() or '{}'}$")
+        assert row == lines[-2] or row.endswith((r" \\", r" \\*"))
+        for side in row.removesuffix("*").removesuffix(r"\\").split("&"):
+            parser.parse(f"${re.sub(r'.bigg[lr]', '', side).strip() or '{}'}$")
 
 
 CHILDREN = {"mfrac": 2, "msub": 2, "msup": 2, "msubsup": 3, "munderover": 3, "mover": 2, "mtr": 3}
@@ -256,7 +257,7 @@ CHILDREN = {"mfrac": 2, "msub": 2, "msup": 2, "msubsup": 3, "munderover": 3, "mo
 def test_mathml_is_well_formed(form: str, layer: Layer, layout: Layout) -> None:
     root = ElementTree.fromstring(printed(form, "mathml", layout, layer))
     rows = [e for e in root.iter() if e.tag.endswith("}mtr")]
-    assert len(rows) == len(equations(form, layout, layer))
+    assert sum(len(row[1]) for row in rows) == len(equations(form, layout, layer))
     for element in root.iter():
         tag = element.tag.removeprefix("{http://www.w3.org/1998/Math/MathML}")
         assert "{" not in tag
@@ -264,10 +265,8 @@ def test_mathml_is_well_formed(form: str, layer: Layer, layout: Layout) -> None:
         if tag in ("mi", "mn", "mo"):
             assert element.text
             assert len(element) == 0
-    for row in rows:
-        signs = [e.text for e in row.iter() if e.tag.endswith("}mo")]
-        assert signs.count("(") == signs.count(")")
-        assert signs[0] == "=" or "=" in signs
+    signs = [e.text for e in root.iter() if e.tag.endswith("}mo")]
+    assert signs.count("(") == signs.count(")")
 
 
 @pytest.mark.parametrize(("layer", "layout"), EVERY)

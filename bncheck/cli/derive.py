@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from bncheck.cli.app import app
-from bncheck.cli.options import STATUS, one_of
+from bncheck.cli.options import STATUS, one_of, separated
 from bncheck.cli.output import destination
+from bncheck.errors import InvalidInput
 
 
 @app.command(short_help="Print the gradients of a layer, with their proof.")
@@ -17,6 +18,10 @@ def derive(
     layer: Annotated[str, typer.Argument(help="A layer's name, or FILE.py:NAME for your own definition.")],
     form: Annotated[str, typer.Option(help="chain-rule, direct or closed.")] = "closed",
     format: Annotated[str, typer.Option(help="unicode, latex, mathml or numpy.")] = "unicode",  # noqa: A002  # likewise
+    only: Annotated[str | None, typer.Option(help="Some equations: dx, or mean,var,dx.", show_default="all")] = None,
+    standalone: Annotated[
+        bool, typer.Option("--standalone", help="A whole document: beamer frames, or a web page.")
+    ] = False,
     layout: Annotated[
         str | None, typer.Option(help="axes:reduced:affine, for example NCHW:NHW:C.", show_default="the layer's first")
     ] = None,
@@ -25,10 +30,16 @@ def derive(
 ) -> None:
     """Print the gradients of a layer, derived from its definition, and whether they are proved.
 
-    The numpy format is the source that bncheck runs, lowered from the closed form.
+    Lines are broken to fit: unicode the terminal, latex a slide; snippets of latex need amsmath alone. The numpy format
+    is the source that bncheck runs, lowered from the closed form.
     """
     one_of("form", form, ("chain-rule", "direct", "closed"))
     one_of("format", format, ("unicode", "latex", "mathml", "numpy"))
+    shown = "theorems" if theorems else format
+    if standalone and shown not in ("latex", "mathml"):
+        raise InvalidInput("standalone", shown, "latex or mathml", "Add --format latex, or leave --standalone out.")
+    if only is not None and shown not in ("unicode", "latex", "mathml"):
+        raise InvalidInput("only", only, f"equations, and {shown} has none to choose from", "Leave --only out.")
     with destination(output) as write:
         from bncheck.case import Layout
         from bncheck.layers import find_layer
@@ -42,5 +53,6 @@ def derive(
         if theorems:
             write(formulas.theorems(derived) + "\n")
         else:
-            write(formulas.formulas(derived, proved, form, format, on) + "\n")
+            names = separated(only)
+            write(formulas.formulas(derived, proved, form, format, on, only=names, standalone=standalone) + "\n")
     raise typer.Exit(STATUS[{"proved": "correct", "refuted": "wrong"}.get(proved.outcome, "inconclusive")])

@@ -1,27 +1,54 @@
-"""Prints a derivation: unicode for terminals, LaTeX, MathML, and the lowered NumPy source."""
+"""Prints a derivation: unicode for terminals, LaTeX for slides, MathML for pages, and the lowered NumPy source."""
 
 from __future__ import annotations
 
+import html
 import re
-from collections.abc import Callable, Mapping
+import shutil
+import textwrap
+from collections.abc import Sequence
 from itertools import chain
-from types import MappingProxyType
 
 from bncheck.case import Layout
+from bncheck.errors import InvalidInput
 from bncheck.oracles.symbolic.derivation import SIZES, Derivation
 from bncheck.oracles.symbolic.lowering import lower
 from bncheck.oracles.symbolic.proof import Proof
 from bncheck.oracles.symbolic.theorems import theorems as statements
 from bncheck.outcomes import Outcome
-from bncheck.report.notations import FIXED, WIDTH, Latex, MathML, Unicode
-from bncheck.report.text import columns
-from bncheck.report.writer import Writer
+from bncheck.report.breaking import broken
+from bncheck.report.notations import Latex, MathML, Unicode, points, sized, with_rows
+from bncheck.report.text import WIDTH, columns
+from bncheck.report.writer import Equation, Writer
 
 FORMS = ("chain-rule", "direct", "closed")
+STYLES = ("unicode", "latex", "mathml", "numpy")
+
+MEASURE = 360
+"""How many points of a slide a line of LaTeX takes up at most: 126 mm, of the 140 mm of a 16:9 beamer frame."""
+
+ROWS = 5
+"""How many lines of LaTeX a frame has room for, whatever stands in them."""
 
 
-def formulas(derivation: Derivation, proof: Proof, form: str, style: str, layout: Layout) -> str:
+GLYPHS = 120
+"""How many letters and signs a line of MathML has at most, where it can be broken: about 40 em."""
+
+
+def formulas(
+    derivation: Derivation,
+    proof: Proof,
+    form: str,
+    style: str,
+    layout: Layout,
+    *,
+    only: Sequence[str] = (),
+    standalone: bool = False,
+) -> str:
     """The text of one form of a derivation in one style, with the outcome of the proof.
+
+    `only` names the values and gradients whose equations are wanted, as in ``["dx"]``; `standalone` makes LaTeX a
+    document of frames, and MathML a page. Raises `InvalidInput` for a name that the form does not have.
 
     >>> from bncheck.layers import LAYERS
     >>> from bncheck.oracles.symbolic.derivation import derive
@@ -31,7 +58,20 @@ def formulas(derivation: Derivation, proof: Proof, form: str, style: str, layout
     >>> print(text.splitlines()[-4].strip())
     ∂ℓ/∂γ[c] = Σᵢ ∂ℓ/∂y[i,c] · x̂[i,c]
     """
-    return STYLES[style](derivation, proof, form, layout)
+    outcome = proof_line(proof, derivation)
+    head = f"{derivation.layer.name}, {form}: {outcome}"
+    if style == "numpy":
+        return _numpy(derivation, layout, outcome)
+    if style == "latex":
+        return f"% {head}\n{(_beamer if standalone else latex)(derivation, form, only)}"
+    if style == "mathml":
+        return (
+            _page(derivation, form, only, outcome)
+            if standalone
+            else f"<!-- {head} -->\n{mathml(derivation, form, only)}"
+        )
+    text = unicode(derivation, form, only)
+    return text if only and proof.proved else f"{text}\n\n{_wrapped(outcome, '  ')}"
 
 
 def theorems(derivation: Derivation) -> str:
@@ -62,78 +102,164 @@ def proof_line(proof: Proof, derivation: Derivation) -> str:
     return f"proved for every {_sizes(derivation)}: {len(proof.steps)} equalities, each difference identically 0"
 
 
-def unicode(derivation: Derivation, form: str = "closed") -> str:
-    """One form of a derivation as a terminal shows it.
+def unicode(derivation: Derivation, form: str = "closed", only: Sequence[str] = ()) -> str:
+    """One form of a derivation as a terminal shows it, or only some of its equations.
 
     >>> from bncheck.layers import LAYERS
     >>> from bncheck.oracles.symbolic.derivation import derive
-    >>> print(unicode(derive(LAYERS["batch_norm"])).splitlines()[-1].strip())
+    >>> print(unicode(derive(LAYERS["batch_norm"]), only=["dbeta"]))
     ∂ℓ/∂β[c] = Σᵢ ∂ℓ/∂y[i,c]
     """
     writer = Writer(derivation, Unicode())
-    forward, backward = (
-        [_wrapped(f"    {left} = ", writer.notation.terms(right)) for left, right in part]
-        for part in writer.equations(form)
-    )
-    sizes = []
-    for letter, axes in derivation.roles.items():
-        names = sorted(writer.names[letter], key=lambda name: (len(name), name))
-        sizes.append(f"  {', '.join(names)} = 1…{SIZES[letter]} over {'·'.join(axes)}")
-    head = f"{derivation.layer.name}, {form.replace('-', ' ')}"
-    return "\n".join([head, "", *sizes, "", "  forward", *forward, "", "  backward", *backward])
+    sections = _sections(writer, form, only)
+    if only:
+        return "\n".join(_lines(equation, "") for equation in chain(*sections.values()))
+    lines = [f"{derivation.layer.name}, {form.replace('-', ' ')}", ""]
+    lines += [f"  {indices} = 1…{size} over {axes}" for indices, size, axes in _legend(writer)]
+    for title, equations in sections.items():
+        lines += ["", f"  {title}", *(_lines(equation, "    ") for equation in equations)]
+    return "\n".join(lines)
 
 
-def _unicode(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:
-    return f"{unicode(derivation, form)}\n\n  {proof_line(proof, derivation)}"
+def _sections(writer: Writer, form: str, only: Sequence[str]) -> dict[str, list[Equation]]:
+    """The equations that are wanted, all of them where none is named, under forward and backward."""
+    forward, backward = writer.equations(form)
+    names = [equation.name for equation in [*forward, *backward]]
+    for name in only:
+        if name not in names:
+            raise InvalidInput.unknown("only", name, names)
+    wanted = only or names
+    sections = {"forward": forward, "backward": backward}
+    chosen = {title: [equation for equation in part if equation.name in wanted] for title, part in sections.items()}
+    return {title: part for title, part in chosen.items() if part}
 
 
-def _wrapped(left: str, right: str) -> str:
-    """An equation in one line if it fits; else a line for each term, broken before · where that is too long."""
-    lines = [left]
-    margin = " " * columns(left)
-    for term in [right] if columns(left + right) <= WIDTH else re.split(r"(?= [+−] )", right):
-        if lines != [left]:
-            lines.append(margin[:-1])
-        for part in re.split(r"(?= · )", term):
-            if lines[-1] not in (left, margin[:-1]) and columns(lines[-1] + part) > WIDTH:
-                lines.append(margin[:-1])
-            lines[-1] += part
-    return "\n".join(lines).replace(FIXED, " ")
-
-
-def latex(derivation: Derivation, form: str = "closed") -> str:
-    """One form of a derivation as aligned equations."""
-    writer = Writer(derivation, Latex())
-    rows = []
-    for left, right in chain(*writer.equations(form)):
-        pairs = [right[k : k + 2] for k in range(0, len(right), 2)] if len(right) > 3 else [right]
-        first, *others = (writer.notation.terms(pair) for pair in pairs)
-        rows.append(rf"  {left} &= {first} \\")
-        rows += [rf"    &\quad {'' if text.startswith('-') else '+ '}{text} \\" for text in others]
-    return "\n".join([r"\begin{align*}", *rows, r"\end{align*}"])
-
-
-def _latex(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:
-    return f"% {derivation.layer.name}, {form}: {proof_line(proof, derivation)}\n{latex(derivation, form)}"
-
-
-def _mathml(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:
-    writer = Writer(derivation, MathML())
-    rows = [
-        f"<mtr><mtd>{left}</mtd><mtd><mo>=</mo></mtd><mtd>{writer.notation.terms(right)}</mtd></mtr>"
-        for left, right in chain(*writer.equations(form))
+def _legend(writer: Writer) -> list[tuple[str, str, str]]:
+    """The indices that were written, up to which size they run, and over which axes."""
+    return [
+        (
+            ", ".join(sorted(writer.names[letter], key=lambda name: (len(name), name))),
+            str(SIZES[letter]),
+            "·".join(axes),
+        )
+        for letter, axes in writer.derivation.roles.items()
     ]
-    head = f"<!-- {derivation.layer.name}, {form}: {proof_line(proof, derivation)} -->"
-    table = "\n".join(['<mtable columnalign="right center left" displaystyle="true">', *rows, "</mtable>"])
-    return f'<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">\n{head}\n{table}\n</math>'
 
 
-def _numpy(derivation: Derivation, proof: Proof, form: str, layout: Layout) -> str:
+def _width() -> int:
+    return min(WIDTH, shutil.get_terminal_size().columns)
+
+
+def _lines(equation: Equation, margin: str) -> str:
+    """An equation in as many lines as the terminal needs."""
+    left = f"{margin}{equation.left} = "
+    room = _width() - columns(left)
+    return left + f"\n{' ' * columns(left)}".join(broken(equation.right, lambda line: columns(line) <= room))
+
+
+def _wrapped(sentence: str, margin: str) -> str:
+    return textwrap.fill(sentence, _width(), initial_indent=margin, subsequent_indent=margin)
+
+
+def latex(derivation: Derivation, form: str = "closed", only: Sequence[str] = ()) -> str:
+    """One form of a derivation, or only some of its equations, aligned for amsmath and no wider than a slide."""
+    return _aligned(list(chain(*_sections(Writer(derivation, Latex()), form, only).values())))
+
+
+def _aligned(equations: Sequence[Equation]) -> str:
+    room = MEASURE - max(points(equation.left) for equation in equations) - points(r"\quad =\quad")
+    rows = []
+    for equation in equations:
+        first, *others = map(sized, broken(equation.right, lambda line: points(sized(line)) <= room, fill=True))
+        together = "*" if len(others) < ROWS else ""
+        rows.append(f" \\\\{together}\n    &\\quad ".join([f"  {equation.left} &= {first}", *others]))
+    return "\n".join([r"\begin{align*}", " \\\\\n".join(rows), r"\end{align*}"])
+
+
+def _beamer(derivation: Derivation, form: str, only: Sequence[str]) -> str:
+    """A document with the forward and the backward equations on frames of their own."""
+    writer = Writer(derivation, Latex())
+    sections = _sections(writer, form, only)
+    legend = "; ".join(
+        rf"${indices} = 1, \dots, {size}$ over ${axes}$".replace("′", "'").replace("·", r" \cdot ")
+        for indices, size, axes in _legend(writer)
+    )
+    name = derivation.layer.name.replace("_", r"\_")
+    frames = [
+        rf"\begin{{frame}}[allowframebreaks=0.93]{{{name}, {form}: {title}}}{{{legend}}}"
+        f"\n{_aligned(equations)}\n\\end{{frame}}"
+        for title, equations in sections.items()
+    ]
+    return "\n".join([_PREAMBLE, *frames, r"\end{document}"])
+
+
+_PREAMBLE = r"""\documentclass[11pt,aspectratio=169]{beamer}
+\usepackage{amsmath}
+\allowdisplaybreaks
+\setlength{\jot}{0pt}
+\setbeamertemplate{navigation symbols}{}
+\setbeamertemplate{frametitle continuation}[from second]
+\begin{document}"""
+
+
+def mathml(derivation: Derivation, form: str = "closed", only: Sequence[str] = ()) -> str:
+    """One form of a derivation, or only some of its equations, as an element for a web page."""
+    return _table(list(chain(*_sections(Writer(derivation, MathML()), form, only).values())))
+
+
+def _table(equations: Sequence[Equation]) -> str:
+    """Equations of MathML under each other; each cell says how it is aligned, since browsers heed nothing else."""
+    rows = []
+    for equation in equations:
+        first, *others = map(with_rows, broken(equation.right, lambda line: len(_TAG.sub("", line)) <= GLYPHS))
+        rows.append(_ROW.format(equation.left, "<mo>=</mo>", first))
+        rows += [_ROW.format("", "", f'<mspace width="1em"/>{line}') for line in others]
+    table = "\n".join(['<mtable displaystyle="true">', *rows, "</mtable>"])
+    return f'<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">\n{table}\n</math>'
+
+
+_TAG = re.compile("<[^>]*>")
+_ROW = (
+    '<mtr><mtd style="text-align: right; text-align: -webkit-right">{}</mtd>'  # Chromium heeds but the second
+    '<mtd>{}</mtd><mtd style="text-align: left">{}</mtd></mtr>'
+)
+
+
+def _page(derivation: Derivation, form: str, only: Sequence[str], outcome: str) -> str:
+    """A web page of its own, well-formed as XML, too."""
+    writer = Writer(derivation, MathML())
+    sections = [
+        f"<section>\n<h2>{title.capitalize()}</h2>\n{_table(equations)}\n</section>"
+        for title, equations in _sections(writer, form, only).items()
+    ]
+    legend = "; ".join(f"{indices} = 1…{size} over {axes}" for indices, size, axes in _legend(writer))
+    title = html.escape(f"{derivation.layer.name}, {form}")
+    return _PAGE.format(title=title, legend=legend, sections="\n".join(sections), outcome=html.escape(outcome))
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8" />
+<meta name="viewport" content="width=device-width, initial-scale=1" />
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; font: 1.25rem/1.5 system-ui, sans-serif }}
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+section {{ overflow-x: auto }}
+mtd {{ padding-block: 0.4em }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{legend}</p>
+{sections}
+<p>{outcome}</p>
+</body>
+</html>"""
+
+
+def _numpy(derivation: Derivation, layout: Layout, outcome: str) -> str:
     parameters = tuple(name for name in derivation.inputs if name != "x")
     source = lower(derivation.layer, layout, parameters).source.rstrip()
-    return f"# {derivation.layer.name}, closed form: {proof_line(proof, derivation)}\nimport numpy as np\n\n\n{source}"
-
-
-STYLES: Mapping[str, Callable[[Derivation, Proof, str, Layout], str]] = MappingProxyType(
-    {"unicode": _unicode, "latex": _latex, "mathml": _mathml, "numpy": _numpy}
-)
+    return f"# {derivation.layer.name}, closed form: {outcome}\nimport numpy as np\n\n\n{source}"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from functools import cache
+from itertools import accumulate
 from types import MappingProxyType
+from typing import Any
 
 import sympy as sp
 
 from bncheck.report.writer import Notation, Piece, Shown
-
-WIDTH = 80
-"""How many columns of a terminal a unicode formula takes up at most, where it can be broken."""
 
 _GREEK = (
     "alpha",
@@ -36,12 +37,9 @@ _GLYPHS = MappingProxyType(
     | {"mean": "μ", "var": "σ²", "xhat": "x̂", "std": "s", "mean_square": "ρ", "rms": "r"}
 )
 
-FIXED = "\N{NO-BREAK SPACE}"
-"""A space at which no line is broken: short brackets stay together."""
-
 
 class Unicode(Notation):
-    """For terminals: one line, breakable at its loose spaces."""
+    """For terminals: one line."""
 
     def number(self, value: int) -> str:
         return str(value)
@@ -58,11 +56,7 @@ class Unicode(Notation):
         return f"∂ℓ/∂{of}"
 
     def brackets(self, inner: str) -> str:
-        return f"({self.together(inner)})"
-
-    def together(self, text: str) -> str:
-        """The text, short ones without a place to break a line."""
-        return text if len(text) > WIDTH // 2 else text.replace(" ", FIXED)
+        return f"({inner})"
 
     def root(self, inner: str) -> str:
         return f"√{self.brackets(inner)}"
@@ -80,7 +74,7 @@ class Unicode(Notation):
 
     def sum_over(self, index: str, size: str, body: str) -> str:
         subscript = index.translate(str.maketrans("ijklnp", "ᵢⱼₖₗₙₚ"))
-        return f"Σ{subscript if subscript != index else '_' + index}{FIXED}{self.together(body)}"
+        return f"Σ{subscript if subscript != index else '_' + index} {body}"
 
     def product(self, gradients: list[str], rest: list[str]) -> str:
         return " · ".join([*gradients, *rest])
@@ -149,6 +143,50 @@ class Latex(Notation):
         return text.removeprefix(" + ").lstrip()
 
 
+_BIG = MappingProxyType({r"\left": r"\biggl", r"\right": r"\biggr"})
+
+
+def sized(line: str) -> str:
+    r"""A line of LaTeX whose brackets that close or open on another line have a size of their own.
+
+    >>> print(sized(r"\left(a - \left(b + c\right)"))
+    \biggl(a - \left(b + c\right)
+    """
+    alone: list[re.Match[str]] = []
+    for side in re.finditer(r"\\(?:left|right)(?=[()])", line):
+        if side[0] == r"\right" and alone and alone[-1][0] == r"\left":
+            alone.pop()
+        else:
+            alone.append(side)
+    for side in reversed(alone):
+        line = line[: side.start()] + _BIG[side[0]] + line[side.end() :]
+    return line
+
+
+def points(line: str) -> float:
+    """How wide TeX sets a line of displayed LaTeX at 11 pt: the sum of its parts, rather too much than too little."""
+    line = re.sub(r"\\(?:right|biggr)\)", r"\\,)", re.sub(r"\\(?:left|biggl)\(", r"(\\,", line))
+    depths = accumulate((character == "{") - (character == "}") for character in line)
+    parts = "".join("\n" if at == (" ", 0) else at[0] for at in zip(line, depths, strict=True)).split("\n")
+    return sum(map(_points, parts))
+
+
+@cache
+def _points(part: str) -> float:
+    """How wide a part of a line is with the spaces around it, by the rules of TeX that Matplotlib follows."""
+    parser, font = _mathtext()
+    shown = part.replace(r"\frac", r"\,\dfrac").replace(r"\sum", r"\,\sum")
+    return float(parser.parse(f"${{}} {shown} {{}}$", dpi=72, prop=font)[0])
+
+
+@cache
+def _mathtext() -> tuple[Any, Any]:
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.mathtext import MathTextParser
+
+    return MathTextParser("path"), FontProperties(size=10.95, math_fontfamily="cm")  # LaTeX's 11 pt
+
+
 _TIMES = "<mo>\N{INVISIBLE TIMES}</mo>"
 
 
@@ -202,5 +240,20 @@ class MathML(Notation):
         return "<mo>·</mo>".join([*gradients, *([_TIMES.join(rest)] if rest else [])])
 
     def terms(self, signed: list[tuple[bool, str]]) -> str:
-        text = "".join(f"<mo>{'−' if negative else '+'}</mo>{term}" for negative, term in signed)
-        return f"<mrow>{text.removeprefix('<mo>+</mo>')}</mrow>"
+        plus, minus = ('<mo form="infix">+</mo>', '<mo form="infix">−</mo>')  # wherever a line is broken
+        text = "".join((minus if negative else plus) + term for negative, term in signed)
+        text = f"<mo>−</mo>{text.removeprefix(minus)}" if signed[0][0] else text.removeprefix(plus)
+        return f"<mrow>{text}</mrow>"
+
+
+def with_rows(line: str) -> str:
+    """A line of MathML with each row closed that it leaves open, and each opened that it closes.
+
+    >>> with_rows("<mi>a</mi></mrow><mo>+</mo>")
+    '<mrow><mi>a</mi></mrow><mo>+</mo>'
+    """
+    depth = lowest = 0
+    for tag in re.finditer("<(/?)mrow>", line):
+        depth += -1 if tag[1] else 1
+        lowest = min(lowest, depth)
+    return "<mrow>" * -lowest + line + "</mrow>" * (depth - lowest)

@@ -86,6 +86,14 @@ class Shown(NamedTuple):
         return cls(base, plain != name, mark, after)
 
 
+class Equation(NamedTuple):
+    """A written equation, and the name of the value or gradient that it defines."""
+
+    name: str
+    left: str
+    right: str
+
+
 class Notation(ABC):
     """How the parts of a formula are written; every method takes and returns text."""
 
@@ -172,30 +180,31 @@ class Writer:
         taken |= {str(root.label) for root in self.roots.values()}
         self.spelled = {alike: f"{alike}_" for name, alike in _ALIKE.items() if {name, alike} <= taken}
 
-    def equations(self, form: str) -> tuple[list[tuple[str, list[tuple[bool, str]]]], ...]:
-        """The forward and the backward equations, each as its left side and the signed terms of its right side."""
+    def equations(self, form: str) -> tuple[list[Equation], list[Equation]]:
+        """The forward and the backward equations."""
         derivation, gradients = self.derivation, _equations(self.derivation, form)
         folded = {name: gradients[name] for name in derivation.steps if name in gradients}
-        forward = [(step.symbol, folded.get(name, step.expression)) for name, step in derivation.steps.items()]
+        forward = [(name, step.symbol, folded.get(name, step.expression)) for name, step in derivation.steps.items()]
         for name, root in derivation.saved.items():
             symbol = derivation.symbol(name)
             if any(expression.has(symbol.base) for expression in gradients.values()):
-                forward.append((self.roots[symbol.base][symbol.indices], 1 / root))
+                base = self.roots[symbol.base]
+                forward.append((str(base.label), base[symbol.indices], 1 / root))
         backward = [
-            (GradientBase(name)[derivation.symbol(name[1:]).indices], expression)
+            (name, GradientBase(name)[derivation.symbol(name[1:]).indices], expression)
             for name, expression in gradients.items()
             if name not in folded
         ]
         return [self.equation(*sides) for sides in forward], [self.equation(*sides) for sides in backward]
 
-    def equation(self, left: sp.Indexed, right: sp.Expr) -> tuple[str, list[tuple[bool, str]]]:
+    def equation(self, name: str, left: sp.Indexed, right: sp.Expr) -> Equation:
         """One equation; the indices on its left are those that its right side may use."""
         scope = {index: index.name for index in left.indices}
         right = right.replace(
             lambda e: isinstance(e, sp.Indexed) and e.base in self.roots,
             lambda e: 1 / self.roots[e.base][e.indices],
         )
-        return self.indexed(left, scope), self.signed(right, scope)
+        return Equation(name, self.indexed(left, scope), self.expression(right, scope))
 
     def expression(self, expression: sp.Expr, scope: Mapping[sp.Symbol, str]) -> str:
         """Any expression."""
