@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bncheck.case import Array, Case
-from bncheck.figures.studio.group import number, small_case
+from bncheck.case import Array
+from bncheck.figures.studio.drawing import figure
+from bncheck.figures.studio.group import column, small_case
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.layers import LAYERS
 from bncheck.oracles.graph import sweep
@@ -17,21 +17,24 @@ from bncheck.oracles.graph import sweep
 if TYPE_CHECKING:
     import graphviz
 
-    from bncheck.figures.studio.diagram import Diagram, Vertex
+    from bncheck.figures.studio.diagram import Diagram
     from bncheck.figures.studio.page import Page
 
 ABOUT = About(
-    title=Words("Training and evaluation", "训练与评估"),
+    title=Words("In evaluation no gradient goes through the statistics", "评估时没有梯度经过统计量"),
     reading=Words(
         "In training the batch makes its own statistics and leaves a trace of them in the store; in evaluation they are"
-        " read from the store, no gradient goes through them, and ∂ℓ/∂x is another one.",
-        "训练时统计量来自当前批次，并在存储中留下痕迹；评估时从存储中读取，没有梯度经过它们，∂ℓ/∂x 也随之不同。",
+        " read from the store, no gradient goes through them, and from the same ∂ℓ/∂y comes another ∂ℓ/∂x.",
+        "训练时统计量来自当前批次，并在存储中留下痕迹；评估时从存储中读取，没有梯度经过它们，"
+        "同样的 ∂ℓ/∂y 得到不同的 ∂ℓ/∂x。",
     ),
     caption=Words(
-        r"Square corners: a store, $\bar{\mu}\leftarrow 0.9\,\bar{\mu}+0.1\,\mu$, $\bar{\sigma}^2\leftarrow"
-        r" 0.9\,\bar{\sigma}^2+0.1\,\sigma^2 m/(m-1)$, from 0 and 1.",
-        r"方角：存储，$\bar{\mu}\leftarrow 0.9\,\bar{\mu}+0.1\,\mu$，$\bar{\sigma}^2\leftarrow"
-        r" 0.9\,\bar{\sigma}^2+0.1\,\sigma^2 m/(m-1)$，初值 0 和 1。",
+        r"Right: $\partial\ell/\partial$ of each. The store, as in PyTorch:"
+        r" $\bar{\mu}\leftarrow 0.9\,\bar{\mu}+0.1\,\mu$,"
+        r" $\bar{\sigma}^2\leftarrow 0.9\,\bar{\sigma}^2+0.1\,\sigma^2 m/(m-1)$, from 0 and 1.",
+        r"右侧：各自的 $\partial\ell/\partial$。存储按 PyTorch 的约定："
+        r"$\bar{\mu}\leftarrow 0.9\,\bar{\mu}+0.1\,\mu$，"
+        r"$\bar{\sigma}^2\leftarrow 0.9\,\bar{\sigma}^2+0.1\,\sigma^2 m/(m-1)$，初值 0 和 1。",
     ),
 )
 
@@ -39,68 +42,66 @@ NEW_WEIGHT = 0.1
 """Of the new batch in the running statistics; the variance that is stored is the unbiased one."""
 
 
-class Statistics(NamedTuple):
-    """A mean and a variance."""
+class Pass(NamedTuple):
+    """One way there and back.
 
-    mean: float
-    var: float
+    `x`, `dy` and `dx` have a number for each element; `batch`, the statistics of the batch, `back`, the gradients that
+    come back to them, none in evaluation, and `store`, which a step of training leaves and evaluation reads, have two:
+    for the mean and the variance.
+    """
+
+    x: Array
+    dy: Array
+    dx: Array
+    batch: Array
+    back: Array
+    store: Array
 
 
-def training_case(seed: int) -> Case:
-    """The small group, met by a store that is new."""
-    store = {"running_mean": np.zeros(1), "running_var": np.ones(1)}
-    settings = {"new_weight": NEW_WEIGHT, "ddof": 1}
-    return replace(small_case(LAYERS["batch_norm_running"], seed), state=store, settings=settings)
+def training(seed: int) -> Pass:
+    """The small group, met by a store that is new.
 
-
-def statistics(seed: int) -> Mapping[str, Statistics]:
-    """The statistics of the small group, and what the store holds after it.
-
-    >>> found = statistics(0)
-    >>> abs(found["running"].mean - 0.1 * found["batch"].mean) < 1e-15
+    >>> step = training(0)
+    >>> abs(step.store[0] - 0.1 * step.batch[0]) < 1e-15
     True
     """
-    done = sweep(LAYERS["batch_norm_running"], training_case(seed))
-    return {
-        which: Statistics(done.value(f"{prefix}mean").item(), done.value(f"{prefix}var").item())
-        for which, prefix in (("batch", ""), ("running", "new_running_"))
-    }
+    fresh = {"running_mean": np.zeros(1), "running_var": np.ones(1)}
+    settings = {"new_weight": NEW_WEIGHT, "ddof": 1}
+    case = replace(small_case(LAYERS["batch_norm"], seed), state=fresh, settings=settings)
+    done = sweep(LAYERS["batch_norm_running"], case)
+    batch, store = (np.array([done.value(f"{of}{name}").item() for name in NAMES]) for of in ("", "new_running_"))
+    back = np.array([done.gradient(name).item() for name in NAMES])
+    return Pass(case.x.ravel(), case.dy.ravel(), done.gradient("x").ravel(), batch, back, store)
 
 
-def gradients(seed: int) -> Mapping[str, Array]:
-    """∂ℓ/∂x of the small group in training, and in evaluation with the statistics of the store."""
-    case, stored = training_case(seed), statistics(seed)["running"]
-    store = {f"running_{name}": np.array([value]) for name, value in stored._asdict().items()}
-    frozen = replace(case, state=store, settings={})
-    return {
-        "training": sweep(LAYERS["batch_norm_running"], case).gradient("x").reshape(-1),
-        "evaluation": sweep(LAYERS["batch_norm_eval"], frozen).gradient("x").reshape(-1),
-    }
+def evaluation(seed: int) -> Pass:
+    """The same group and ∂ℓ/∂y, with the statistics of the store."""
+    step = training(seed)
+    store = {f"running_{name}": np.array([value]) for name, value in zip(NAMES, step.store, strict=True)}
+    case = replace(small_case(LAYERS["batch_norm"], seed), state=store)
+    dx = sweep(LAYERS["batch_norm_eval"], case).gradient("x").ravel()
+    return step._replace(dy=case.dy.ravel(), dx=dx, back=np.empty(0))
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio import diagram
     from bncheck.figures.studio.page import new_page
 
-    found, back = statistics(seed), gradients(seed)
-    halves = [
-        (look.say("training", "训练"), training(found), back["training"], 0.6),
-        (look.say("evaluation", "评估"), evaluation(found), back["evaluation"], 0.4),
-    ]
+    halves = (
+        (look.say("training: from the batch", "训练：来自当前批次"), training(seed)),
+        (look.say("evaluation: from the store", "评估：来自存储"), evaluation(seed)),
+    )
     with new_page(ABOUT, look, seed) as page:
         width, height = page.body[2:]
-        left, heading, foot = 0.0, 16 * look.scale, 18 * look.scale
-        for title, graph, dx, share in halves:
-            wide = share * width
-            area = left, foot, wide - 10 * look.scale, height - heading - foot
-            axes = diagram.draw(page, graph, area, largest=0.8)
-            place: dict[str, Any] = {"va": "top", "fontsize": 10 * look.scale, "color": look.colour("forward")}
-            axes.text(left, height, title, **place)
-            numbers = ",  ".join(number(value) for value in dx)
-            place = {"va": "bottom", "fontsize": 8 * look.scale, "color": look.colour("backward")}
-            axes.text(left, 3 * look.scale, rf"$\partial\ell/\partial x$:  {numbers}", **place)
-            left += wide
+        between, heading = 14 * look.scale, 17 * look.scale
+        wide = (width - between) / 2
+        for k, (title, step) in enumerate(halves):
+            left = k * (wide + between)
+            area = left, 0.0, wide, height - heading
+            axes = diagram.draw(page, graph(step), area, like=graph(halves[0][1]), largest=1.2)
+            axes.text(left + wide / 2, height, title, va="top", ha="center", fontsize=10 * look.scale)
     return page
 
 
@@ -108,53 +109,39 @@ def dot(look: Look = Look()) -> graphviz.Digraph:
     """The training graph of seed 0 in DOT."""
     from bncheck.figures.studio import diagram
 
-    return diagram.dot_of(training(statistics(0)), "graph_train_eval")
+    return diagram.dot_of(graph(training(0)), "graph_train_eval")
 
 
-def training(found: Mapping[str, Statistics]) -> Diagram:
-    """The batch makes the statistics, which go to x̂ and, without a way back, to the store."""
+def graph(step: Pass) -> Diagram:
+    """One pass. What only the other one has stands faintly in its place.
+
+    In training the batch's statistics go to x̂ and, without a way back, to the store; in evaluation they come from it.
+    """
     from bncheck.figures.studio.diagram import Arrow, Diagram, Vertex
 
-    batch, running = found["batch"], found["running"]
+    trains = step.back.size > 0
+    batch = Vertex("batch", r"$\mu,\ \sigma^2$", "μ, σ²", faint=True)
+    if trains:
+        batch = replace(
+            batch, kind="named", role="mean_path", faint=False, values=column(step.batch), gradients=column(step.back)
+        )
     vertices = (
-        Vertex("x", "$x$", "x", "named"),
-        Vertex("mean", rf"$\mu={number(batch.mean, 3).replace('−', '-')}$", "μ", "named", role="mean_path"),
-        Vertex("var", rf"$\sigma^2={number(batch.var, 3)}$", "σ²", "named", role="variance_path"),
+        Vertex("x", "$x$", "x", "named", values=column(step.x), gradients=column(step.dx)),
+        batch,
+        Vertex("store", r"$\bar{\mu},\ \bar{\sigma}^2$", "μ̄, σ̄²", "store", values=column(step.store), role="mean_path"),
         Vertex("xhat", r"$\hat{x}$", "x̂", "named"),
-        Vertex("y", "$y$", "y", "named"),
-        *_store(running),
-    )
-    arrows = (
-        *(Arrow(*ends) for ends in (("x", "mean"), ("x", "var"), ("mean", "var"), ("x", "xhat"), ("mean", "xhat"))),
-        *(Arrow(*ends) for ends in (("var", "xhat"), ("xhat", "y"))),
-        *(Arrow(*ends, backward=False) for ends in (("mean", "running_mean"), ("var", "running_var"))),
-    )
-    return Diagram(vertices, arrows, columns=(("running_mean", "var"),))
-
-
-def evaluation(found: Mapping[str, Statistics]) -> Diagram:
-    """The statistics come from the store and are constants: x has one way, and one way back."""
-    from bncheck.figures.studio.diagram import Arrow, Diagram, Vertex
-
-    vertices = (
-        Vertex("x", "$x$", "x", "named"),
-        *_store(found["running"]),
-        Vertex("xhat", r"$\hat{x}$", "x̂", "named"),
-        Vertex("y", "$y$", "y", "named"),
+        Vertex("y", "$y$", "y", "named", gradients=column(step.dy)),
     )
     arrows = (
         Arrow("x", "xhat"),
-        *(Arrow(name, "xhat", backward=False) for name in ("running_mean", "running_var")),
         Arrow("xhat", "y"),
+        Arrow("x", "batch", faint=not trains),
+        Arrow("batch", "xhat", faint=not trains),
+        Arrow("batch", "store", backward=False, faint=not trains),
+        Arrow("store", "xhat", backward=False, faint=trains),
     )
-    return Diagram(vertices, arrows, columns=(("running_mean", "x", "running_var"),))
+    cells = {"x": (0, 0), "xhat": (1, 0), "y": (2, 0), "batch": (0, 1), "store": (1, 1)}
+    return Diagram(vertices, arrows, cells=cells)
 
 
-def _store(running: Statistics) -> tuple[Vertex, Vertex]:
-    from bncheck.figures.studio.diagram import Vertex
-
-    mean, var = (number(value, 3).replace("−", "-") for value in running)
-    return (
-        Vertex("running_mean", rf"$\bar{{\mu}}={mean}$", "running μ", "store", role="mean_path"),
-        Vertex("running_var", rf"$\bar{{\sigma}}^2={var}$", "running σ²", "store", role="variance_path"),
-    )
+NAMES = ("mean", "var")

@@ -1,4 +1,4 @@
-"""Which elements of a batch of images share their statistics, in four layers."""
+"""Which elements of a batch of images share their statistics, and along which axes γ and β vary, in five layers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bncheck.case import Array, Case, Layout
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.layers import LAYERS
 from bncheck.oracles import graph
@@ -18,15 +19,17 @@ if TYPE_CHECKING:
     from bncheck.figures.studio.page import Page
 
 ABOUT = About(
-    title=Words("Who shares a mean with whom", "谁与谁共享均值"),
+    title=Words("Layers differ in who shares a mean", "各种层的区别：谁共享均值"),
     reading=Words(
-        "The four layers are one formula; they differ only in the elements that share a mean and a variance.",
-        "这四种层是同一个公式；区别只在于哪些元素共享均值和方差。",
+        "Four layers are one formula; they differ only in the elements that share a mean and a variance, and in where γ"
+        " and β vary. RMS norm has a mean square in their place, and no β.",
+        "四种层是同一个公式；区别只在于哪些元素共享均值和方差，以及 γ 和 β 沿哪些轴变化。"
+        "均方根归一化以均方代之，且没有 β。",
     ),
     caption=Words(
-        "4 images N, 4 channels C, 6 positions H, W. Hatched: the m elements that share a mean, found by"
-        " differentiating.",
-        "4 张图像 N、4 个通道 C、6 个位置 H, W。斜线：共享一个均值的 m 个元素，通过求导找到。",
+        "4 images N, 4 channels C, 6 positions H, W. Hatched: the m elements with one mean (rms: mean square). Thick"
+        " edges: γ and β vary.",
+        "4 张图像 N、4 个通道 C、6 个位置 H、W。斜线：共享均值（均方根归一化：均方）的 m 个元素。粗边：γ、β 沿此变化。",
     ),
 )
 
@@ -37,6 +40,7 @@ SHAPES = {
     "layer_norm": (Layout("NCHW", "CHW", "CHW"), (4, 4, 3, 2)),
     "instance_norm": (Layout("NCHW", "HW", "C"), (4, 4, 3, 2)),
     "group_norm": (Layout("NGKHW", "KHW", "GK"), (4, 2, 2, 3, 2)),
+    "rms_norm": (Layout("NCHW", "CHW", "CHW"), (4, 4, 3, 2)),
 }
 """Each layer's layout, and the sizes that fill the cube."""
 
@@ -51,28 +55,43 @@ def shared(layer: str, seed: int) -> Array:
     return np.not_equal(dx, 0).reshape(CUBE)
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
 
-    over = {"batch_norm": "N, H, W", "layer_norm": "C, H, W", "instance_norm": "H, W"}
     with new_page(ABOUT, look, seed) as page:
-        for axes, layer in zip(page.subplots(1, 4), SHAPES, strict=True):
+        for axes, layer in zip(page.subplots(1, len(SHAPES)), SHAPES, strict=True):
             cells = shared(layer, seed)
-            _cube(axes, look, cells)
-            axes.set_title(look.layer(layer), loc="center", weight="bold")
-            half = look.say("half of C, H, W", "C 的一半、H、W")
-            axes.text(2.2, -1.5, over.get(layer, half), ha="center", va="center")
-            axes.text(2.2, -2.5, f"$m = {cells.sum()}$", ha="center", va="center")
+            _cube(axes, look, cells, "H" in SHAPES[layer][0].affine)
+            axes.set_title(look.layer(layer).replace(" ", "\n"), loc="center", weight="bold")
+            parameters = ", ".join("γβ"[: len(LAYERS[layer].parameters)])
+            words = (_listed(layer, "reduced"), f"$m = {cells.sum()}$", f"{parameters}: {_listed(layer, 'affine')}")
+            for k, (text, colour) in enumerate(zip(words, ("with", "with", "second"), strict=True)):
+                below = look.beside(0, -25 - 13 * k, ha="center", color=look.colour(colour))
+                axes.annotate(text, (CHANNELS / 2, 0), **below)
     return page
+
+
+def _listed(layer: str, axes: str) -> str:
+    """Axes of a layer as one speaks of them: its groups and their channels are C, and a group is half of C.
+
+    >>> _listed("group_norm", "reduced"), _listed("group_norm", "affine")
+    ('½ C, H, W', 'C')
+    """
+    letters = getattr(SHAPES[layer][0], axes).replace("GK", "C").replace("K", "½")
+    return ", ".join(letters).replace("½", "½ C")
 
 
 DEPTH = 0.45 * math.cos(math.pi / 4), 0.45 * math.sin(math.pi / 4)
 """One step backwards, as it is drawn."""
 
 
-def _cube(axes: Axes, look: Look, cells: Array) -> None:
-    """The three faces that are seen: channels to the right, positions down, images to the back."""
+def _cube(axes: Axes, look: Look, cells: Array, everywhere: bool) -> None:
+    """The three faces that are seen: channels to the right, positions down, images to the back.
+
+    Thick are the edges along which γ varies: always the channels, and the positions where it does so `everywhere`.
+    """
     from matplotlib.collections import PolyCollection
 
     faces: dict[bool, list[Array]] = {False: [], True: []}
@@ -88,12 +107,13 @@ def _cube(axes: Axes, look: Look, cells: Array) -> None:
     axes.add_collection(PolyCollection(faces[False], facecolors=look.colour("panel"), **edge))
     style: dict[str, Any] = {"facecolors": look.tint("with", 0.45), "edgecolors": look.colour("with"), "hatch": "//"}
     axes.add_collection(PolyCollection(faces[True], **style, linewidths=0.6 * look.scale))
-    middle = CHANNELS / 2, IMAGES / 2 * DEPTH[0], IMAGES / 2 * DEPTH[1]
-    axes.text(middle[0], -0.45, "C", ha="center", va="center")
-    axes.text(-0.3, POSITIONS / 2, "H, W", ha="right", va="center", rotation=90)
-    axes.text(CHANNELS + middle[1] + 0.45, middle[2] - 0.35, "N", ha="center", va="center")
+    varying = [(CHANNELS, 0), (0, 0), (0, POSITIONS)][: 3 if everywhere else 2]
+    axes.plot(*zip(*varying, strict=True), color=look.colour("second"), lw=3.5 * look.scale, zorder=3)
     right, top = CHANNELS + IMAGES * DEPTH[0], POSITIONS + IMAGES * DEPTH[1]
-    axes.set(xlim=(-1.1, right + 0.1), ylim=(-3, top + 0.1), aspect="equal")
+    axes.annotate("C", (CHANNELS / 2, 0), **look.beside(0, -9, ha="center"))
+    axes.annotate("H, W", (0, POSITIONS / 2), **look.beside(-5, 0, ha="right", rotation=90))
+    axes.annotate("N", ((CHANNELS + right) / 2, (top - POSITIONS) / 2), **look.beside(6, -5, ha="center"))
+    axes.set(xlim=(-0.3, right + 0.1), ylim=(-0.3, top + 0.1))
     axes.axis("off")
 
 
