@@ -12,20 +12,22 @@ from PIL import Image
 from bncheck.case import Array
 from bncheck.cli import run
 from bncheck.figures import find, names
-from bncheck.figures.studio import gallery
+from bncheck.figures.studio import contact, gallery
 from bncheck.figures.studio.rendering import Sheet
 
 FOLDER = Path(__file__).parents[1] / "figures"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
-SAMPLE = ("normal-curve", "jacobian", "vacuity", "graph-values", "graph-sweep-08")
+SAMPLE = ("normal-curve", "jacobian", "vacuity", "graph-values", "graph-sweep")
 ANEW = "python -m bncheck figures --gallery"
+
+STEMS = [stem for sheet in gallery.sheets() for stem in sheet.stems]
 
 STALE = f"figures/ shows what is no longer drawn; run: {ANEW}"
 
 
 def words(svg: str) -> list[tuple[str, ...]]:
     """Every text on a drawing, with its numbers."""
-    return re.findall(r"<!-- (.*?) -->|<title>(.*?)</title>|<dc:description>(.*?)</dc:description>", svg)
+    return re.findall(r"<!-- (.*?) -->|<title[^>]*>(.*?)</title>|<desc[^>]*>(.*?)</desc>", svg)
 
 
 def maker(svg: str) -> str:
@@ -57,8 +59,8 @@ def same(kept: str, drawn: str) -> bool:
 
 
 def is_current(sheet: Sheet) -> bool:
-    kept = (FOLDER / f"{sheet.stem}.svg").read_text(encoding="utf-8")
-    return same(kept, sheet.page().encoded("svg").decode())
+    kept = ((FOLDER / f"{stem}.svg").read_text(encoding="utf-8") for stem in sheet.stems)
+    return all(same(svg, page.encoded("svg").decode()) for svg, page in zip(kept, sheet.pages(), strict=True))
 
 
 def test_the_page_is_current() -> None:
@@ -104,14 +106,13 @@ def test_every_figure_hangs_once_and_nothing_else() -> None:
     shown = [shown for chapter in gallery.LECTURE for shown in chapter.shown]
     assert sorted(one.figure for one in shown) == sorted(names())
     for one in shown:
-        count = find(one.figure).frames
-        assert [frame is None for frame in one.frames] == [count is None] * len(one.frames)
+        assert bool(one.frames) == (find(one.figure).frames is not None)
     known = "|".join(names())
     assert [path.name for path in FOLDER.glob("*.svg") if not re.fullmatch(rf"({known})(-\d\d)?", path.stem)] == []
 
 
 def test_the_page_shows_every_drawing_and_runs_every_call() -> None:
-    assert re.findall(r"\]\(([^)]*)\.svg\)", README) == [sheet.stem for sheet in gallery.sheets()]
+    assert re.findall(r"\]\(([^)]*)\.svg\)", README) == STEMS
     asked = re.findall(r"`python -m bncheck figures ([a-z-]+)` · `from bncheck.figures import (\w+); (.*)`", README)
     assert [name for name, _, _ in asked] == [shown.figure for chapter in gallery.LECTURE for shown in chapter.shown]
     for name, module, call in asked:
@@ -121,10 +122,18 @@ def test_the_page_shows_every_drawing_and_runs_every_call() -> None:
 
 
 def test_the_gallery_is_small_and_names_no_machine() -> None:
-    files = [FOLDER / "README.md", *(FOLDER / f"{sheet.stem}.svg" for sheet in gallery.sheets())]
-    assert sum(path.stat().st_size for path in files) < 4_000_000
+    files = [FOLDER / "README.md", FOLDER / gallery.CONTACT, *(FOLDER / f"{stem}.svg" for stem in STEMS)]
+    assert sum(path.stat().st_size for path in files) < 5_000_000
     for path in files:
         assert not re.search(rb"/(home|tmp|opt|work|Users)/", path.read_bytes()), path.name
+
+
+def test_the_page_leads_to_every_chapter() -> None:
+    headings = re.findall(r"^## (.*)$", README, re.MULTILINE)
+    led = re.findall(r"\[([^]]*)\]\(#([^)]*)\)", README)
+    assert [title for title, _ in led] == headings[:-1]
+    for title, place in led:
+        assert re.sub(r"\W+", "-", title.lower()).strip("-") == place
 
 
 def test_the_command_hangs_it(
@@ -133,7 +142,28 @@ def test_the_command_hangs_it(
     few = gallery.Chapter("One", (gallery.Shown("jacobian", "A matrix."), gallery.Shown("graph-fold", "A fold.", (2,))))
     monkeypatch.setattr(gallery, "LECTURE", (few,))
     assert run(["figures", "--gallery", "--out", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == f"3 files in {tmp_path}\n"
-    assert {path.name for path in tmp_path.iterdir()} == {"README.md", "jacobian.svg", "graph-fold-02.svg"}
+    assert capsys.readouterr().out == f"4 files in {tmp_path}\n"
+    drawn = {path.name for path in tmp_path.iterdir()}
+    assert drawn == {"README.md", "contact-sheet.png", "jacobian.svg", "graph-fold-02.svg"}
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == gallery.page()
     assert same(*((folder / "jacobian.svg").read_text(encoding="utf-8") for folder in (FOLDER, tmp_path)))
+
+
+def test_the_contact_sheet_shows_every_drawing_in_its_place() -> None:
+    """Those of a sample, which differ from one another; the sheet has a palette, and so shades of its own."""
+    with Image.open(FOLDER / gallery.CONTACT) as kept:
+        sheet = np.asarray(kept.convert("RGB"), dtype=float)
+    assert (FOLDER / gallery.CONTACT).stat().st_size < 700_000
+    names = [name for name, _ in gallery.tiles([b""] * len(STEMS))]
+    drawn = {name: shown(name) for name in ("jacobian", "vacuity", "graph-values")}
+    for name in drawn:
+        x, y = contact.corner(names.index(name))
+        place = sheet[y : y + contact.HEIGHT, x : x + contact.WIDTH]
+        apart = {other: np.abs(place - drawn[other]).mean() for other in drawn}
+        assert min(apart, key=lambda other: apart[other]) == name, STALE
+        assert apart[name] < 4, STALE
+
+
+def shown(name: str) -> Array:
+    with Image.open(io.BytesIO(contact.thumbnail(find(name).draw()))) as picture:
+        return np.asarray(picture, dtype=float)

@@ -1,10 +1,8 @@
 """Every number on a computation graph is found again by another oracle, and every formula by another way."""
 
-import cmath
-import math
 import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,22 +15,16 @@ from bncheck.case import Array
 from bncheck.figures import (
     find,
     graph_check,
-    graph_fold,
     graph_sweep,
     graph_three_paths,
-    graph_train_eval,
     names,
 )
-from bncheck.figures.graph_two_neurons import Chain
 from bncheck.figures.studio.computation import Computation, computation
-from bncheck.figures.studio.diagram import Vertex
-from bncheck.figures.studio.group import column, number, numbered, small_case
+from bncheck.figures.studio.group import column, number, numbered, small_case, worked
 from bncheck.figures.studio.look import Look
+from bncheck.figures.studio.textbook import Arithmetic, Program
 from bncheck.oracles import ball
-from bncheck.oracles.graph import sweep
-from bncheck.oracles.symbolic.derivation import derive
-from bncheck.oracles.symbolic.sums import is_zero
-from bncheck.oracles.symbolic.symbols import gradient_symbol, replace_indexed
+from bncheck.oracles.graph import sweep, swept
 
 SEEDS = range(3)
 layers = pytest.mark.parametrize(
@@ -60,15 +52,15 @@ def by_hand(case: Case, *, centred: bool) -> dict[str, Array]:
 @seeds
 def test_values_and_gradients_on_the_nodes(layer: Layer, seed: int) -> None:
     case = small_case(layer, seed)
-    shown = {vertex.key: vertex for vertex in numbered(layer, Look(), seed).vertices}
+    shown = {vertex.key: vertex for vertex in numbered(layer, Look(), small_case(layer, seed)).vertices}
     truth = ball.vjp(layer, case)
     for name in ("x", *case.parameters):
-        assert shown[name].below == column(truth[f"d{name}"].value), name
-    assert shown["y"].above == column(truth["y"].value)
+        assert shown[name].gradients == column(truth[f"d{name}"].value), name
+    assert shown["y"].values == column(truth["y"].value)
     found = by_hand(case, centred=layer.name != "rms_norm")
     for name in (name for name in shown if f"d{name}" in found):
-        assert shown[name].above == column(found[name]), name
-        assert shown[name].below == column(found[f"d{name}"]), name
+        assert shown[name].values == column(found[name]), name
+        assert shown[name].gradients == column(found[f"d{name}"]), name
 
 
 @seeds
@@ -87,23 +79,31 @@ def test_values_and_gradients_of_the_steps_between(seed: int) -> None:
         "s = √(σ² + ε)": (s, known["dvar"] * 2 * s),
         "γ·x̂": (gamma * known["xhat"], case.dy),
     }
-    shown = {vertex.typed: vertex for vertex in numbered(layer, Look(), seed).vertices if vertex.kind == "step"}
+    shown = {
+        vertex.typed: vertex
+        for vertex in numbered(layer, Look(), small_case(layer, seed)).vertices
+        if vertex.kind == "step"
+    }
     assert set(shown) == set(expected)
     for typed, (value, gradient) in expected.items():
-        assert (shown[typed].above, shown[typed].below) == (column(value), column(gradient)), typed
+        assert (shown[typed].values, shown[typed].gradients) == (column(value), column(gradient)), typed
 
 
 @seeds
 def test_what_is_drawn_is_what_was_numbered(seed: int) -> None:
     """And of a sweep's frame, the gradients known by then."""
     layer = LAYERS["batch_norm"]
-    vertices = numbered(layer, Look(), seed).vertices
-    every = sorted(text for vertex in vertices for text in (vertex.above, vertex.below))
-    last = graph_sweep.frames(layer=layer)
-    for page in (find("graph-values").draw(seed=seed), graph_sweep.draw(seed=seed, frame=last)):
-        assert sorted(text for text in numbers_on(page) if text in every) == every
-    early = {text for text in numbers_on(graph_sweep.draw(seed=seed, frame=1)) if text in every}
-    assert early == {vertex.above for vertex in vertices} | {vertices[-1].below}
+    vertices = numbered(layer, Look(), small_case(layer, seed)).vertices
+    values, gradients = ([n for v in vertices for n in getattr(v, kind)] for kind in ("values", "gradients"))
+    assert cards_on(find("graph-values").draw(seed=seed)) == Counter(values + gradients)
+    assert cards_on(graph_sweep.draw(seed=seed, frame=graph_sweep.frames(layer=layer))) == Counter(gradients)
+    assert cards_on(graph_sweep.draw(seed=seed, frame=1)) == Counter(vertices[-1].gradients)
+
+
+def cards_on(page: Figure) -> Counter[str]:
+    """The numbers in cards: all that stand alone and at the right of their columns."""
+    texts = [text for text in page.axes[0].texts if text.get_horizontalalignment() == "right"]
+    return Counter(text.get_text() for text in texts)
 
 
 def numbers_on(page: Figure) -> list[str]:
@@ -214,30 +214,99 @@ def test_the_sweep_lights_each_node_once_and_ends_with_all(layer: Layer) -> None
             graph_sweep.draw(layer=layer, frame=frame)
 
 
+def test_parameters_come_as_soon_as_they_can() -> None:
+    found = computation(LAYERS["batch_norm"])
+    assert [found.formulas[node].typed for node in graph_sweep.order(found)][:5] == ["y", "β", "γ·x̂", "γ", "x̂"]
+
+
 def test_equations_of_the_sweep() -> None:
     found = computation(LAYERS["batch_norm"])
-    written = [graph_sweep.equation(found, node) for node in graph_sweep.order(found)]
-    assert written[0] == r"$\frac{\partial\ell}{\partial y}$ comes from the loss"
-    assert any(r"= \sum \frac{\partial\ell}{\partial \hat{x}}\cdot (-\hat{x}/s)" in text for text in written)
+    written = {found.formulas[node].typed: graph_sweep.equation(found, node) for node in graph_sweep.order(found)}
+    assert written["y"] == [r"\partial\ell/\partial y"]
+    assert written["s"][1:] == [r"\sum\,\partial\ell/\partial \hat{x}\cdot (-\hat{x}/s)"]
+    assert len(written["x − μ"]) == 3
 
 
+def fourth_moment(x: Any, gamma: Any = 1, beta: Any = 0, eps: Any = 1e-5, *, mean: Any, sqrt: Any) -> dict[str, Any]:
+    """Twice computed deviations, roots of roots, a fourth power: 15 nodes."""
+    mu = mean(x)
+    moment = mean((x - mu) * (x - mu) * (x - mu) * (x - mu))
+    xhat = (x - mu) / sqrt(sqrt(moment + eps))
+    return {"mean": mu, "moment_fourth": moment, "xhat": xhat, "y": gamma * xhat + beta}
+
+
+OWN = Layer(fourth_moment, LAYERS["batch_norm"].layouts)
+
+
+@pytest.mark.parametrize("layer", [*LAYERS.values(), OWN], ids=lambda layer: layer.name)
+def test_the_program_of_the_sweep_runs(layer: Layer) -> None:
+    """Line by line, on values by the graph's names; and gives the gradients of another oracle."""
+    if not layer.is_plain:
+        return
+    found, case = computation(layer), wide_case(layer)
+    program, done = Program(found), swept(found.graph, case)
+    sizes = dict(zip(case.layout.axes, case.x.shape, strict=True))
+    scope: dict[str, Any] = {"np": np, "dout": case.dy, **sizes}
+    for node in found.nodes:
+        shape = tuple(sizes.get(axis, 1) for axis in program.shape(node))
+        scope[program.names[node]] = np.broadcast_to(done.values[node], np.shape(done.values[node])).reshape(shape)
+    for node in graph_sweep.order(found):
+        exec(program.line(node), scope)  # what is executed was written here
+    truth = ball.vjp(layer, case)
+    for name in ("x", *layer.parameters):
+        answer, expected = scope[f"d{name}"], truth[f"d{name}"].value
+        np.testing.assert_allclose(answer.reshape(expected.shape), expected, rtol=1e-11, atol=1e-11)
+
+
+def wide_case(layer: Layer) -> Case:
+    """Several groups, so that a sum over the wrong axis shows."""
+    layout, rng = layer.layouts[0], np.random.default_rng(5)
+    shape = tuple(range(3, 3 + len(layout.axes)))
+    drawn = {name: rng.normal(size=layout.parameter_shape(shape)) for name in layer.parameters}
+    return Case(layout, rng.normal(size=shape), rng.normal(size=shape), drawn, 1e-5)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 @layers
-def test_every_line_of_the_fold_is_proved(layer: Layer) -> None:
-    """Each stage, with every gradient but dy written out, is the direct derivative, for every size."""
-    derivation = derive(layer)
-    lines = [dict(stage.equations)["dx"] for stage in graph_fold.stages(derivation) if "dx" in dict(stage.equations)]
-    assert len(lines) >= 3
-    for line in lines:
-        assert is_zero(difference(derivation, line))
-    assert not is_zero(difference(derivation, 2 * lines[-1]))
+def test_the_arithmetic_of_the_sweep_comes_out(layer: Layer, seed: int) -> None:
+    """What is written in numbers, computed as it stands, is what is written behind it, for every node and element."""
+    found = computation(layer)
+    arithmetic = Arithmetic(found, worked(found, small_case(layer, seed)))
+    for node in graph_sweep.order(found)[1:]:
+        for k in range(np.size(arithmetic.done.values[node])):
+            terms = "+".join(arithmetic.terms(node, k)).replace(r"\cdot ", "*")
+            result = float(arithmetic.number(node, k, gradient=True).replace("−", "-"))
+            assert eval(terms) == pytest.approx(result, abs=0.006 if arithmetic.is_exact(node) else 0.06), terms
 
 
-def difference(derivation: Any, line: Any) -> Any:
-    for name in derivation.steps:
-        if name != "y":
-            symbol = gradient_symbol(derivation.symbol(name))
-            line = replace_indexed(line, symbol, derivation.chain_rule[f"d{name}"])
-    return derivation.in_inputs(line) - derivation.direct["dx"]
+@pytest.mark.parametrize("name", ["batch_norm", "rms_norm", "layer_norm"])
+def test_numbers_of_the_small_group_are_those_of_a_blackboard(name: str) -> None:
+    """Nothing on it is rounded: whoever computes along gets what is written."""
+    found = computation(LAYERS[name])
+    arithmetic = Arithmetic(found, worked(found, small_case(LAYERS[name], 0)))
+    assert all(arithmetic.is_exact(node) for node in found.nodes)
+
+
+def test_the_words_of_a_sweep_stay_in_their_places() -> None:
+    """Cards in every frame at the same places, and words of one size."""
+    pages = [graph_sweep.draw(frame=frame) for frame in (1, 6, 10)]
+    titles = [
+        {t.get_text(): t.get_position() for t in page.axes[0].texts if t.get_text() in ("$x$", "$y$")} for page in pages
+    ]
+    assert titles[0] == titles[1] == titles[2]
+    assert (
+        len({t.get_fontsize() for page in pages for t in page.axes[0].texts if t.get_horizontalalignment() == "left"})
+        == 1
+    )
+
+
+def test_what_is_computed_twice_is_one_node() -> None:
+    found = computation(OWN)
+    assert [formula.typed for formula in found.formulas.values()].count("x − μ") == 1
+    twice = [copies for node, copies in found.copies.items() if found.formulas[node].typed == "x − μ"]
+    assert [len(copies) for copies in twice] == [5]
+    case = small_case(OWN, 0)
+    np.testing.assert_allclose(swept(found.graph, case).gradient("x"), ball.vjp(OWN, case)["dx"].value, rtol=1e-11)
 
 
 @layers
@@ -257,9 +326,10 @@ def test_the_first_wrong_node_is_where_the_bug_is(layer: Layer) -> None:
     assert first is not None
     assert written.formulas[first].typed in ("(x − μ)²", "x²")
     assert [node for node in found if node.name == "x" and not found[node]] != []
-    shown = graph_check.coloured(layer, case, found, Look()).vertices
+    right = graph_check.verdicts(layer, case)
+    shown = graph_check.coloured(layer, case, [right, found], Look()).vertices
     assert [vertex.label for vertex in shown if vertex.boxed] == [f"${written.formulas[first].tex}$"]
-    assert {vertex.below for vertex in shown} == {"✓", "✗"}
+    assert {vertex.signs for vertex in shown} == {("✓", "✓"), ("✓", "✗")}
 
 
 def test_a_backward_pass_of_ones_own() -> None:
@@ -276,80 +346,6 @@ def test_a_backward_pass_of_ones_own() -> None:
     assert graph_check.draw(layer=layer, backward=mine).axes
 
 
-@seeds
-def test_the_store_holds_what_torch_stores(seed: int) -> None:
-    torch = pytest.importorskip("torch")
-    layer = torch.nn.BatchNorm1d(1, momentum=graph_train_eval.NEW_WEIGHT, dtype=torch.float64)
-    layer(torch.from_numpy(small_case(LAYERS["batch_norm"], seed).x.copy()))
-    found = graph_train_eval.statistics(seed)["running"]
-    assert found.mean == pytest.approx(layer.running_mean.item(), rel=1e-14)
-    assert found.var == pytest.approx(layer.running_var.item(), rel=1e-14)
-
-
-@seeds
-def test_gradients_in_training_and_evaluation(seed: int) -> None:
-    case, found = small_case(LAYERS["batch_norm"], seed), graph_train_eval.gradients(seed)
-    stored = graph_train_eval.statistics(seed)["running"]
-    assert np.allclose(found["training"], ball.vjp(LAYERS["batch_norm"], case)["dx"].value.ravel(), rtol=1e-13)
-    alone = case.parameters["gamma"] * case.dy / np.sqrt(stored.var + case.eps)
-    assert np.allclose(found["evaluation"], alone.ravel(), rtol=1e-13)
-    words = numbers_on(graph_train_eval.draw(seed=seed))
-    batch_var = case.x.var()
-    store = (0.1 * case.x.mean(), 0.9 + 0.1 * batch_var * 4 / 3)
-    for symbol, value in zip((r"\bar{\mu}", r"\bar{\sigma}^2"), store, strict=True):
-        assert words.count(f"${symbol}={value:.3f}$") == 2
-    assert f"$\\mu={case.x.mean():.3f}$" in words
-    assert f"$\\sigma^2={batch_var:.3f}$" in words
-    for dx in found.values():
-        assert any(text.endswith(",  ".join(number(value) for value in dx)) for text in words)
-
-
-def test_no_gradient_goes_through_the_store() -> None:
-    found = graph_train_eval.statistics(0)
-    for graph in (graph_train_eval.training(found), graph_train_eval.evaluation(found)):
-        stores = {vertex.key for vertex in graph.vertices if vertex.kind == "store"}
-        touching = [arrow for arrow in graph.arrows if {arrow.tail, arrow.head} & stores]
-        assert len(touching) == 2
-        assert not any(arrow.backward for arrow in touching)
-
-
-@seeds
-def test_two_neurons_by_complex_steps(seed: int) -> None:
-    chain = Chain.of(seed)
-    inputs = ("x", "w1", "b1", "w2", "b2")
-
-    def cost(values: Mapping[str, complex]) -> complex:
-        a1 = 1 / (1 + cmath.exp(-values["w1"] * values["x"] - values["b1"]))
-        a2 = 1 / (1 + cmath.exp(-values["w2"] * a1 - values["b2"]))
-        return (a2 - values["t"]) ** 2
-
-    given: dict[str, complex] = {name: chain.values[name] for name in (*inputs, "t")}
-    assert cost(given).real == pytest.approx(chain.values["C"], rel=1e-14)
-    for name in inputs:
-        moved = cost({**given, name: given[name] + 1e-30j}).imag / 1e-30
-        assert chain.gradients[name] == pytest.approx(moved, rel=1e-13), name
-    for name in ("z1", "a1", "z2", "a2", "C"):
-        assert chain.gradients[name] > 0
-
-
-@seeds
-def test_factors_of_two_neurons_as_they_are_written(seed: int) -> None:
-    """Each factor from the values by complex steps; under ∂C/∂w its factors' product."""
-    chain, page = Chain.of(seed), find("graph-two-neurons").draw(seed=seed)
-    words, v = numbers_on(page), chain.values
-
-    def slope(z: float) -> float:
-        return (1 / (1 + cmath.exp(-(z + 1e-30j)))).imag / 1e-30
-
-    outer = [2 * (v["a2"] - v["t"]), slope(v["z2"])]
-    ways = {"w2": [*outer, v["a1"]], "w1": [*outer, v["w2"], slope(v["z1"]), v["x"]]}
-    expected = [f"{value:.4f}" for factors in ways.values() for value in (math.prod(factors), *factors)]
-    assert [text for text in words if re.fullmatch(r"−?\d+\.\d{4}", text)] == expected
-    below = [*v.values(), *(chain.gradients[name] for name in chain.gradients)]
-    shown = [text for text in words if re.fullmatch(r"−?\d+\.\d{3}", text)]
-    assert sorted(shown) == sorted(number(value, 3) for value in below)
-
-
 def test_graphs_in_notebooks_need_no_dot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     for name in names():
@@ -359,13 +355,14 @@ def test_graphs_in_notebooks_need_no_dot(monkeypatch: pytest.MonkeyPatch) -> Non
     assert find("graph-values").draw()._repr_svg_().rstrip().endswith("</svg>")
 
 
-def test_nodes_with_long_formulas_fall_back_to_their_operation() -> None:
+def test_long_formulas_get_a_letter_that_is_explained() -> None:
     def long(x: Any, gamma: Any = 1, eps: Any = 1e-5, *, mean: Any, sqrt: Any) -> dict[str, Any]:
         whole = ((x + 1) * (x + 2) + (x + 3) * (x + 4)) / sqrt(mean(x * x) + eps)
         return {"whole": whole, "y": gamma * whole}
 
-    from bncheck.figures.studio.computation import diagram
+    from bncheck.figures import graph_staged
 
-    shown = diagram(computation(Layer(long, LAYERS["batch_norm"].layouts)), Look()).vertices
-    assert "$+$" in {vertex.label for vertex in shown}
-    assert isinstance(replace(shown[0], boxed=True), Vertex)
+    words = numbers_on(graph_staged.draw(layer=Layer(long, LAYERS["batch_norm"].layouts)))
+    assert {"$a$", "$b$", "$a+b$"} <= {*words}
+    assert "$a=(x+1)(x+2)$,  $b=(x+3)(x+4)$" in words
+    assert not [text for text in words if "times" in text or "_" in text.replace("_1", "")]

@@ -203,8 +203,9 @@ def test_definitions_of_ones_own_fold_as_well(definition: Any) -> None:
 def test_the_store_holds_what_torch_stores(seed: int) -> None:
     torch = pytest.importorskip("torch")
     layer = torch.nn.BatchNorm1d(1, momentum=graph_train_eval.NEW_WEIGHT, dtype=torch.float64)
-    layer(torch.from_numpy(small_case(LAYERS["batch_norm"], seed).x.copy()))
-    mean, var = graph_train_eval.training(seed).store
+    case = small_case(LAYERS["batch_norm"], seed)
+    layer(torch.from_numpy(case.x.copy()))
+    mean, var = graph_train_eval.training(case).store
     assert mean == pytest.approx(layer.running_mean.item(), rel=1e-14)
     assert var == pytest.approx(layer.running_var.item(), rel=1e-14)
 
@@ -237,8 +238,9 @@ def test_numbers_in_training_and_evaluation(seed: int) -> None:
 
 def test_no_gradient_goes_through_the_store() -> None:
     """Nor in evaluation through the batch, which is there only faintly and without numbers."""
+    case = small_case(LAYERS["batch_norm"], 0)
     training, evaluation = (
-        graph_train_eval.graph(step(0)) for step in (graph_train_eval.training, graph_train_eval.evaluation)
+        graph_train_eval.graph(step(case)) for step in (graph_train_eval.training, graph_train_eval.evaluation)
     )
     assert way(training, "forward") == way(evaluation, "forward")
     for graph in (training, evaluation):

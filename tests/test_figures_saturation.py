@@ -1,6 +1,7 @@
 """Numbers on the figures about saturation, found again in another way."""
 
 import math
+import re
 import statistics
 
 import numpy as np
@@ -94,6 +95,22 @@ def test_captions_state_the_edge() -> None:
     assert "|z| > 2.18" in saturation_tanh.ABOUT.caption.zh
 
 
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_sigmoid_is_saturated_and_a_relu_silent(name: str, lang: str) -> None:
+    about = find(f"saturation-{name}").about
+    words = " ".join(getattr(part, lang) for part in (about.reading, about.caption)).lower()
+    saturated, silent = (said in words for said in (("saturated", "silent") if lang == "en" else ("饱和", "沉默")))
+    assert (saturated, silent) == (name != "relu", name == "relu")
+
+
+def test_limits_of_claims_stand_beside_them() -> None:
+    """What holds at one γ and β only says so; so the others must not be read as holding everywhere."""
+    for name in ("saturation-sigmoid", "saturation-map", "saturation-depth", "activation-histograms"):
+        for words in find(name).about.caption:
+            assert re.search(r"\\gamma ?= ?1.*\\beta ?= ?0", words), name
+
+
 def test_what_the_titles_claim() -> None:
     """At several seeds: batch norm empties the sigmoid's saturated sides; tanh has more of them; β sets ReLU's."""
     for seed in range(5):
@@ -113,7 +130,7 @@ def test_stuck_units() -> None:
         for shown in (z, compiled(z)):
             side = saturated(function, shown)
             counts.append(sum(len(set(column)) == 1 and column[0] != 0 for column in side.T))
-    assert [title.split(": ")[1] for title in titles] == [f"{count} of 100 stuck" for count in counts]
+    assert [title.split(": ")[1] for title in titles] == [f"{count} stuck" for count in counts]
     assert counts[0] > 0
     assert counts[2] > 0
     assert counts[1] == counts[3] == 0
@@ -170,7 +187,7 @@ def test_histograms_of_five_layers() -> None:
             a = 1 / (1 + np.exp(-z))
             assert np.abs(outputs.values - a).max() < 1e-9
             assert f"{100 * (saturated(SIGMOID, z) != 0).mean():.0f} %" in words
-            assert f"{a.mean():.2f} ± {a.std():.2f}" in words
+            assert f"{a.mean():.2f}\n± {a.std():.2f}" in words
     off, on = (activation_histograms.network(3, flag) for flag in (False, True))
     assert all(outputs.saturated > 20 for outputs in off)
     assert all(outputs.saturated < 1 for outputs in on)
@@ -185,7 +202,10 @@ def test_z_scores_of_ink() -> None:
         nearest = min(((value - mean) / std for value in ink), key=lambda got: abs(got - z))
         assert f"$z = {nearest:.2f}$" in words
     normal = statistics.NormalDist()
-    assert {f"{100 * (normal.cdf(k) - normal.cdf(-k)):.0f} %" for k in (1, 2)} <= set(words)
+    shares = [text for text in words if text.endswith(" %")]
+    for k in (1, 2, 3):
+        curve, inside = normal.cdf(k) - normal.cdf(-k), sum(abs(value - mean) < k * std for value in ink) / len(ink)
+        assert shares[2 * k - 2 : 2 * k] == [f"{100 * curve:.1f} %", f"{100 * inside:.1f} %"], "the curve's, the data's"
     ticks = [text for text in words if "\n" in text and text.replace("\n", "").replace("−", "").isdigit()]
     assert set(ticks) == {f"{mean + k * std:.0f}\n{k}".replace("-", "−") for k in range(-3, 4)}
 

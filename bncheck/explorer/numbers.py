@@ -1,6 +1,6 @@
 """The numbers of the page: a layer's derived programs, printed as JavaScript.
 
-The source runs on either algebra of `algebra.js`: on plain doubles for values and gradients, on midpoint-radius pairs
+The source runs on either algebra of algebra.js: on plain doubles for values and gradients, on midpoint-radius pairs
 for the truth and its tolerance. On the page a layer has one group of m elements and each parameter is one number, so
 that layers which differ only in what they reduce are the same here.
 """
@@ -89,7 +89,7 @@ Edges = Mapping[tuple[str, str], Expression]
 
 
 class _Printed:
-    """One layer's programs as the object `DERIVED`, from which `layer.js` makes `LAYER`.
+    """One layer's programs as the object `DERIVED`, from which layer.js makes `LAYER`.
 
     Passes are printed once each, as functions of the algebra A, the values v and the gradients d; everything else
     names them by their number.
