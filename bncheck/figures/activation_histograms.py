@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bncheck.case import Array
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.saturation import BATCH, SIGMOID, UNITS, digits, normalized
 
@@ -23,10 +24,12 @@ ABOUT = About(
         "没有批归一化时，每一层的输出都堆积在 0 和 1；有了它，输出留在 sigmoid 灵敏的区域。",
     ),
     caption=Words(
-        f"{UNITS} sigmoids in each layer, {BATCH} real digits, weights from a standard normal. Bold: the saturated"
-        f" share, $|z| > {SIGMOID.high:.2f}$; below it mean ± standard deviation.",
-        f"每层 {UNITS} 个 sigmoid，{BATCH} 张真实手写数字，权重取自标准正态分布。粗体：饱和比例，"
-        f"$|z| > {SIGMOID.high:.2f}$；其下为均值 ± 标准差。",
+        f"{UNITS} sigmoids in each layer, {BATCH} real digits, weights from a standard normal; "
+        r"batch norm with $\gamma=1$, $\beta=0$."
+        f" Bold: the saturated share, $|z| > {SIGMOID.high:.2f}$; below it mean and standard deviation.",
+        f"每层 {UNITS} 个 sigmoid，{BATCH} 张真实手写数字，权重取自标准正态分布；"
+        r"批归一化取 $\gamma=1$、$\beta=0$。"
+        f"粗体：饱和比例，$|z| > {SIGMOID.high:.2f}$；其下为均值与标准差。",
     ),
 )
 
@@ -53,6 +56,7 @@ def network(seed: int, with_batch_norm: bool) -> list[Outputs]:
     return found
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -79,7 +83,7 @@ def _panel(axes: Axes, look: Look, role: str, outputs: Outputs) -> None:
     shares, bounds = np.histogram(outputs.values, bins=25, range=(0, 1))
     style = look.area(role, linewidth=0.7 * look.scale)
     axes.stairs(shares / outputs.values.size, bounds, fill=True, **style)
-    said = f"{outputs.values.mean():.2f} ± {outputs.values.std():.2f}"
-    axes.text(0.5, 0.52, f"{outputs.saturated:.0f} %", ha="center", weight="bold")
-    axes.text(0.5, 0.42, said, ha="center", fontsize="small")
-    axes.set(xlim=(0, 1), ylim=(0, 0.6), xticks=[0, 1], yticks=[])
+    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "top"}
+    axes.text(0.5, 0.97, f"{outputs.saturated:.0f} %", **place, weight="bold")
+    axes.text(0.5, 0.8, f"{outputs.values.mean():.2f}\n± {outputs.values.std():.2f}", **place)
+    axes.set(xlim=(0, 1), ylim=(0, 0.42), xticks=[0, 1], yticks=[])

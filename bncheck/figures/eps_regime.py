@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bncheck.case import Array, Case, Layout
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words, scientific
 from bncheck.layers import LAYERS
 from bncheck.oracles import graph
@@ -59,6 +60,7 @@ def regime(seed: int, eps: float) -> Regime:
     )
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -82,7 +84,6 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
 
 def _line(axes: Axes, look: Look, role: str, eps: float, values: Array) -> None:
     """The line, with a mark where the variance is ε."""
-    axes.plot(SPREADS, values, **look.line(role, label=rf"$\varepsilon = $ {scientific(eps)}"))
-    edge = eps**0.5
-    at = np.exp(np.interp(np.log(edge), np.log(SPREADS), np.log(values)))
-    axes.plot(edge, at, **look.points(role, ms=6 * look.scale, zorder=4))
+    edge = int(np.abs(np.log(SPREADS**2 / eps)).argmin())
+    style = look.marked(role, ms=6 * look.scale, markevery=[edge], zorder=3)
+    axes.plot(SPREADS, values, **style, label=rf"$\varepsilon = $ {scientific(eps)}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bncheck.case import Array, Case, Layout
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words, number, scientific
 from bncheck.layers import LAYERS
 from bncheck.oracles import finite_difference
@@ -88,6 +89,7 @@ def central(forward: finite_difference.Forward, case: Case, h: float) -> Array:
     return dx
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -98,7 +100,7 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
         _line(axes, look, "second", DTYPES[0], single, above=True)
         _line(axes, look, "first", DTYPES[1], double, above=False)
         _slope(axes, look, "second", single, (1e-5, 0), (0.01, 0.5))
-        _slope(axes, look, "first", double, (2e-8, -16), (1e-3, 0.1))
+        _slope(axes, look, "first", double, (1e-7, -19), (1e-3, 0.1))
         _slope(axes, look, "first", double, (1e-3, -14), (10, 1e3))
         axes.set(xscale="log", yscale="log", xlabel=look.say("step $h$", "步长 $h$"))
         axes.set_ylabel(look.say("relative error of $dx$", "$dx$ 的相对误差"))
@@ -110,12 +112,12 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
 
 def _line(axes: Axes, look: Look, role: str, dtype: str, found: Errors, above: bool) -> None:
     h, error = found.best
-    axes.plot(found.h, found.error, label=dtype, **look.line(role))
-    axes.plot(h, error, **look.points(role, ms=7 * look.scale, zorder=4))
+    best = [int(np.argmin(found.error))]
+    axes.plot(found.h, found.error, label=dtype, **look.marked(role, ms=7 * look.scale, markevery=best, zorder=3))
     colour = look.colour(role)
     said = look.say(f"best: {scientific(error)}", f"最佳：{scientific(error)}")
     axes.annotate(said, (h, error), **look.beside(0, 24 if above else -14, ha="center", weight="bold", color=colour))
-    axes.axhline(found.tolerance, color=colour, linestyle=(0, (1, 2)), lw=1.4 * look.scale)
+    axes.axhline(found.tolerance, **look.line("reference") | {"color": colour}, lw=1.4 * look.scale)
     said = look.say(f"tolerance {scientific(found.tolerance)}", f"容差 {scientific(found.tolerance)}")
     axes.annotate(said, (1e-9, found.tolerance), **look.beside(0, 9, color=colour))
 

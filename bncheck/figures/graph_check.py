@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bncheck.case import Array, Case
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.formats import Format
 from bncheck.layers import LAYERS, Layer
@@ -21,17 +22,20 @@ if TYPE_CHECKING:
     from bncheck.figures.studio.page import Page
 
 ABOUT = About(
-    title=Words("Where a backward pass goes wrong", "反向传播从哪里开始出错"),
+    title=Words("Wrong begins at the bug", "梯度从有错处开始错"),
     reading=Words(
         "Gradients are right until the way back meets the bug; behind it they are wrong, save that of μ, over which the"
         " error sums to 0.",
         "返回途中遇到错误之前梯度都正确；之后都错，只有 μ 的梯度例外：误差在那里求和为 0。",
     ),
     caption=Words(
-        "✓ within the rounding bound, ✗ outside; boxed: the first wrong node, going back.",
-        "✓ 在计算出的舍入误差界之内，✗ 在界外；方框：返回途中第一个出错的节点。",
+        "✓ within the rounding bound, ✗ outside. Framed: the first wrong node, going back.",
+        "✓ 在计算出的舍入误差界之内，✗ 在界外。加框：返回途中第一个出错的节点。",
     ),
 )
+
+LETTERS = 9.0
+"""The size of the headings, at beamer169."""
 
 Backward = Callable[[Case], Mapping[str, Array]]
 
@@ -75,51 +79,54 @@ def first_wrong(found: Mapping[Node, bool], graph: Graph) -> Node | None:
     return next((node for node in reversed(graph.nodes) if found.get(node) is False), None)
 
 
+@figure
 def draw(
-    look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_norm"], backward: Backward | None = None
+    look: Look = Look(),
+    seed: int = 0,
+    *,
+    layer: Layer = LAYERS["batch_norm"],
+    case: Case | None = None,
+    backward: Backward | None = None,
 ) -> Page:
-    """The figure for a layer: a right backward pass above, one with a planted bug below; or one of your own."""
+    """The figure for a layer: each node's verdicts on a right backward pass and on one with a bug; or on your own."""
     from bncheck.figures.studio import diagram
     from bncheck.figures.studio.group import small_case
     from bncheck.figures.studio.page import new_page
 
-    case = small_case(layer, seed)
+    shown = case or small_case(layer, seed)
     if backward is not None:
-        rows = [(layer.name, verdicts(layer, case, backward))]
+        passes = [verdicts(layer, shown, backward)]
+        headings = [look.say("a backward pass of your own", "自己的反向传播")]
     else:
-        planted = look.say(r"each mean sends back $1/(m-1)$", r"每个均值传回 $1/(m-1)$")
-        rows = [
-            (look.say("a textbook's backward pass", "教科书的反向传播"), verdicts(layer, case)),
-            (look.say("the same, with a bug: ", "同一实现，有错误：") + planted, verdicts(layer, case, ddof=1)),
+        passes = [verdicts(layer, shown), verdicts(layer, shown, ddof=1)]
+        headings = [
+            look.say("left: a textbook's backward pass", "左：教科书的反向传播"),
+            look.say(r"right: its means send back $1/(m-1)$", r"右：均值传回 $1/(m-1)$"),
         ]
-    with new_page(ABOUT, look, seed, look.layer(layer.name)) as page:
+    with new_page(ABOUT, look, seed, look.layer(layer.name), case.origin if case else "") as page:
         width, height = page.body[2:]
-        each = height / len(rows)
-        for k, (title, found) in enumerate(rows):
-            low = height - (k + 1) * each
-            axes = diagram.draw(page, coloured(layer, case, found, look), (0, low, width, each - 12 * look.scale))
-            place: dict[str, Any] = {
-                "ha": "left",
-                "va": "top",
-                "fontsize": 9 * look.scale,
-                "color": look.colour("forward"),
-            }
-            axes.text(0, low + each, title, **place)
+        size = LETTERS * look.scale
+        axes = diagram.draw(page, coloured(layer, shown, passes, look), (0, 0, width, height - 1.5 * size))
+        for k, heading in enumerate(headings):
+            axes.text(k * width / 2, height, heading, fontsize=size, va="top", color=look.colour("forward"))
     return page
 
 
-def coloured(layer: Layer, case: Case, found: Mapping[Node, bool], look: Look) -> Diagram:
-    """The layer's diagram with a verdict under every node that has one."""
+def coloured(layer: Layer, case: Case, passes: Sequence[Mapping[Node, bool]], look: Look) -> Diagram:
+    """The layer's diagram with the verdicts of each backward pass in every node that has one; the last one colours."""
     from bncheck.figures.studio.computation import computation, diagram
 
     graph = computation(layer, case.layout)
     plain = diagram(graph, look, derivatives=False)
-    first = first_wrong(found, graph.graph)
+    known = [{node: all(found[n] for n in copies) for node, copies in graph.copies.items() if {*copies} <= {*found}}
+             for found in passes]  # fmt: skip
+    first = first_wrong(known[-1], graph.graph)
     vertices = []
     for node, vertex in zip(graph.nodes, plain.vertices, strict=True):
-        if node not in found:
-            vertices.append(replace(vertex, faint=True))
+        if node not in known[-1]:
+            vertices.append(replace(vertex, faint=True, cluster=""))
             continue
-        role, sign = ("correct", "✓") if found[node] else ("wrong", "✗")
-        vertices.append(replace(vertex, role=role, below=sign, below_role=role, boxed=node is first))
-    return replace(plain, vertices=tuple(vertices))
+        signs = tuple("✓" if found[node] else "✗" for found in known)
+        role = "correct" if known[-1][node] else "wrong"
+        vertices.append(replace(vertex, role=role, signs=signs, boxed=node is first, cluster=""))
+    return replace(plain, vertices=tuple(vertices), clusters={})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.layers import LAYERS, Layer
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from bncheck.figures.studio.page import Page
 
 ABOUT = About(
-    title=Words("Normalization in stages", "分步的归一化"),
+    title=Words("Every step has its own derivative", "每一步都有自己的导数"),
     reading=Words(
         "Values flow right along the solid lines; gradients flow back along the dashed ones, on each times the"
         " derivative written there.",
@@ -26,6 +27,7 @@ ABOUT = About(
 )
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_norm"]) -> Page:
     """The figure for a layer."""
     from bncheck.figures.studio import diagram

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bncheck.case import Array, Case
+from bncheck.figures.studio.drawing import figure
+from bncheck.figures.studio.group import NOISE, number, small_case
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.layers import LAYERS, Layer
 from bncheck.oracles.graph import sweep
@@ -20,18 +23,25 @@ if TYPE_CHECKING:
     from bncheck.figures.studio.diagram import Diagram
     from bncheck.figures.studio.page import Page
 
-ABOUT = About(
-    title=Words("Every way back to x", "回到 x 的每条路"),
-    reading=Words(
-        "An element acts on the output by itself and through the statistics that it helps to make; the gradient is the"
-        " sum of what comes back along each way.",
-        "一个元素既直接影响输出，也通过它参与计算的统计量影响输出；梯度是各条路返回值之和。",
-    ),
-    caption=Words(
-        "Each way alone: the other statistics held constant. One group of four numbers.",
-        "每条路单独计算：其余统计量视为常数。一组四个数。",
-    ),
-)
+
+def about(unit: int = 0) -> About:
+    """The figure's words, with the power of ten that its numbers are in units of."""
+    units = (f" Times $10^{{{unit}}}$.", f"单位：$10^{{{unit}}}$。") if unit else ("", "")
+    return About(
+        title=Words("All ways back to x add up", "回到 x 的各条路相加"),
+        reading=Words(
+            "An element acts on the output by itself and through the statistics that it helps to make; the gradient is"
+            " the sum of what comes back along each way.",
+            "一个元素既直接影响输出，也通过它参与计算的统计量影响输出；梯度是各条路返回值之和。",
+        ),
+        caption=Words(
+            f"Each way alone: the other statistics held constant. One group of numbers.{units[0]}",
+            f"每条路单独计算：其余统计量视为常数。一组数。{units[1]}",
+        ),
+    )
+
+
+ABOUT = about()
 
 _ROLES = ("direct", "mean_path", "variance_path", "third")
 
@@ -80,17 +90,17 @@ def _frozen(layer: Layer, constants: list[float], live: int | None) -> Layer:
     return Layer(definition, layer.layouts)
 
 
-def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_norm"]) -> Page:
-    """The figure for a layer."""
+@figure
+def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_norm"], case: Case | None = None) -> Page:
+    """The figure for a layer, and for a case of one group if one is given."""
     from bncheck.figures.studio import diagram
-    from bncheck.figures.studio.group import small_case
     from bncheck.figures.studio.page import new_page
 
-    found = paths(layer, small_case(layer, seed))
-    with new_page(ABOUT, look, seed, look.layer(layer.name)) as page:
+    found, unit = scaled(paths(layer, case or small_case(layer, seed)))
+    with new_page(about(unit), look, seed, look.layer(layer.name), case.origin if case else "") as page:
         width, height = page.body[2:]
-        below = 0.44 * height
-        diagram.draw(page, ways(found, look), (0, below + 8 * look.scale, width, height - below - 8 * look.scale))
+        below = max(0.47, 0.07 * (found["direct"].size + 1)) * height
+        diagram.draw(page, ways(found, look), (0, below, width, height - below))
         _table(page, found, below)
     return page
 
@@ -98,25 +108,39 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
 def dot(look: Look = Look(), *, layer: Layer = LAYERS["batch_norm"]) -> graphviz.Digraph:
     """The same ways in DOT."""
     from bncheck.figures.studio import diagram
-    from bncheck.figures.studio.group import small_case
 
     return diagram.dot_of(ways(paths(layer, small_case(layer, 0)), look), "graph_three_paths")
 
 
+def scaled(found: Mapping[str, Array]) -> tuple[Mapping[str, Array], int]:
+    """The ways in units in which the largest number is neither long nor next to nothing, and the power of ten of these.
+
+    What is nothing but the rounding of larger ones is 0.
+
+    >>> scaled({"direct": np.array([2e-8]), "mean": np.array([-3e-24])})
+    ({'direct': array([2.]), 'mean': array([0.])}, -8)
+    """
+    largest = max(float(np.abs(values).max()) for values in found.values())
+    unit = math.floor(math.log10(largest)) if largest and not 0.1 <= largest < 1e5 else 0
+    settled = {name: np.where(np.abs(values) <= NOISE * largest, 0.0, values) for name, values in found.items()}
+    return {name: values / 10.0**unit for name, values in settled.items()}, unit
+
+
 def ways(found: Mapping[str, Array], look: Look) -> Diagram:
-    """The ways as a graph: one edge straight back, and one node for each statistic."""
+    """The ways as a graph: one edge straight across, and one node for each statistic."""
     from bncheck.figures.studio.computation import symbol
     from bncheck.figures.studio.diagram import Arrow, Diagram, Vertex
 
-    vertices = [Vertex("x", "$x$", "x", "named")]
-    arrows = []
-    for name, role in zip((name for name in found if name != "mixed"), _ROLES * len(found), strict=False):
-        label, typed = (_words(name, look),) * 2 if name == "direct" else (f"${symbol(name).tex}$", symbol(name).typed)
-        vertices.append(Vertex(name, label, typed, "input" if name == "direct" else "named", role=role))
-        arrows += [Arrow(*ends, "", "", role, forward=False) for ends in (("x", name), (name, "xhat"))]
-    vertices += [Vertex("xhat", r"$\hat{x}$", "x̂", "named"), Vertex("y", "$y$", "y", "named")]
-    arrows.append(Arrow("xhat", "y", "", "", "backward", forward=False))
-    return Diagram(tuple(vertices), tuple(arrows))
+    statistics = [name for name in found if name not in ("direct", "mixed")]
+    middle = (len(statistics) + 1) // 2
+    vertices = [Vertex("x", "$x$", "x", "named"), Vertex("y", "$y$", "y", "named")]
+    cells = {"x": (0, middle), "y": (2, middle)}
+    arrows = [Arrow("x", "y", _words("direct", look), _words("direct", look), "direct")]
+    for k, (name, role) in enumerate(zip(statistics, _ROLES[1:] * len(found), strict=False)):
+        vertices.append(Vertex(name, f"${symbol(name).tex}$", symbol(name).typed, "named", role=role))
+        cells[name] = (1, k if k < middle else k + 1)
+        arrows += [Arrow(*ends, "", "", role) for ends in (("x", name), (name, "y"))]
+    return Diagram(tuple(vertices), tuple(arrows), cells=cells)
 
 
 def adding_up(columns: list[Array]) -> int:
@@ -146,8 +170,6 @@ def _words(name: str, look: Look) -> str:
 
 def _table(page: Page, found: Mapping[str, Array], height: float) -> None:
     """One row for each element: the parts, each in its way's colour, and their sum."""
-    from bncheck.figures.studio.group import number
-
     look, axes = page.look, page.axes[0]
     columns = [*found.values(), np.sum([*found.values()], axis=0)]
     roles = [*(_ROLES * len(found))[: len(found)], "gradient"]
@@ -159,7 +181,7 @@ def _table(page: Page, found: Mapping[str, Array], height: float) -> None:
     rows = len(columns[0].reshape(-1)) + 1
     for k, (head, values, role) in enumerate(zip(heads, columns, roles, strict=True)):
         middle = left + (k + 0.5) * step
-        for row, text in enumerate([head, *(number(v, digits) for v in values.reshape(-1))]):
+        for row, text in enumerate([head, *(number(v, digits, 0) for v in values.reshape(-1))]):
             y = height * (1 - (row + 0.6) / (rows + 0.2))
             right: dict[str, Any] = (
                 {"x": middle, "ha": "center"}

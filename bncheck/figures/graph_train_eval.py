@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bncheck.case import Array
+from bncheck.case import Array, Case
+from bncheck.figures.studio.computation import computation
 from bncheck.figures.studio.drawing import figure
-from bncheck.figures.studio.group import column, small_case
+from bncheck.figures.studio.group import COUNT, column, small_case, worked
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.layers import LAYERS
-from bncheck.oracles.graph import sweep
 
 if TYPE_CHECKING:
     import graphviz
@@ -58,42 +59,45 @@ class Pass(NamedTuple):
     store: Array
 
 
-def training(seed: int) -> Pass:
-    """The small group, met by a store that is new.
+def training(group: Case) -> Pass:
+    """A group, met by a store that is new.
 
-    >>> step = training(0)
+    >>> step = training(small_case(LAYERS["batch_norm"], 0))
     >>> abs(step.store[0] - 0.1 * step.batch[0]) < 1e-15
     True
     """
-    fresh = {"running_mean": np.zeros(1), "running_var": np.ones(1)}
+    sizes = group.layout.parameter_shape(group.x.shape)
+    fresh = {"running_mean": np.zeros(sizes), "running_var": np.ones(sizes)}
     settings = {"new_weight": NEW_WEIGHT, "ddof": 1}
-    case = replace(small_case(LAYERS["batch_norm"], seed), state=fresh, settings=settings)
-    done = sweep(LAYERS["batch_norm_running"], case)
+    case = replace(group, state=fresh, settings=settings)
+    done = worked(computation(LAYERS["batch_norm_running"], case.layout), case)
     batch, store = (np.array([done.value(f"{of}{name}").item() for name in NAMES]) for of in ("", "new_running_"))
     back = np.array([done.gradient(name).item() for name in NAMES])
     return Pass(case.x.ravel(), case.dy.ravel(), done.gradient("x").ravel(), batch, back, store)
 
 
-def evaluation(seed: int) -> Pass:
+def evaluation(group: Case) -> Pass:
     """The same group and ∂ℓ/∂y, with the statistics of the store."""
-    step = training(seed)
-    store = {f"running_{name}": np.array([value]) for name, value in zip(NAMES, step.store, strict=True)}
-    case = replace(small_case(LAYERS["batch_norm"], seed), state=store)
-    dx = sweep(LAYERS["batch_norm_eval"], case).gradient("x").ravel()
+    step = training(group)
+    sizes = group.layout.parameter_shape(group.x.shape)
+    store = {f"running_{name}": np.full(sizes, value) for name, value in zip(NAMES, step.store, strict=True)}
+    case = replace(group, state=store)
+    dx = worked(computation(LAYERS["batch_norm_eval"], case.layout), case).gradient("x").ravel()
     return step._replace(dy=case.dy.ravel(), dx=dx, back=np.empty(0))
 
 
 @figure
-def draw(look: Look = Look(), seed: int = 0) -> Page:
-    """The figure."""
+def draw(look: Look = Look(), seed: int = 0, *, case: Case | None = None) -> Page:
+    """The figure, for a case of one group if one is given."""
     from bncheck.figures.studio import diagram
     from bncheck.figures.studio.page import new_page
 
+    group = case or small_case(LAYERS["batch_norm"], seed)
     halves = (
-        (look.say("training: from the batch", "训练：来自当前批次"), training(seed)),
-        (look.say("evaluation: from the store", "评估：来自存储"), evaluation(seed)),
+        (look.say("training: from the batch", "训练：来自当前批次"), training(group)),
+        (look.say("evaluation: from the store", "评估：来自存储"), evaluation(group)),
     )
-    with new_page(ABOUT, look, seed) as page:
+    with new_page(ABOUT, look, seed, origin=case.origin if case else "") as page:
         width, height = page.body[2:]
         between, heading = 14 * look.scale, 17 * look.scale
         wide = (width - between) / 2
@@ -105,11 +109,11 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
     return page
 
 
-def dot(look: Look = Look()) -> graphviz.Digraph:
-    """The training graph of seed 0 in DOT."""
+def dot(look: Look = Look(), *, case: Case | None = None) -> graphviz.Digraph:
+    """The training graph of seed 0, or of a case, in DOT."""
     from bncheck.figures.studio import diagram
 
-    return diagram.dot_of(graph(training(0)), "graph_train_eval")
+    return diagram.dot_of(graph(training(case or small_case(LAYERS["batch_norm"], 0))), "graph_train_eval")
 
 
 def graph(step: Pass) -> Diagram:
@@ -119,18 +123,21 @@ def graph(step: Pass) -> Diagram:
     """
     from bncheck.figures.studio.diagram import Arrow, Diagram, Vertex
 
+    written = partial(column, noise=0)
     trains = step.back.size > 0
     batch = Vertex("batch", r"$\mu,\ \sigma^2$", "μ, σ²", faint=True)
     if trains:
         batch = replace(
-            batch, kind="named", role="mean_path", faint=False, values=column(step.batch), gradients=column(step.back)
+            batch, kind="named", role="mean_path", faint=False, values=written(step.batch), gradients=written(step.back)
         )
     vertices = (
-        Vertex("x", "$x$", "x", "named", values=column(step.x), gradients=column(step.dx)),
+        Vertex("x", "$x$", "x", "named", values=written(step.x), gradients=written(step.dx)),
         batch,
-        Vertex("store", r"$\bar{\mu},\ \bar{\sigma}^2$", "μ̄, σ̄²", "store", values=column(step.store), role="mean_path"),
+        Vertex(
+            "store", r"$\bar{\mu},\ \bar{\sigma}^2$", "μ̄, σ̄²", "store", values=written(step.store), role="mean_path"
+        ),
         Vertex("xhat", r"$\hat{x}$", "x̂", "named"),
-        Vertex("y", "$y$", "y", "named", gradients=column(step.dy)),
+        Vertex("y", "$y$", "y", "named", gradients=written(step.dy)),
     )
     arrows = (
         Arrow("x", "xhat"),
@@ -140,7 +147,9 @@ def graph(step: Pass) -> Diagram:
         Arrow("batch", "store", backward=False, faint=not trains),
         Arrow("store", "xhat", backward=False, faint=trains),
     )
-    cells = {"x": (0, 0), "xhat": (1, 0), "y": (2, 0), "batch": (0, 1), "store": (1, 1)}
+    column_of_batch = 0 if step.x.size <= COUNT else 1  # beside a higher card, not where it hides the edge to x̂
+    cells = {"x": (0, 0), "xhat": (1, 0), "y": (2, 0)}
+    cells |= {name: (column_of_batch + k, 1) for k, name in enumerate(("batch", "store"))}
     return Diagram(vertices, arrows, cells=cells)
 
 

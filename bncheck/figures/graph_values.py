@@ -1,9 +1,13 @@
-"""The computation graph with numbers: each node's value above it, its gradient below."""
+"""The computation graph with numbers: in each node its values, and beside them its gradients."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from bncheck.case import Case
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.layers import LAYERS, Layer
 
@@ -12,34 +16,44 @@ if TYPE_CHECKING:
 
     from bncheck.figures.studio.page import Page
 
-ABOUT = About(
-    title=Words("A group of four, there and back", "四个元素的一组，前向与反向"),
-    reading=Words(
-        "Four numbers go through every stage, in green above; their gradients come back, in red below.",
-        "四个数经过每一步，绿色写在上方；它们的梯度返回，红色写在下方。",
-    ),
-    caption=Words(
-        r"Above, green: values; $\varepsilon=10^{-5}$. Below, red: $\partial\ell/\partial$ of each; $y$'s comes from"
-        " the loss.",
-        r"上方绿色：数值；$\varepsilon=10^{-5}$。下方红色：各自的 $\partial\ell/\partial$；$y$ 下方是损失传来的梯度。",
-    ),
-)
+
+def about(eps: str) -> About:
+    """The figure's words, with the ε of its case."""
+    return About(
+        title=Words("Values there, gradients back", "数值向前，梯度返回"),
+        reading=Words(
+            "The numbers of a group go through every stage, in green on the left; their gradients come back, in red on"
+            " the right.",
+            "一组数经过每一步，左列绿色；它们的梯度返回，右列红色。",
+        ),
+        caption=Words(
+            rf"Left, green: values; $\varepsilon={eps}$. Right, red: $\partial\ell/\partial$ of each; $y$'s comes from"
+            " the loss.",
+            rf"左列绿色：数值；$\varepsilon={eps}$。右列红色：各自的 $\partial\ell/\partial$；$y$ 的由损失传来。",
+        ),
+    )
 
 
-def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_norm"]) -> Page:
-    """The figure for a layer."""
+ABOUT = about("10^{-5}")
+
+
+@figure
+def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_norm"], case: Case | None = None) -> Page:
+    """The figure for a layer, and for a case of one group if one is given."""
     from bncheck.figures.studio import diagram
-    from bncheck.figures.studio.group import numbered
+    from bncheck.figures.studio.group import column, numbered, small_case, tex
     from bncheck.figures.studio.page import new_page
 
-    with new_page(ABOUT, look, seed, look.layer(layer.name)) as page:
-        diagram.draw(page, numbered(layer, look, seed))
+    shown = case or small_case(layer, seed)
+    words = about(tex(*column(np.array(shown.eps))))
+    with new_page(words, look, seed, look.layer(layer.name), case.origin if case else "") as page:
+        diagram.draw(page, numbered(layer, look, shown))
     return page
 
 
-def dot(look: Look = Look(), *, layer: Layer = LAYERS["batch_norm"]) -> graphviz.Digraph:
-    """The same graph in DOT, with the numbers of seed 0."""
+def dot(look: Look = Look(), *, layer: Layer = LAYERS["batch_norm"], case: Case | None = None) -> graphviz.Digraph:
+    """The same graph in DOT, with the numbers of seed 0 or of a case."""
     from bncheck.figures.studio import diagram
-    from bncheck.figures.studio.group import numbered
+    from bncheck.figures.studio.group import numbered, small_case
 
-    return diagram.dot_of(numbered(layer, look, 0), "graph_values")
+    return diagram.dot_of(numbered(layer, look, case or small_case(layer, 0)), "graph_values")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bncheck.case import Array, Case, Layout
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words, number, scientific
 from bncheck.layers import LAYERS
 from bncheck.oracles import graph
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from bncheck.figures.studio.page import Page
 
+COUNT = 5
+
 ABOUT = About(
     title=Words("Two directions never get through", "有两个方向永远通不过"),
     reading=Words(
@@ -23,13 +26,11 @@ ABOUT = About(
         "一组的梯度失去其均值和沿 x̂ 的分量；所有其他方向都除以 s。",
     ),
     caption=Words(
-        "One group of 6 values from a standard normal, ε = 10⁻⁵, s = √(σ² + ε). Along 1 nothing passes; along the group"
-        " itself only what ε leaves.",
-        "一组 6 个标准正态值，ε = 10⁻⁵，s = √(σ² + ε)。沿 1 什么都不通过；沿该组自身只剩 ε 留下的部分。",
+        f"One group of {COUNT} values from a standard normal, ε = 10⁻⁵, s = √(σ² + ε). Along 1 nothing passes; along x̂"
+        " only what ε leaves.",
+        f"一组 {COUNT} 个标准正态值，ε = 10⁻⁵，s = √(σ² + ε)。沿 1 什么都不通过；沿 x̂ 只剩 ε 留下的部分。",
     ),
 )
-
-COUNT = 6
 
 
 class Jacobian(NamedTuple):
@@ -42,7 +43,7 @@ class Jacobian(NamedTuple):
 
 
 def jacobian(seed: int) -> Jacobian:
-    """Row i is the gradient of x̂[i]: the group stands in six channels, each with one element of dy set."""
+    """Row i is the gradient of x̂[i]: the group stands in as many channels, each with one element of dy set."""
     x = np.random.default_rng(seed).normal(size=(COUNT, 1))
     case = Case(Layout("NC", "N", "C"), np.tile(x, COUNT), np.eye(COUNT))
     done = graph.sweep(LAYERS["batch_norm"], case)
@@ -51,13 +52,14 @@ def jacobian(seed: int) -> Jacobian:
     return Jacobian(matrix, done.value("xhat")[:, 0], spread, np.linalg.svd(matrix, compute_uv=False))
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
 
     found = jacobian(seed)
     with new_page(ABOUT, look, seed) as page:
-        matrix, null, singular = page.subplots(1, 3, width_ratios=(6.6, 2.6, 4))
+        matrix, null, singular = page.subplots(1, 3, width_ratios=(COUNT, 2.2, 3.2))
         _cells(matrix, look, found.matrix)
         matrix.set_title(r"$\partial\hat{x}_i\,/\,\partial x_j$")
         _cells(null, look, np.stack([np.ones(COUNT), found.xhat], axis=1))
@@ -75,20 +77,21 @@ def _cells(axes: Axes, look: Look, values: Array) -> None:
     colours = LinearSegmentedColormap.from_list("signed", ends)
     axes.imshow(values, cmap=colours, vmin=-1.3 * limit, vmax=1.3 * limit, interpolation="none", aspect="auto")
     for (i, j), value in np.ndenumerate(values):
-        axes.text(j, i, number(value, ".2f"), ha="center", va="center", fontsize="small")
+        axes.text(j, i, number(value, ".2f"), ha="center", va="center")
     axes.set(xticks=[], yticks=[])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
 
 def _values(axes: Axes, look: Look, found: Jacobian) -> None:
-    order = np.arange(1, COUNT + 1)
-    axes.vlines(order, 0, found.singular, color=look.colour("with"), lw=2 * look.scale)
-    axes.plot(order, found.singular, **look.points("with", ms=5 * look.scale))
+    rows = np.arange(COUNT)
+    singular = np.where(found.singular > 1e-12, found.singular, 0)  # rounding leaves no exact zero
+    axes.hlines(rows, 0, singular, color=look.colour("with"), lw=2 * look.scale)
+    axes.plot(singular, rows, **look.points("with", ms=5 * look.scale, clip_on=False))
     axes.set_title(look.say("singular values", "奇异值"))
-    top = 1.25 * float(found.singular[0])
-    axes.text(2.5, 1.08 * found.singular[0], f"$1/s = {1 / found.s:.2f}$", ha="center", weight="bold")
-    axes.set(xlim=(0.4, COUNT + 0.6), ylim=(-0.04 * top, top), xticks=[], yticks=[0])
-    for place, name, value in zip(order[-2:], (r"$\hat{x}$", "$1$"), found.singular[-2:], strict=True):
-        said = f"{name}: {scientific(value) if value > 1e-12 else '$0$'}"  # rounding leaves no exact zero
-        axes.text(place, 0.1 * top, said, ha="center", va="bottom", rotation=90)
+    largest = float(singular[0])
+    axes.annotate(f"$1/s = {1 / found.s:.2f}$", (largest, 0), **look.beside(0, -10, ha="right", weight="bold"))
+    for row, name in zip(rows[-2:], (r"$\hat{x}$", "$1$"), strict=True):
+        said = f"{name}: {scientific(singular[row]) if singular[row] else '$0$'}"
+        axes.annotate(said, (0, row), **look.beside(7, 0, ha="left"))
+    axes.set(xlim=(0, 1.04 * largest), ylim=(COUNT - 0.5, -0.5), xticks=[0], yticks=[])

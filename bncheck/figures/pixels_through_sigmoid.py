@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bncheck.case import Array
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.saturation import SIGMOID, normalized
 
@@ -49,13 +50,14 @@ def pictures() -> Pictures:
     return Pictures(pixels, SIGMOID.value(pixels), SIGMOID.value(z), *shares)
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure; nothing in it is drawn by chance."""
     from bncheck.figures.studio.page import new_page
 
     found = pictures()
     with new_page(ABOUT, look, seed) as page:
-        panels = page.subplots(2, 3, height_ratios=(3, 1))
+        panels = page.subplots(2, 3, height_ratios=(2, 1))
         spaced: Any = page.get_layout_engine()
         spaced.set(wspace=0.06)
         off, on = (f"{share:.0f} % {look.say('saturated', '饱和')}" for share in found[3:])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bncheck.case import Array
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.saturation import digits
 from bncheck.layers import LAYERS
@@ -82,6 +83,7 @@ def settled(values: Array) -> float:
     return float(values[BATCHES // 2 :].mean())
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -90,6 +92,7 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
         left, right = page.subplots(1, 2)
         _means(left, look, seed)
         _variances(right, look, ratios(seed))
+        page.key(left)
         for axes, last in ((left, SHOWN), (right, BATCHES)):
             axes.set(xlim=(0, last), xticks=[0, last // 2, last], xlabel=look.say("batches", "批次"))
     return page
@@ -99,24 +102,26 @@ def _means(axes: Axes, look: Look, seed: int) -> None:
     x, truth = batches(seed)[:SHOWN, :, PIXEL, None], digits(np.random.default_rng(seed), TOTAL)[:, PIXEL].mean()
     said = "PyTorch 0.9", "PyTorch 0.1 = ONNX 0.9", "PyTorch 0.01 = Keras 0.99"
     widths = (0.7, 1.8, 1.8)
-    for role, words, weight, width in zip(("wrong", "with", "fourth"), said, WEIGHTS, widths, strict=True):
-        axes.plot(range(1, SHOWN + 1), running(x, weight).mean, **look.line(role, label=words, lw=width * look.scale))
+    for k, (role, words, weight, width) in enumerate(
+        zip(("wrong", "with", "fourth"), said, WEIGHTS, widths, strict=True)
+    ):
+        style = look.marked(role, label=words, lw=width * look.scale, ms=4.5 * look.scale, markevery=(8 + 8 * k, 24))
+        axes.plot(range(1, SHOWN + 1), running(x, weight).mean, **style)
     said_of_all = look.say("mean of all digits", "全部数字的均值")
     axes.axhline(truth, **look.line("reference", lw=1.4 * look.scale, label=said_of_all))
-    axes.set(ylim=(-11, 17), yticks=[0, 8, 16])
+    axes.set(ylim=(0, 16.5), yticks=[0, 8, 16])
     axes.set_title(look.say("running mean, by momentum", "滑动均值（按动量）"))
-    axes.legend(loc="lower right")
 
 
 def _variances(axes: Axes, look: Look, found: dict[str, Array]) -> None:
     said = {
-        "unbiased": look.say("÷ $(m-1)$: PyTorch", "÷ $(m-1)$：PyTorch"),
-        "biased": look.say("÷ $m$: Keras, ONNX", "÷ $m$：Keras、ONNX"),
+        "unbiased": look.say("PyTorch, ÷ (m − 1)", "PyTorch，÷ (m − 1)"),
+        "biased": look.say("Keras, ONNX, ÷ m", "Keras、ONNX，÷ m"),
     }
-    for role, (name, values) in zip(("first", "second"), found.items(), strict=True):
-        axes.plot(range(1, BATCHES + 1, 5), values[::5], **look.line(role, label=said[name]))
-        place = look.beside(0, 12 if role == "first" else -12, ha="right", weight="bold", color=look.colour(role))
-        axes.annotate(f"{settled(values):.2f}", (BATCHES, values[-1]), **place)
-    axes.set(ylim=(0, 1.35), yticks=[0, 0.5, 1])
+    for role, higher, (name, values) in zip(("third", "second"), (15, -17), found.items(), strict=True):
+        style = look.marked(role, markevery=(20, 40), ms=4.5 * look.scale)
+        axes.plot(range(1, BATCHES + 1, 5), values[::5], **style)
+        place = look.beside(0, higher, ha="right", weight="bold", color=look.colour(role))
+        axes.annotate(f"{said[name]}: {settled(values):.2f}", (BATCHES, settled(values)), **place)
+    axes.set(ylim=(0, 1.3), yticks=[0, 0.5, 1])
     axes.set_title(look.say("running variance ÷ true one", "滑动方差 ÷ 真实方差"))
-    axes.legend(loc="lower right")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bncheck.case import Array
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.saturation import SIGMOID, batch_norm_case, digits, normalized
 from bncheck.layers import LAYERS
@@ -26,8 +27,9 @@ ABOUT = About(
     ),
     caption=Words(
         "Sigmoids, 20 layers of 100 units, 64 real digits; weights with standard deviation s/10."
-        f" Saturated: $|z| > {SIGMOID.high:.2f}$. ×: per layer, going back.",
-        f"sigmoid，20 层，每层 100 个单元，64 张真实手写数字；权重标准差为 s/10。饱和：$|z| > {SIGMOID.high:.2f}$。"
+        rf" Batch norm with $\gamma=1$, $\beta=0$. Saturated: $|z| > {SIGMOID.high:.2f}$. ×: per layer, going back.",
+        "sigmoid，20 层，每层 100 个单元，64 张真实手写数字；权重标准差为 s/10。"
+        rf"批归一化取 $\gamma=1$、$\beta=0$。饱和：$|z| > {SIGMOID.high:.2f}$。"
         "×：每往回一层的因子。",
     ),
 )
@@ -77,22 +79,23 @@ def network(seed: int, scale: float, with_batch_norm: bool) -> Network:
     return Network(np.array(saturated), np.array(norms[::-1]))
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
 
     with new_page(ABOUT, look, seed) as page:
-        panels = page.subplots(2, 2, sharex=True, sharey="row", height_ratios=(2, 3))
+        panels = page.subplots(2, 2, sharex=True, sharey="row", height_ratios=(1, 2))
         for column, with_batch_norm in zip(panels.T, (False, True), strict=True):
             found = {scale: network(seed, scale, with_batch_norm) for scale in SCALES}
             for role, (scale, layers) in zip(ROLES, found.items(), strict=True):
                 _lines(column, look, role, f"$s = {scale:g}$", layers)
             _factors(column[1], look, list(found.values()))
             column[1].set(xlabel=look.say("layer", "层"), xticks=[1, 5, 10, 15, 20], xlim=(0, 21))
-        panels[0, 0].set(title=look.say("without batch norm", "没有批归一化"), ylim=(-8, 108), yticks=[0, 50, 100])
+        panels[0, 0].set(title=look.say("without batch norm", "没有批归一化"), ylim=(0, 104), yticks=[0, 50, 100])
         panels[0, 1].set_title(look.say("with batch norm", "有批归一化"))
         panels[0, 0].set_ylabel(look.say("saturated, %", "饱和，%"))
-        panels[1, 0].set(ylabel=look.say("gradient norm", "梯度范数"), yscale="log", ylim=(1e-12, 1e8))
+        panels[1, 0].set(ylabel=look.say("gradient norm", "梯度范数"), yscale="log", ylim=(1e-14, 1e8))
         panels[1, 0].set_yticks([1e-10, 1e-5, 1, 1e5])
         panels[1, 0].minorticks_off()
         page.key(panels[1, 0])
@@ -101,7 +104,7 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
 
 def _lines(column: list[Axes], look: Look, role: str, label: str, found: Network) -> None:
     layers = np.arange(1, DEPTH + 1)
-    style = look.marked(role, label=label, ms=3 * look.scale, lw=1.3 * look.scale)
+    style = look.marked(role, label=label, ms=3 * look.scale, lw=1.3 * look.scale, clip_on=False)
     for axes, values in zip(column, (found.saturated, found.gradient), strict=True):
         axes.plot(layers, values, **style)
 
@@ -114,5 +117,5 @@ def _factors(axes: Axes, look: Look, found: list[Network]) -> None:
         axes.text(10.5, 1e-3, words, ha="center", va="center", weight="bold")
         return
     for role, words, network in zip(ROLES, said, found, strict=True):
-        place = look.beside(0, 11, ha="center") if network.factor > 1 else look.beside(3, -10, ha="left")
-        axes.annotate(words, (4, network.gradient[3]), **place, weight="bold", color=look.colour(role))
+        place = look.beside(0, 11 if network.factor > 1 else -11, ha="left", weight="bold", color=look.colour(role))
+        axes.annotate(words, (1, network.gradient[0]), **place)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bncheck.case import Array
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.saturation import (
     BATCH,
@@ -27,21 +28,22 @@ if TYPE_CHECKING:
 ABOUT = About(
     title=Words("Units that say the same for every digit", "对每个数字都说同样话的单元"),
     reading=Words(
-        "Without batch norm some units are saturated or dead for the whole batch, and learn nothing from it; with it"
-        " none is.",
-        "没有批归一化时，一些单元对整批样本都饱和或失活，从中学不到任何东西；有了它则没有这样的单元。",
+        "Without batch norm some sigmoids are saturated, and some ReLUs silent, for the whole batch, and learn next to"
+        " nothing from it; with it, at γ = 1 and β = 0, none is.",
+        "没有批归一化时，一些 sigmoid 对整批样本都饱和，一些 ReLU 对整批样本都沉默，几乎学不到任何东西；"
+        "有了它，γ = 1、β = 0 时则没有这样的单元。",
     ),
     caption=Words(
-        f"Columns: {UNITS} units by their mean; rows: {BATCH} real digits. Saturated: slope below"
-        f" {100 * SHARE:.0f} % of its maximum. Triangles: stuck for all digits.",
-        f"列：{UNITS} 个单元，按均值排列；行：{BATCH} 张真实手写数字。饱和：斜率低于最大值的 {100 * SHARE:.0f} %。"
-        "三角：对所有数字都卡住。",
+        rf"Columns: {UNITS} units by their mean; rows: {BATCH} real digits; $\gamma=1$, $\beta=0$."
+        f" Saturated: slope below {100 * SHARE:.0f} % of its maximum. Stuck (triangles): the same for all digits.",
+        rf"列：{UNITS} 个单元，按均值排列；行：{BATCH} 张真实手写数字；$\gamma=1$，$\beta=0$。"
+        f"饱和：斜率低于最大值的 {100 * SHARE:.0f} %。卡住（三角）：对每张数字都在同一侧饱和，或都沉默。",
     ),
 )
 
 
 class Map(NamedTuple):
-    """For each sample and unit −1, 0 or 1: saturated on the left, responsive, saturated on the right."""
+    """For each sample and unit −1, 0 or 1: saturated (or silent) on the left, responsive, saturated on the right."""
 
     side: Array
     stuck: Array
@@ -65,6 +67,7 @@ def maps(seed: int) -> list[tuple[Map, Map]]:
     return [(mapped(activation, z), mapped(activation, normalized(z))) for activation in (SIGMOID, RELU)]
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -77,7 +80,7 @@ def draw(look: Look = Look(), seed: int = 0) -> Page:
                 _panel(axes, look, found)
                 count = len(found.stuck)
                 axes.set_title(
-                    look.say(f"{where}: {count} of {UNITS} stuck", f"{where}：{UNITS} 个中卡住 {count} 个"),
+                    look.say(f"{where}: {count} stuck", f"{where}：卡住 {count} 个"),
                     pad=8 * look.scale,
                 )
             row[0].set_ylabel(name)
@@ -103,7 +106,7 @@ def _panel(axes: Axes, look: Look, found: Map) -> None:
 
 def _key(axes: Axes, look: Look) -> None:
     words = (
-        look.say("saturated left, or dead", "左侧饱和或失活"),
+        look.say("saturated left; ReLU: silent", "左侧饱和；ReLU：沉默"),
         look.say("responsive", "灵敏"),
         look.say("saturated right", "右侧饱和"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.saturation import BATCH, RELU, batches, draw_responses
 
@@ -18,8 +19,8 @@ ABOUT = About(
         "无论输入尺度如何，ReLU 对约一半输入沉默；经过批归一化后，只有 β（以 γ 为单位）决定沉默的比例。",
     ),
     caption=Words(
-        f"Saturated (hatched): z < 0, where the slope is 0. {BATCH} real digits, random weights.",
-        f"饱和区（斜线）：z < 0，斜率为 0。{BATCH} 张真实手写数字，随机权重。",
+        f"Silent (hatched): z < 0, where value and slope are 0. {BATCH} real digits, random weights.",
+        f"沉默区（斜线）：z < 0，值与斜率都为 0。{BATCH} 张真实手写数字，随机权重。",
     ),
 )
 
@@ -27,6 +28,7 @@ AFFINE = ((4.0, 0.0), (4.0, 4.0), (4.0, -4.0))
 """The values of γ and β that are shown."""
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page

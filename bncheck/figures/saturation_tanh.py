@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.saturation import BATCH, SHARE, TANH, batches, draw_responses
 
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
 ABOUT = About(
     title=Words("tanh saturates twice as early", "tanh 的饱和来得早一倍"),
     reading=Words(
-        "tanh stops responding at half the distance at which the sigmoid does, so most units are saturated without"
-        " batch norm; with it almost none are.",
-        "tanh 在 sigmoid 一半的距离处就不再响应，因此没有批归一化时大多数单元饱和；有了它则几乎没有。",
+        "tanh stops responding at half the distance at which the sigmoid does, so most pre-activations are saturated"
+        " without batch norm; with it, at γ = 1 and β = 0, almost none are.",
+        "tanh 在 sigmoid 一半的距离处就不再响应，因此没有批归一化时大多数预激活值饱和；"
+        "有了它，γ = 1、β = 0 时则几乎没有。",
     ),
     caption=Words(
         f"Saturated (hatched): $|z| > {TANH.high:.2f}$, slope below {100 * SHARE:.0f} % of its maximum."
@@ -29,6 +31,7 @@ AFFINE = ((1.0, 0.0), (4.0, 0.0), (1.0, 3.0))
 """The values of γ and β that are shown."""
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bncheck.case import Array
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words, number
 from bncheck.figures.studio.saturation import batch_norm_case, digits
 from bncheck.layers import LAYERS
@@ -63,6 +64,7 @@ def slope(values: Array) -> float:
     return float(np.polyfit(np.log(SCALES), np.log(values), 1)[0])
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page

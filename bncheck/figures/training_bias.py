@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.trained import band, origin, results_of
 from bncheck.training.experiments.bias import ADAM, BATCH, HIDDEN, STEPS, steps, worst
@@ -37,6 +38,7 @@ ABOUT = About(
 )
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page

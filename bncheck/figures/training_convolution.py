@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.trained import origin, results_of
 from bncheck.training.experiments.convolution import BATCH, RATE, curve
@@ -36,6 +37,7 @@ ABOUT = About(
 )
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -64,7 +66,7 @@ def _lines(axes: Axes, look: Look, found: Results, what: str, activation: str) -
         ("without", "test", False, look.say("without batch norm", "没有批归一化")),
         ("with", "train", True, look.say("with, in training", "有，训练时")),
         ("third", "batch", True, look.say("batch statistics", "批统计量")),
-        ("reference", "fast", True, look.say("momentum 0.9", "动量 0.9")),
+        ("fifth", "fast", True, look.say("momentum 0.9", "动量 0.9")),
         ("fourth", "slow", True, look.say("momentum 0.99", "动量 0.99")),
     )
     for role, name, batch_norm, label in lines:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bncheck.case import Array
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.trained import band, origin, results_of
 from bncheck.training.experiments.dense import BATCH, UNITS
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from bncheck.figures.studio.page import Page
-    from bncheck.training.laboratory.results import Results
 
 ABOUT = About(
     title=Words("Batch norm: training loss falls fast, test loss late", "批归一化：训练损失降得快，测试损失降得晚"),
@@ -35,37 +36,42 @@ ABOUT = About(
 )
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
 
     found = results_of("dense", results)
     with new_page(ABOUT, look, seed, origin=origin(found)) as page:
-        left, right = page.subplots(1, 2)
-        _lines(left, look, found, "loss")
-        _lines(right, look, found, "accuracy")
-        page.key(left)
-        left.set(yscale="log", title=look.say("loss", "损失"))
-        right.set_title(look.say("accuracy", "准确率"))
-        for axes in (left, right):
+        left, middle, right = page.subplots(1, 3, width_ratios=(5, 5, 6))
+        middle.sharey(left)
+        middle.tick_params(labelleft=False)
+        without = "without", look.say("without", "没有批归一化")
+        momenta = {
+            "fast": ("third", look.say("with, momentum 0.9", "有，动量 0.9")),
+            "slow": ("fourth", look.say("with, momentum 0.99", "有，动量 0.99")),
+        }
+        _line(left, look, without, found.values("train_loss", batch_norm=False))
+        _line(
+            left, look, ("with", look.say("with batch norm", "有批归一化")), found.values("train_loss", batch_norm=True)
+        )
+        for axes, measured in ((middle, "loss"), (right, "accuracy")):
+            _line(axes, look, without, found.values(f"test_{measured}", batch_norm=False))
+            for name, style in momenta.items():
+                _line(axes, look, style, found.values(f"{name}_{measured}", batch_norm=True))
+        page.key(left, middle)
+        left.set(yscale="log", title=look.say("training loss", "训练损失"))
+        middle.set_title(look.say("test loss", "测试损失"))
+        right.set_title(look.say("test accuracy", "测试准确率"))
+        for axes in (left, middle, right):
             axes.set_xlabel(look.say("epoch", "轮次"))
             axes.xaxis.get_major_locator().set_params(integer=True)
     return page
 
 
-def _lines(axes: Axes, look: Look, found: Results, what: str) -> None:
-    """In training without markers, on the test data with them."""
-    lines = (
-        ("without", "train", False, look.say("without, in training", "没有批归一化，训练时")),
-        ("without", "test", False, look.say("without, test", "没有，测试")),
-        ("with", "train", True, look.say("with, in training", "有，训练时")),
-        ("third", "fast", True, look.say("momentum 0.9, test", "动量 0.9，测试")),
-        ("fourth", "slow", True, look.say("momentum 0.99, test", "动量 0.99，测试")),
-    )
-    for role, name, batch_norm, label in lines:
-        values = found.values(f"{name}_{what}", batch_norm=batch_norm)[:, 1:]
-        epochs = np.arange(1, values.shape[1] + 1)
-        style: dict[str, Any] = {"label": label, "lw": 1.3 * look.scale}
-        if name != "train":
-            style |= {"marked": True, "ms": 3 * look.scale, "markevery": max(1, len(epochs) // 10)}
-        band(axes, look, role, epochs, values, **style)
+def _line(axes: Axes, look: Look, style: tuple[str, str], values: Array) -> None:
+    """A role and a label, and what was measured at the end of each epoch."""
+    role, label = style
+    epochs = np.arange(1, values.shape[1])
+    spaced = max(1, len(epochs) // 8)
+    band(axes, look, role, epochs, values[:, 1:], marked=True, markevery=spaced, ms=4 * look.scale, label=label)

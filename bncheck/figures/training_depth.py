@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bncheck.case import Array
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words, number
 from bncheck.figures.studio.trained import origin, results_of
 from bncheck.training.experiments.depth import BATCH, HIDDEN, RATE, factors, hidden, named
@@ -36,6 +37,7 @@ ABOUT = About(
 )
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -47,7 +49,7 @@ def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Pag
         for axes, activation in zip(panels, found.settings("activation"), strict=True):
             for batch_norm, role in ((False, "without"), (True, "with")):
                 norms = hidden(found, activation, batch_norm=batch_norm)
-                _lines(axes, look, role, norms, last)
+                _lines(axes, look, role, norms)
                 factor = float(factors(norms)[:, 0].mean())
                 if np.isfinite(factor):
                     _factor(axes, look, role, factor)
@@ -55,17 +57,18 @@ def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Pag
         panels[0].set(yscale="log", ylim=(1e-8, 1e2), yticks=[1e-8, 1e-6, 1e-4, 1e-2, 1])
         panels[0].minorticks_off()
         panels[0].set_ylabel(look.say("gradient norm", "梯度范数"))
+        thin = look.say(f"thin: at step {last}", f"细线：第 {last} 步")
+        panels[0].plot([], [], color=look.colour("reference"), lw=look.scale, label=thin)
         page.key(panels[0])
     return page
 
 
-def _lines(axes: Axes, look: Look, role: str, norms: Array, last: int) -> None:
+def _lines(axes: Axes, look: Look, role: str, norms: Array) -> None:
     """At the start with markers, at the end thinner and without."""
     layers = np.arange(1, norms.shape[-1] + 1)
     start = look.say("with batch norm", "有批归一化") if role == "with" else look.say("without", "没有批归一化")
-    late = look.say(f"at step {last}", f"第 {last} 步")
     axes.plot(layers, norms[:, 0].mean(axis=0), **look.marked(role, label=start, ms=3.6 * look.scale))
-    axes.plot(layers, norms[:, -1].mean(axis=0), **look.line(role, label=late, lw=1.0 * look.scale))
+    axes.plot(layers, norms[:, -1].mean(axis=0), **look.line(role, lw=look.scale))
 
 
 def _factor(axes: Axes, look: Look, role: str, factor: float) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bncheck.case import Array
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.trained import band, origin, results_of
 from bncheck.training.experiments.effective_rate import BATCH, RATES, SHOWN, effective, sizes
@@ -36,6 +37,7 @@ ABOUT = About(
 ROLES = ("first", "second", "third", "fourth")
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -51,9 +53,7 @@ def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Pag
         _angles(right, look, found)
         left.set_title(look.say("weights $|W|$", "权重 $|W|$"))
         middle.set_title(look.say(r"effective rate $\eta/|W|^2$", r"有效学习率 $\eta/|W|^2$"))
-        right.set_title(
-            look.say(r"cosine of $W$, $\partial\ell/\partial W$", r"$W$ 与 $\partial\ell/\partial W$ 的余弦")
-        )
+        right.set_title(look.say(r"cos$(W, \partial\ell/\partial W)$", r"$W$ 与 $\partial\ell/\partial W$ 的余弦"))
         for axes in (left, middle):
             axes.set(xscale="log", yscale="log")
             axes.set_xticks([1, 10, 100], ["1", "10", "100"])
@@ -64,7 +64,8 @@ def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Pag
 
 def _curve(axes: Axes, look: Look, role: str, values: Array, label: str) -> None:
     """As it is before the first step, the second, and so on."""
-    band(axes, look, role, [step + 1 for step in SHOWN[: values.shape[1]]], values, label=label)
+    steps = [step + 1 for step in SHOWN[: values.shape[1]]]
+    band(axes, look, role, steps, values, marked=True, markevery=(ROLES.index(role), 4), ms=4 * look.scale, label=label)
 
 
 def _angles(axes: Axes, look: Look, found: Results) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.trained import origin, results_of
 from bncheck.training.experiments.explosion import LARGE, SMALL, WIDTH, predicted
@@ -47,6 +48,7 @@ class Kind(NamedTuple):
 KINDS = (Kind("relu", True, LARGE, "with"), Kind("linear", True, SMALL, "third"), Kind("relu", False, LARGE, "without"))
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page

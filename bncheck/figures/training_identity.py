@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.trained import band, origin, results_of
 from bncheck.training.experiments.identity import HIDDEN, RATES, SHOWN, drawn, ends, places, steps
@@ -43,6 +44,7 @@ HIGHEST = 60.0
 """Where the panels of losses end."""
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -52,7 +54,7 @@ def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Pag
         first, *others = page.subplots(1, 1 + len(PANELS), width_ratios=(1.15, 1, 1, 1))
         _gradients(first, look, found)
         page.key(first)
-        first.set_title(look.say("∂W, with over\nwithout", "∂W：有与没有之比"))
+        first.set_title(look.say("∂W: with\nover without", "∂W：有与没有之比"))
         first.set_xlabel(look.say("layer", "层"))
         for axes, (before, rate) in zip(others, PANELS, strict=True):
             setting = drawn(found, before)
@@ -60,7 +62,7 @@ def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Pag
             axes.set(yscale="log", ylim=(0.01, HIGHEST), yticks=[0.01, 0.1, 1, 10])
             axes.set_yticklabels(["0.01", "0.1", "1", "10"] if axes is others[0] else [])
             axes.minorticks_off()
-            trained = look.say(f"from step {setting['before']}", f"从第 {setting['before']} 步起")
+            trained = look.say(f"at step {setting['before']}", f"从第 {setting['before']} 步起")
             axes.set_title(f"{trained}\n$\\eta = {rate:g}$", linespacing=1.35)
         others[0].set_ylabel(look.say("loss", "损失"))
         others[1].set_xlabel(look.say("further steps", "后续步数"))
@@ -88,5 +90,5 @@ def _descent(axes: Axes, look: Look, found: Results, setting: Setting, rate: flo
             axes.plot(np.array(places(steps(found)))[inside], losses[inside], **look.line(role, lw=1.2 * look.scale))
     lost = int(np.isinf(ends(found, rate, **setting)[0]).sum())
     if lost:
-        words = look.say(f"{lost} of {len(found.seeds)} diverge", f"{len(found.seeds)} 次中 {lost} 次发散")
+        words = look.say(f"{lost} of {len(found.seeds)}\ndiverge", f"{len(found.seeds)} 次中\n{lost} 次发散")
         axes.text(0.97, 0.97, words, transform=axes.transAxes, ha="right", va="top", color=look.colour("without"))

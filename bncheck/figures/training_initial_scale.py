@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.trained import band, origin, results_of
 from bncheck.training.experiments.initial_scale import BATCH, EPOCHS, RATE, final
@@ -34,6 +35,7 @@ ABOUT = About(
 )
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -44,8 +46,8 @@ def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Pag
         _lines(left, look, found)
         page.key(left)
         _test(right, look, found)
-        left.set_title(look.say("on the training data, at the end", "训练数据，训练结束时"))
-        right.set_title(look.say("on the test data, at the end", "测试数据，训练结束时"))
+        left.set_title(look.say("training data, at the end", "训练数据，训练结束时"))
+        right.set_title(look.say("test data, at the end", "测试数据，训练结束时"))
         for axes in (left, right):
             axes.set(xscale="log", ylim=(0, 1.04), yticks=[0, 0.5, 1])
             axes.set_xlabel(look.say("scale of the initial weights", "初始权重的尺度"))

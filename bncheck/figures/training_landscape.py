@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bncheck.case import Array
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.trained import band, origin, results_of
 from bncheck.training.experiments.landscape import BATCH, KINDS, RANGE, WAY, curve
@@ -40,6 +41,7 @@ HIGHEST_CHANGE, HIGHEST_BETA = 1e4, 200.0
 """Where the panels end; curves that go on, go on."""
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.trained import band, origin, results_of
 from bncheck.training.experiments.learning_rate import (
@@ -45,6 +46,7 @@ NEVER = 2 * LONGEST
 """Where those stand that did not get there."""
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -55,8 +57,8 @@ def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Pag
         _race(left, look, found)
         _ladder(right, look, found)
         page.key(right)
-        left.set_title(look.say("sigmoids: steps to 90 % accuracy", "sigmoid：准确率达到 90 % 的步数"))
-        right.set_title(look.say(f"ReLUs: accuracy after {STEPS} steps", f"ReLU：{STEPS} 步后的准确率"))
+        left.set_title(look.say("sigmoids: steps to 90 %", "sigmoid：达到 90 % 的步数"))
+        right.set_title(look.say(f"ReLUs: after {STEPS} steps", f"ReLU：{STEPS} 步之后"))
     return page
 
 
@@ -83,8 +85,9 @@ def _ladder(axes: Axes, look: Look, found: Results) -> None:
         band(axes, look, role, list(tested), np.array(list(tested.values())).T, marked=True, label=said[batch_norm])
         rate = largest(found, batch_norm=batch_norm)
         if rate is not None:
-            place = look.beside(0, 10, ha="center")
+            place = look.beside(5, 10, ha="left") if batch_norm else look.beside(5, 10, ha="right")
             axes.annotate(f"{rate:g}", (rate, tested[rate].max()), **place, weight="bold", color=look.colour(role))
     axes.set(xscale="log", ylim=(0, 1.15), yticks=[0, 0.5, 1])
+    axes.minorticks_off()
     axes.set_xlabel(look.say("learning rate", "学习率"))
     axes.set_ylabel(look.say("test accuracy", "测试准确率"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.trained import band, origin, results_of
 from bncheck.training.experiments.percentiles import BATCH, PERCENTILES, RATES, SCALE
@@ -35,6 +36,7 @@ ABOUT = About(
 )
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -63,7 +65,8 @@ def _accuracy(axes: Axes, look: Look, found: Results) -> None:
     for batch_norm, role in ((False, "without"), (True, "with")):
         kind = {"rate": RATE, "batch_norm": batch_norm}
         steps = found.where(**kind)[0].measured["steps"]
-        band(axes, look, role, steps, found.values("test", **kind), label=said[batch_norm])
+        tested = found.values("test", **kind)
+        band(axes, look, role, steps, tested, marked=True, markevery=0.15, ms=4 * look.scale, label=said[batch_norm])
     axes.set(ylim=(0, 1.04), yticks=[0, 0.5, 1])
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.trained import band, origin, results_of
 from bncheck.training.experiments.tails import BATCH, EDGES, HIDDEN, RATE, WATCHED
@@ -36,6 +37,7 @@ ABOUT = About(
 )
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -54,7 +56,7 @@ def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Pag
         middle.set_xlabel(look.say("weight matrix", "权重矩阵"))
         middle.set(xticks=[1, 5, 9], xlim=(0.5, 9.5))
         _training(right, look, found)
-        right.set_title(look.say("kurtosis, in training", "峰度，训练中"))
+        right.set_title(look.say("kurtosis, later", "峰度，训练中"))
         right.set_xlabel(look.say("step", "步"))
         for axes in (middle, right):
             axes.set(yscale="log", ylim=(1, 100))

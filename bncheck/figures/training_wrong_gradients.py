@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.figures.studio.trained import band, origin, results_of
 from bncheck.training.experiments.wrong_gradients import BATCH, NONE, RATE, STEPS, bugs, outcomes, right, told
@@ -37,13 +38,13 @@ ABOUT = About(
 NAMED = {
     "zero": Words("dx ≡ 0", "dx ≡ 0"),
     "mean-path-missing": Words("mean path missing", "缺均值路径"),
-    "training-uses-running-statistics": Words("running statistics used", "误用滑动统计量"),
+    "training-uses-running-statistics": Words("running statistics", "误用滑动统计量"),
 }
 """The points that bear a name."""
 
 CURVES = {
     NONE: ("correct", Words("correct", "正确")),
-    "variance-path-missing": ("first", Words("variance path missing", "缺方差路径")),
+    "variance-path-missing": ("fifth", Words("variance path missing", "缺方差路径")),
     "gamma-missing": ("fourth", Words("γ missing", "缺 γ")),
     "mean-path-missing": ("second", Words("mean path missing", "缺均值路径")),
     "zero": ("wrong", Words("dx ≡ 0", "dx ≡ 0")),
@@ -51,6 +52,7 @@ CURVES = {
 """The losses that are shown, each by its role."""
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0, results: Path | None = None) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
@@ -81,7 +83,7 @@ def _ends(axes: Axes, look: Look, found: Results) -> None:
             axes.plot([shallow.mean, shallow.mean], [deep.low, deep.high], **thin)
             axes.plot(shallow.mean, deep.mean, **look.points(role, ms=4 * look.scale))
             if bug in NAMED:
-                place = look.beside(-7, 0, ha="right", fontsize=7.5 * look.scale)
+                place = look.beside(-7, 0, ha="right", fontsize=8.5 * look.scale)
                 axes.annotate(look.say(*NAMED[bug]), (shallow.low, deep.mean), **place, **look.on_paper())
     count, broken = len(bugs(found)), sum(None in outcomes(found, bug).values() for bug in bugs(found))
     correct = [right(found, "zero", depth).mean for depth in outcomes(found, "zero")] if found.where(bug="zero") else []
@@ -91,7 +93,7 @@ def _ends(axes: Axes, look: Look, found: Results) -> None:
     axes.set(xlim=(0, 1.04), ylim=(0, 1.16), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     axes.set_xlabel(look.say("test accuracy, shallow network", "测试准确率，浅层网络"))
     axes.set_ylabel(look.say("deep network", "深层网络"))
-    words = look.say(f"{hidden} of {count} bugs as good as correct", f"{count} 个错误中 {hidden} 个与正确的一样好")
+    words = look.say(f"{hidden} of {count} as good as correct", f"{count} 个中 {hidden} 个与正确的一样好")
     axes.set_title(words, weight="bold")
 
 
@@ -107,4 +109,4 @@ def _losses(axes: Axes, look: Look, found: Results) -> None:
         band(axes, look, role, steps, values, marked=True, label=look.say(*said), ms=4 * look.scale)
     axes.set(yscale="log", xlim=(0, STEPS))
     axes.set_xlabel(look.say("step", "步"))
-    axes.set_title(look.say(f"training loss, {deep} hidden layers", f"训练损失，{deep} 个隐藏层"))
+    axes.set_title(look.say(f"loss, {deep} hidden layers", f"损失，{deep} 个隐藏层"))

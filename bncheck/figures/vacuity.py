@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bncheck.case import Array, Case, Enclosure, Layout
+from bncheck.figures.studio.drawing import figure
 from bncheck.figures.studio.look import About, Look, Words, scientific
 from bncheck.layers import LAYERS
 from bncheck.oracles import graph
@@ -121,12 +122,13 @@ def _caught(case: Case) -> tuple[float, float]:
     return 100 * float(np.mean(seen[0])), 100 * float(np.mean(seen[1]))
 
 
+@figure
 def draw(look: Look = Look(), seed: int = 0) -> Page:
     """The figure."""
     from bncheck.figures.studio.page import new_page
 
     with new_page(ABOUT, look, seed) as page:
-        left, right = page.subplots(1, 2, sharey=True)
+        left, right = page.subplots(1, 2, sharey=True, width_ratios=(4, 5))
         _sizes(left, look, [caught(seed, count, TESTS[-1]) for count in SIZES])
         _tests(right, look, [caught(seed, COUNT, test) for test in TESTS])
         left.set_ylabel(look.say("planted bugs caught, %", "抓到的植入错误，%"))
@@ -149,7 +151,7 @@ def _tests(axes: Axes, look: Look, shares: list[Caught]) -> None:
         for place, share in enumerate(values):
             x = place + (k - 0.5) * 0.4
             axes.bar(x, share, 0.36, **look.area(role, linewidth=0.8 * look.scale))
-            axes.text(x, share + 3, f"{share:.0f}", ha="center", fontsize="small", weight="bold")
+            axes.text(x, share + 3, f"{share:.0f}", ha="center", weight="bold")
     fresh, drawn = r"$\gamma = 1$", look.say(r"$\gamma$ random", r"$\gamma$ 随机")
     axes.set_xticks(range(len(TESTS)), [f"{test.loss}\n{drawn if test.drawn else fresh}" for test in TESTS])
     axes.set_title(f"$m = {COUNT}$")

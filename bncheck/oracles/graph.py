@@ -75,7 +75,11 @@ def sweep(layer: Layer, case: Case) -> Sweep:
     >>> done.value("var").item(), round(done.gradient("var").item() * 2**1.5, 12)
     (1.0, 0.5)
     """
-    graph = trace(layer, case.layout, tuple(case.parameters))
+    return swept(trace(layer, case.layout, tuple(case.parameters)), case)
+
+
+def swept(graph: Graph, case: Case) -> Sweep:
+    """One forward and one reverse pass over a graph."""
     with np.errstate(all="ignore"):
         values = _forward(graph, case)
         gradients = _reverse(graph, case, values)

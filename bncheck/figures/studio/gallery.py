@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from bncheck.errors import InvalidInput
 from bncheck.figures import Plate, find
-from bncheck.figures.studio.look import Look
+from bncheck.figures.studio.contact import contact_sheet, thumbnail
 from bncheck.figures.studio.page import plain
-from bncheck.figures.studio.rendering import Sheet, make
+from bncheck.figures.studio.rendering import MADE, Sheet, is_gallery, on_each
 from bncheck.files import write
+
+CONTACT = "contact-sheet.png"
 
 
 class Shown(NamedTuple):
@@ -19,7 +24,7 @@ class Shown(NamedTuple):
 
     figure: str
     said: str
-    frames: tuple[int | None, ...] = (None,)
+    frames: tuple[int, ...] = ()
 
 
 class Chapter(NamedTuple):
@@ -38,17 +43,18 @@ figure was drawn; those of the figures called training-…, where networks learn
 `python -m bncheck train`, and are kept with it. The pictures, digits and wines are real.
 """
 
-CLOSING = """\
+CLOSING = f"""\
 ## Take them along
 
 `python -m bncheck figures` draws all of them, and all frames of those that are sequences. `--format svg,pdf,png`,
-`--preset beamer43`, `--theme dark` and `--lang zh` make them fit your slides, `--seed` draws other numbers, and
-`--layer layer_norm` draws the graphs for another layer or, as `FILE.py:NAME`, for one of your own. The trainings can be
-made again, with other seeds or on data of your own: `python -m bncheck train depth --seed 7 --output mine.json`, and
-then `python -m bncheck figures training-depth --results mine.json`. In Python each `draw` returns a
+`--preset beamer43`, `--theme dark` and `--lang zh` make them fit your slides; of a sequence the PDF has a page for each
+frame, and `--format gif,html` gives one that moves by itself and one that you step through. `--seed` draws other
+numbers, and `--layer layer_norm` draws the graphs for another layer or, as `FILE.py:NAME`, for one of your own. The
+trainings can be made again, with other seeds or on data of your own: `python -m bncheck train depth --seed 7 --output
+mine.json`, and then `python -m bncheck figures training-depth --results mine.json`. In Python each `draw` returns a
 `matplotlib.figure.Figure`, which notebooks display.
 
-This page is made by `python -m bncheck figures --gallery`.
+{MADE}
 """
 
 LECTURE = (
@@ -105,6 +111,11 @@ LECTURE = (
                 " the weight and multiply the slopes on the way.",
             ),
             Shown(
+                "cost-slope",
+                "The product is a slope: that of the cost, drawn over the weight. Gradient descent goes down it, by as"
+                " much as it is steep.",
+            ),
+            Shown(
                 "saturation-depth",
                 "A product of twenty small slopes is next to nothing, and of twenty large ones far too much. This is"
                 " where normalizing pays: the factor per layer no longer depends on the scale of the weights.",
@@ -134,6 +145,12 @@ LECTURE = (
                 (1, 3, 8, 12),
             ),
             Shown(
+                "algorithm",
+                "The same once more, as one writes it down: in a graph, in formulas, in code, and in the numbers that"
+                " the code leaves. Textbooks call the middle of the way back dxn, dxc, dstd, dvar and dmu.",
+                (1, 2),
+            ),
+            Shown(
                 "graph-three-paths",
                 "Sorted by the statistic they came through, the contributions to ∂ℓ/∂x are three. Forgetting the second"
                 " or the third is the classical mistake: x moves the mean and the variance, too.",
@@ -154,6 +171,11 @@ LECTURE = (
                 "jacobian",
                 "The line says that two directions are taken away. One sees them in the matrix of all derivatives"
                 " ∂x̂/∂x: shifting all values, or stretching them, leaves x̂ as it was.",
+            ),
+            Shown(
+                "projection",
+                "With three values in the group one sees it in space. Whatever gradient arrives, what goes on stands at"
+                " right angles to both.",
             ),
             Shown(
                 "scale-invariance",
@@ -181,6 +203,11 @@ LECTURE = (
             ),
             Shown("running-statistics", "How they are averaged is a convention, and frameworks differ in two."),
             Shown(
+                "image-shapes",
+                "Images have rows and columns besides, and batch norm takes all their pixels together: one mean for"
+                " each channel of the whole batch.",
+            ),
+            Shown(
                 "reduction-axes",
                 "And which values share a mean is a choice as well, with a name for each.",
             ),
@@ -194,6 +221,12 @@ LECTURE = (
                 "A network with a wrong backward pass may still learn, and often as well as with the right one: the"
                 " last figure of this page shows it. One must look. Node by node against the truth, a mistake is found"
                 " where it was made.",
+            ),
+            Shown(
+                "planted-bugs",
+                "Which mistakes? These are made again and again. Most are plain to see here, and two are too small for"
+                " the eye.",
+                (1, 2),
             ),
             Shown(
                 "fd-error",
@@ -306,35 +339,69 @@ LECTURE = (
 
 
 def hang(folder: Path, jobs: int = 1, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
-    """Draws the gallery and writes its page, `README.md`; tells the files.
+    """Draws the gallery, a contact sheet of it, and its page, `README.md`; tells the files.
 
     Raises
-        InvalidInput: the folder cannot be written.
+        InvalidInput: the folder cannot be written, or its README.md is not a gallery's.
     """
-    drawn = make(list(sheets()), folder, jobs=jobs, progress=progress)
-    return [*drawn, write(folder / "README.md", page())]
+    if (folder / "README.md").exists() and not is_gallery(folder):
+        raise InvalidInput(
+            "out", str(folder), "a folder without a README.md that is not a gallery's", "Choose another."
+        )
+    written: list[Path] = []
+    pictures: list[bytes] = []
+    for paths, small in on_each(partial(_hung, folder=folder), list(sheets()), folder, jobs, progress):
+        written += paths
+        pictures += small
+    written.append(write(folder / CONTACT, contact_sheet([*tiles(pictures)])))
+    return [*written, write(folder / "README.md", page())]
+
+
+def _hung(sheet: Sheet, folder: Path) -> tuple[list[Path], list[bytes]]:
+    """A figure's files, and its pictures for the contact sheet."""
+    pages = sheet.pages()
+    names = zip(sheet.stems, pages, strict=True)
+    return [write(folder / f"{stem}.svg", page.encoded("svg")) for stem, page in names], [*map(thumbnail, pages)]
 
 
 def sheets() -> Iterator[Sheet]:
-    """The drawings of the gallery, in its order."""
+    """The figures of the gallery, in its order, each with the frames that are shown."""
     for chapter in LECTURE:
+        yield from (Sheet(shown.figure, frames=shown.frames) for shown in chapter.shown)
+
+
+def tiles(pictures: Iterable[bytes]) -> Iterator[tuple[str, bytes | None]]:
+    """What the contact sheet shows: each chapter's title, and its drawings with their names."""
+    left = iter(pictures)
+    for chapter in LECTURE:
+        yield chapter.title, None
         for shown in chapter.shown:
-            yield from (Sheet(shown.figure, Look(), 0, frame=frame) for frame in shown.frames)
+            yield from ((stem, next(left)) for stem in Sheet(shown.figure, frames=shown.frames).stems)
 
 
 def page() -> str:
     """The page in Markdown."""
-    parts = [OPENING]
+    parts = [OPENING, f"![All drawings, in this order]({CONTACT})\n", " ·\n".join(map(_link, LECTURE)) + "\n"]
     for chapter in LECTURE:
         parts.append(f"## {chapter.title}\n")
         parts += [_entry(shown, find(shown.figure)) for shown in chapter.shown]
     return "\n".join([*parts, CLOSING])
 
 
+def _link(chapter: Chapter) -> str:
+    """A link to a chapter's heading, under the name that it has on GitHub.
+
+    >>> _link(Chapter("What is it, then?", ()))
+    '[What is it, then?](#what-is-it-then)'
+    """
+    return f"[{chapter.title}](#{re.sub('[^a-z ]', '', chapter.title.lower()).replace(' ', '-')})"
+
+
 def _entry(shown: Shown, plate: Plate) -> str:
     title = plain(plate.about.title.en)
-    drawn = [(Sheet(shown.figure, Look(), 0, frame=frame).stem, frame) for frame in shown.frames]
-    images = [f"![{title}{f', step {frame}' if frame else ''}]({stem}.svg)" for stem, frame in drawn]
+    steps = [f", step {frame}" for frame in shown.frames] or [""]
+    stems = Sheet(shown.figure, frames=shown.frames).stems
+    images = [f"![{title}{step}]({stem}.svg)" for step, stem in zip(steps, stems, strict=True)]
     module = shown.figure.replace("-", "_")
     frame = f"frame={shown.frames[0]}" if plate.frames else ""
     called = f"from bncheck.figures import {module}; {module}.draw({frame})"

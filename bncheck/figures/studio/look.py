@@ -36,15 +36,17 @@ class Preset(NamedTuple):
     width: float
     height: float
     scale: float
+    least: float
+    """Content in smaller letters is not read, in points: from the last row where it is projected, else in the hand."""
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        "beamer169": Preset(160 / 25.4, 90 / 25.4, 1.0),
-        "beamer43": Preset(128 / 25.4, 96 / 25.4, 0.95),
-        "ppt169": Preset(40 / 3, 7.5, 40 / 3 / (160 / 25.4)),
-        "a4": Preset(160 / 25.4, 100 / 25.4, 0.95),
-        "half": Preset(100 / 25.4, 75 / 25.4, 0.75),
+        "beamer169": Preset(160 / 25.4, 90 / 25.4, 1.0, 0.032 * 90 / 25.4 * 72),
+        "beamer43": Preset(128 / 25.4, 96 / 25.4, 0.97, 0.03 * 96 / 25.4 * 72),
+        "ppt169": Preset(40 / 3, 7.5, 40 / 3 / (160 / 25.4), 0.032 * 7.5 * 72),
+        "a4": Preset(160 / 25.4, 100 / 25.4, 0.95, 7.0),
+        "half": Preset(100 / 25.4, 75 / 25.4, 0.83, 7.0),
     }
 )
 
@@ -88,12 +90,13 @@ ROLES: Mapping[str, Role] = MappingProxyType(
         "without": Role(_ORANGE, (0, (4, 1.6)), "s", "//"),
         "with": Role(_BLUE, "-", "o"),
         "correct": Role(_GREEN, "-", "o"),
-        "wrong": Role(_VERMILLION, (0, (3.2, 1.4)), "X", "xx"),
-        "reference": Role(_GREY, (0, (1, 1.5)), "d"),
+        "wrong": Role(_VERMILLION, (0, (2.2, 1)), "X", "xx"),
+        "reference": Role(_GREY, (0, (1, 1.5)), "v"),
         "first": Role(_BLUE, "-", "o"),
         "second": Role(_ORANGE, (0, (4, 1.6)), "s", "//"),
         "third": Role(_GREEN, (0, (5, 1.4, 1.2, 1.4)), "^", "\\\\"),
-        "fourth": Role(_PURPLE, (0, (1.2, 1.2)), "D", ".."),
+        "fourth": Role(_PURPLE, (0, (4, 1.2, 1, 1.2, 1, 1.2)), "D", ".."),
+        "fifth": Role(_INK, (0, (9, 2)), "*", "++"),
     }
 )
 """Okabe and Ito's hues, darkened or lightened until they can be read on their paper."""
@@ -106,6 +109,9 @@ THEMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 
 LANGUAGES = ("en", "zh")
+
+DPI = 200
+"""Pixels per inch where a picture consists of pixels."""
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, NamedTuple
+from xml.sax.saxutils import escape
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -23,11 +26,18 @@ from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 
 from bncheck.errors import InvalidInput
-from bncheck.figures.studio.look import PRESETS, About, Look
+from bncheck.figures.studio.look import DPI, PRESETS, About, Look
+from bncheck.figures.studio.truetype import truetype
 from bncheck.version import __version__
 
 MARGIN, TITLE, CAPTION, STAMP = 9.0, 12.0, 8.0, 6.0
 """White around the page, and the sizes of its words: in points at beamer169."""
+
+_GAP = 1.6
+"""Between the columns of a legend, in multiples of its letters."""
+
+_HANDLE = 3 + 0.8 + _GAP
+"""What a column of a legend needs beside its words, in multiples of its letters."""
 
 
 @contextmanager
@@ -75,6 +85,8 @@ class Page(Figure):
         self.width, self.height = preset.width * 72, preset.height * 72
         settings: Any = mpl.rcParams
         self._settings: Any = dict(settings)
+        self.marginal: list[Text] = []
+        """Title, caption and stamp; all other words are the page's content."""
         scale = look.scale
         margin = MARGIN * scale
         heading = look.say(*about.title) + (f"  ·  {note}" if note else "")
@@ -82,8 +94,9 @@ class Page(Figure):
         stamp = f"{origin or f'seed {seed}'} · bncheck {__version__}"
         stamp_width = text_size(stamp, STAMP * scale).width
         self._words(stamp, self.width - margin, margin, STAMP, "baseline", ha="right", color=look.colour("muted"))
-        room = self.width - 2 * margin - stamp_width - 24 * scale
-        self._lines = wrapped(look.say(*about.caption), CAPTION * scale, room)
+        self._lines = _beside(
+            look.say(*about.caption), CAPTION * scale, self.width - 2 * margin, stamp_width + 24 * scale
+        )
         for k, line in enumerate(reversed(self._lines)):
             y = margin + k * 1.4 * CAPTION * scale
             self._words(line, margin, y, CAPTION, "baseline", color=look.colour("muted"))
@@ -94,7 +107,9 @@ class Page(Figure):
         self._lay_out()
 
     def _words(self, text: str, x: float, y: float, size: float, va: str, **more: Any) -> Text:
-        return self.text(x / self.width, y / self.height, text, fontsize=size * self.look.scale, va=va, **more)
+        words = self.text(x / self.width, y / self.height, text, fontsize=size * self.look.scale, va=va, **more)
+        self.marginal.append(words)
+        return words
 
     def _lay_out(self) -> None:
         engine: Any = self.get_layout_engine()
@@ -104,22 +119,24 @@ class Page(Figure):
         left, low, width, height = self.body
         return left / self.width, low / self.height, width / self.width, height / self.height
 
-    def key(self, axes: Axes) -> None:
-        """A legend for all plots, between the title and them, of what is labelled in `axes`: in one row, or two."""
-        handles, labels = axes.get_legend_handles_labels()
+    def key(self, *panels: Axes) -> None:
+        """A legend between the title and the plots of what is labelled in `panels`, in as few rows as fit."""
+        named: dict[str, Artist] = {}
+        for axes in panels:
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                named.setdefault(label, handle)
+        labels = list(named)
         left, low, width, height = self.body
         corner = left / self.width, (low + height) / self.height
-        rows = 1 if len(labels) <= 4 else 2
-        self.legend(
-            handles,
-            labels,
-            loc="upper left",
-            bbox_to_anchor=corner,
-            ncols=-(-len(labels) // rows),
-            borderpad=0,
-            borderaxespad=0,
-        ).set_in_layout(False)
-        self.body = left, low, width, height - 1.7 * rows * float(mpl.rcParams["legend.fontsize"])
+        size = float(mpl.rcParams["legend.fontsize"])
+        widths = [text_size(label, size).width + _HANDLE * size for label in labels]
+        for rows in range(1, len(labels) + 1):
+            columns = [widths[k : k + rows] for k in range(0, len(labels), rows)]
+            if sum(map(max, columns)) <= width:
+                break
+        placed: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": corner, "borderpad": 0, "borderaxespad": 0}
+        self.legend(list(named.values()), labels, ncols=len(columns), columnspacing=_GAP, **placed).set_in_layout(False)
+        self.body = left, low, width, height - 1.7 * rows * size
         self._lay_out()
 
     def plane(self) -> Axes:
@@ -139,28 +156,59 @@ class Page(Figure):
                 left, low, width, height = axes.get_position(original=True).bounds
                 axes.set_position((round(left, 9), round(low, 9), round(width, 9), round(height, 9)))
 
-    def encoded(self, form: str) -> bytes:
-        """The page as svg, pdf or png, with title, caption, seed and version in its metadata, and no date."""
-        logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of the dates in a font's own file
-        stream = io.BytesIO()
-        with mpl.rc_context(self._settings):
-            self.savefig(stream, format=form, metadata=self._metadata(form))
-        return stream.getvalue()
+    def encoded(self, form: str, *, dpi: int = DPI, svg_text: bool = False) -> bytes:
+        """The page as svg, pdf or png, with title, reading, caption, seed and version in its metadata, and no date.
 
-    def _metadata(self, form: str) -> Mapping[str, Any]:
-        look = self.look
-        title = plain(look.say(*self.about.title)) + (f" · {plain(self.note)}" if self.note else "")
-        made = f"bncheck {__version__}, matplotlib {mpl.__version__}"
-        told = f"{plain(look.say(*self.about.caption))} {self.origin or f'seed={self.seed}'}"
-        if form == "svg":
-            return {"Title": title, "Description": told, "Creator": made, "Date": None}
-        if form == "pdf":
-            named = {"Title": title, "Subject": told, "Creator": made, "Producer": None}
-            return {**named, "CreationDate": None, "ModDate": None}
-        return {"Title": title, "Description": told, "Software": made}
+        `dpi` counts for png alone. `svg_text` leaves words words in svg, for the fonts that its reader has; otherwise
+        they are outlines, which look the same everywhere.
+        """
+        stream = io.BytesIO()
+        made = metadata(form, self.heading, self.said)
+        with self.printing(svg_text):
+            self.savefig(stream, format=form, dpi=dpi if form == "png" else DPI, metadata=made)
+        return self._entitled(stream.getvalue()) if form == "svg" else stream.getvalue()
+
+    @contextmanager
+    def printing(self, svg_text: bool = False) -> Iterator[None]:
+        """Within it `savefig` follows this page's settings, not the user's, and fonts in a PDF are TrueType."""
+        logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of the dates in a font's own file
+        settings = {**self._settings, "svg.fonttype": "none" if svg_text else "path"}
+        with mpl.rc_context(settings), truetype():
+            yield
+
+    @property
+    def heading(self) -> str:
+        """The title with its note, in plain letters."""
+        words = (self.look.say(*self.about.title), *self.note.split("·"))
+        return " · ".join(plain(part).strip() for part in words if part)
+
+    @property
+    def said(self) -> str:
+        """How the figure is read, its caption, and its seed or origin, in plain letters."""
+        words = (self.look.say(*self.about.reading), self.look.say(*self.about.caption))
+        return " ".join([*map(plain, words), self.origin or f"seed={self.seed}"])
+
+    def _entitled(self, svg: bytes) -> bytes:
+        """An SVG that says to those who do not see it what is drawn; ids are of matplotlib's form, and one's own."""
+        title, description = (f"{letter}{sha256(self.heading.encode()).hexdigest()[:10]}" for letter in "td")
+        root = f'<svg role="img" aria-labelledby="{title}" aria-describedby="{description}" xml:lang="{self.look.lang}"'
+        entitled = svg.decode().replace("<svg", root, 1).replace("<title>", f'<title id="{title}">', 1)
+        closed = f'</title>\n <desc id="{description}">{escape(self.said)}</desc>'
+        return entitled.replace("</title>", closed, 1).encode()
 
     def _repr_svg_(self) -> str:
         return self.encoded("svg").decode()
+
+
+def metadata(form: str, title: str, said: str) -> dict[str, str | None]:
+    """What a file in a format says of itself, under the names that the format has for it."""
+    made = f"bncheck {__version__}, matplotlib {mpl.__version__}"
+    if form == "svg":
+        return {"Title": title, "Description": said, "Creator": made, "Date": None}
+    if form == "pdf":
+        dates = dict.fromkeys(("Producer", "CreationDate", "ModDate"))
+        return {"Title": title, "Subject": said, "Creator": made, **dates}
+    return {"Title": title, "Description": said, "Software": made}
 
 
 def plain(text: str) -> str:
@@ -202,6 +250,15 @@ def _line_size(line: str, family: tuple[str, ...]) -> Size:
     (_, low), (right, high) = np.min(corners, axis=0), np.max(corners, axis=0)
     trailing = len(line) - len(line.rstrip())
     return Size(float(right) / 100 + 0.32 * trailing, max(float(high) / 100, 0.75) - min(float(low) / 100, 0))
+
+
+def _beside(text: str, size: float, width: float, corner: float) -> list[str]:
+    """A text in as few lines as leave a corner free at the right end of the last one, none longer than it need be."""
+    width *= 0.95  # on a screen letters are wider than measured
+    last = width - corner
+    measures = np.linspace(last, width, 9).tolist()
+    trials = [wrapped(text, size, measure) for measure in measures]
+    return min((lines for lines in trials if text_size(lines[-1], size).width <= last), key=len, default=trials[0])
 
 
 def wrapped(text: str, size: float, width: float) -> list[str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bncheck.errors import InvalidInput
 from bncheck.figures import Plate, find, names
-from bncheck.figures.studio.look import Look
+from bncheck.figures.studio.look import DPI, Look
 from bncheck.files import try_folder, write
 from bncheck.layers import LAYERS, Layer
 from bncheck.processes import mapped
@@ -18,54 +18,140 @@ from bncheck.processes import mapped
 if TYPE_CHECKING:
     from bncheck.figures.studio.page import Page
 
-FORMATS = ("svg", "pdf", "png", "gv")
-"""gv is DOT, for the figures that are computation graphs."""
+FORMATS = ("svg", "pdf", "png", "gv", "gif", "html")
+"""svg and png are a file for each frame, pdf is one for all; gv is DOT, of graphs; gif and html are of sequences."""
+
+OUT = Path("bncheck-figures")
+"""Where figures go unless another folder is named."""
+
+LEAST, MOST = 50, 600
+"""Between these are the pixels per inch that one may ask for."""
+
+
+@dataclass(frozen=True)
+class Edition:
+    """What files are made of a drawing: the formats, pixels per inch of png and gif, and whether svg keeps its words.
+
+    Raises
+        InvalidInput: an unknown format, too few pixels or too many, or a choice that none of the formats has.
+    """
+
+    formats: tuple[str, ...] = ("svg",)
+    dpi: int = DPI
+    svg_text: bool = False
+
+    def __post_init__(self) -> None:
+        for form in self.formats:
+            if form not in FORMATS:
+                raise InvalidInput.unknown("format", form, FORMATS)
+        if not LEAST <= self.dpi <= MOST:
+            constraint = f"a whole number from {LEAST} to {MOST}"
+            raise InvalidInput("dpi", self.dpi, constraint, f"Leave it out for {DPI}.")
+        for name, value, default, able in (
+            ("dpi", self.dpi, DPI, ("png", "gif")),
+            ("svg_text", self.svg_text, False, ("svg", "html")),
+        ):
+            if value != default and not {*able} & {*self.formats}:
+                constraint = f"no {name} for {', '.join(self.formats)}"
+                raise InvalidInput(name, value, constraint, f"Add {' or '.join(able)} to the formats, or leave it out.")
+
+    def name(self, stem: str, form: str) -> str:
+        """A file's name, which tells what is not as usual.
+
+        >>> Edition(("svg", "png"), dpi=300).name("jacobian", "png")
+        'jacobian-300dpi.png'
+        """
+        fine = f"-{self.dpi}dpi" if self.dpi != DPI and form in ("png", "gif") else ""
+        return f"{stem}{fine}{'-text' if self.svg_text and form in ('svg', 'html') else ''}.{form}"
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One drawing to be made: a figure, or one frame of it, for the layer it is asked for."""
+    """A drawing to be made: a figure, or some frames of one, for the layer it is asked for."""
 
     figure: str
-    look: Look
-    seed: int
+    look: Look = Look()
+    seed: int = 0
     layer: Layer | None = None
-    frame: int | None = None
+    frames: tuple[int, ...] = ()
     against: tuple[str, ...] = ()
     results: Path | None = None
 
     @property
     def stem(self) -> str:
-        """The files' name without its ending.
+        """The files' name without its ending; what is not as usual is told, so that no two drawings have one name.
 
-        >>> Sheet("graph-sweep", Look(), 0, frame=3).stem
-        'graph-sweep-03'
+        >>> Sheet("graph-values", Look("half", "dark", "zh"), seed=3).stem
+        'graph-values-dark-half-zh-seed-3'
         """
-        layer = f"-{self.layer.name.replace('_', '-')}" if self.layer else ""
-        return f"{self.figure}{layer}{'' if self.frame is None else f'-{self.frame:02d}'}"
+        usual = Look()
+        chosen = [
+            *([Path(self.layer.address).name.replace(".py:", "-").replace("_", "-")] if self.layer else []),
+            *self.against,
+            *([self.results.stem] if self.results else []),
+            *(getattr(self.look, n) for n in ("theme", "preset", "lang") if getattr(self.look, n) != getattr(usual, n)),
+            *(["seed", str(self.seed)] if self.seed else []),
+        ]
+        return "-".join([self.figure, *chosen])
 
-    def page(self) -> Page:
-        """The drawing."""
-        chosen = {"layer": self.layer, "frame": self.frame, "against": self.against, "results": self.results}
-        return find(self.figure).draw(self.look, self.seed, **{k: v for k, v in chosen.items() if v})
+    @property
+    def stems(self) -> list[str]:
+        """The same for each page.
 
-    def encoded(self, formats: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """The bytes in each format that this figure can take."""
-        drawn = [form for form in formats if form != "gv"]
-        if drawn:
-            page = self.page()
-            yield from ((form, page.encoded(form)) for form in drawn)
-        dot = find(self.figure).dot
-        if "gv" in formats and dot is not None and self.frame in (None, 1):
+        >>> Sheet("graph-sweep", frames=(3, 12)).stems
+        ['graph-sweep-03', 'graph-sweep-12']
+        """
+        return [f"{self.stem}-{frame:02d}" for frame in self.frames] or [self.stem]
+
+    def pages(self) -> list[Page]:
+        """The drawing, or its frames."""
+        chosen = {"layer": self.layer, "against": self.against, "results": self.results}
+        draw = partial(find(self.figure).draw, self.look, self.seed, **{k: v for k, v in chosen.items() if v})
+        return [draw(frame=frame) for frame in self.frames] or [draw()]
+
+    def encoded(self, edition: Edition) -> Iterator[tuple[str, bytes]]:
+        """The files, by their names, in those of the formats that this figure can take."""
+        plate = find(self.figure)
+        formats = [form for form in edition.formats if takes(plate, form)]
+        pages = self.pages() if set(formats) - {"gv"} else []
+        for form in formats:
+            if form in ("svg", "png"):
+                for stem, page in zip(self.stems, pages, strict=True):
+                    content = page.encoded(form, dpi=edition.dpi, svg_text=edition.svg_text)
+                    yield edition.name(stem, form), content
+            else:
+                yield edition.name(self.stem, form), self._whole(form, pages, edition)
+
+    def _whole(self, form: str, pages: list[Page], edition: Edition) -> bytes:
+        """One file for all frames."""
+        from bncheck.figures.studio import frames
+
+        if form == "gv":
+            dot = find(self.figure).dot
+            assert dot is not None
             graph = dot(self.look, layer=self.layer) if self.layer else dot(self.look)
-            yield "gv", graph.source.encode()
+            return str(graph.source).encode()
+        if form == "pdf":
+            return frames.pdf(pages)
+        if form == "gif":
+            return frames.gif(pages, edition.dpi)
+        return frames.html(pages, edition.svg_text)
+
+
+def takes(plate: Plate, form: str) -> bool:
+    """Whether there is a figure in a format."""
+    if form == "gv":
+        return plate.dot is not None
+    return form not in ("gif", "html") or plate.frames is not None
 
 
 def render(
     figures: Iterable[str] = (),
-    folder: Path = Path("figures"),
+    folder: Path = OUT,
     *,
     formats: Iterable[str] = ("svg",),
+    dpi: int = DPI,
+    svg_text: bool = False,
     look: Look = Look(),
     seed: int = 0,
     layer: Layer | None = None,
@@ -78,37 +164,52 @@ def render(
 
     Raises
         InvalidInput: an unknown name, format or framework, a format, a layer, frameworks, results or a seed that a
-            named figure does not take, a folder that cannot be written, or no font for the language.
+            named figure does not take, too many pixels, a folder that cannot be written or is a gallery's, or no font
+            for the language.
         MissingPackage: a framework that is not installed.
     """
-    formats = tuple(dict.fromkeys(formats))
-    work = sheets(figures, formats, look, seed, layer, tuple(against), results)
+    edition = Edition(tuple(dict.fromkeys(formats)), dpi, svg_text)
+    work = sheets(figures, edition.formats, look, seed, layer, tuple(against), results)
     if look.lang == "zh":
         from bncheck.figures.studio.fonts import chinese_family
 
         chinese_family()
-    return make(work, folder, formats, jobs, progress)
+    if is_gallery(folder):
+        constraint = "a folder that is not a gallery's, whose drawings these might replace"
+        raise InvalidInput("out", str(folder), constraint, "Choose another, or renew the gallery by --gallery.")
+    written: list[Path] = []
+    for paths in on_each(partial(_made, folder=folder, edition=edition), work, folder, jobs, progress):
+        written += paths
+    return written
 
 
-def make(
-    work: Sequence[Sheet],
+MADE = "This page is made by `python -m bncheck figures --gallery`."
+"""The sentence by which a gallery's page is known."""
+
+
+def is_gallery(folder: Path) -> bool:
+    """Whether a folder holds a gallery."""
+    page = folder / "README.md"
+    return page.is_file() and MADE in page.read_text(encoding="utf-8", errors="replace")
+
+
+def on_each(
+    work: Callable[[Sheet], Any],
+    sheets: Sequence[Sheet],
     folder: Path,
-    formats: tuple[str, ...] = ("svg",),
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Path]:
-    """Makes drawings in a folder, and tells the files in the order of the work.
+) -> Iterator[Any]:
+    """Opens a folder, and does some work that writes into it on each drawing: the results, in order.
 
     Raises
         InvalidInput: the folder cannot be written.
     """
     _open(folder)
-    written: list[Path] = []
-    with mapped(min(jobs, len(work))) as in_order:
-        for done, paths in enumerate(in_order(partial(_made, folder=folder, formats=formats), work), start=1):
-            written += paths
-            progress(done, len(work))
-    return written
+    with mapped(min(jobs, len(sheets))) as in_order:
+        for done, result in enumerate(in_order(work, sheets), start=1):
+            progress(done, len(sheets))
+            yield result
 
 
 def sheets(
@@ -121,19 +222,15 @@ def sheets(
     results: Path | None = None,
 ) -> list[Sheet]:
     """What is to be drawn; figures named by the user must be able to take what is asked for."""
-    for form in formats:
-        if form not in FORMATS:
-            raise InvalidInput.unknown("format", form, FORMATS)
     if seed < 0:
         raise InvalidInput("seed", seed, "a whole number of at least 0", "Leave it out for the default.")
     asked = tuple(dict.fromkeys(figures))
     plates = [find(name) for name in asked or names()]
-    graphs = [plate for plate in plates if plate.dot is not None]
     layered = [plate for plate in plates if plate.takes("layer")]
     comparing = [plate for plate in plates if plate.takes("against")]
     trained = [plate for plate in plates if plate.takes("results")]
-    if formats == ("gv",):
-        plates = _able(plates, graphs, asked, "format", "gv", "svg, pdf or png")
+    able = [plate for plate in plates if any(takes(plate, form) for form in formats)]
+    plates = _able(plates, able, asked, "format", ",".join(formats), "svg, pdf or png")
     if layer is not None:
         if not layer.is_plain:
             known = [known.name for known in LAYERS.values() if known.is_plain]
@@ -153,8 +250,10 @@ def sheets(
     if seed and asked and trained:
         words = f"no seed for {trained[0].name}, which is drawn from results"
         raise InvalidInput("seed", seed, words, "Make results with bncheck train --seed, and name them by --results.")
-    drawn = (sheet for plate in plates for sheet in _frames(plate, look, seed, layer))
-    return [replace(sheet, against=against, results=results) for sheet in drawn]
+    return [
+        Sheet(plate.name, look, 0 if plate in trained else seed, layer, _frames(plate, layer), against, results)
+        for plate in plates
+    ]
 
 
 def _able(
@@ -166,12 +265,11 @@ def _able(
     return able
 
 
-def _frames(plate: Plate, look: Look, seed: int, layer: Layer | None) -> Iterator[Sheet]:
+def _frames(plate: Plate, layer: Layer | None) -> tuple[int, ...]:
     if plate.frames is None:
-        yield Sheet(plate.name, look, seed, layer)
-        return
+        return ()
     count = plate.frames(layer=layer) if layer else plate.frames()
-    yield from (Sheet(plate.name, look, seed, layer, frame) for frame in range(1, count + 1))
+    return tuple(range(1, count + 1))
 
 
 def _open(folder: Path) -> None:
@@ -184,5 +282,5 @@ def _open(folder: Path) -> None:
         raise InvalidInput("out", str(folder), constraint, "Choose another.") from error
 
 
-def _made(sheet: Sheet, folder: Path, formats: tuple[str, ...]) -> list[Path]:
-    return [write(folder / f"{sheet.stem}.{form}", content) for form, content in sheet.encoded(formats)]
+def _made(sheet: Sheet, folder: Path, edition: Edition) -> list[Path]:
+    return [write(folder / name, content) for name, content in sheet.encoded(edition)]

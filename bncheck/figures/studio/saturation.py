@@ -135,20 +135,22 @@ def _response(axes: Axes, look: Look, activation: Activation, z: Array) -> None:
     value, slope = activation.words
     x = np.linspace(-REACH, REACH, 401)
     curve = activation.value(x) / activation.height
-    axes.plot(x, curve, **look.line("function", label=f"${value}$"))
+    marks = {"ms": 4 * look.scale, "zorder": 3}
+    axes.plot(x, curve, **look.marked("function", label=f"${value}$", markevery=(25, 50), **marks))
     said = look.say(f"its slope, ${slope}$", f"斜率 ${slope}$")
-    axes.plot(x, activation.slope(x) / activation.steepness, **look.line("slope", label=said))
-    bottom = -1.15 if curve.min() < 0 else 0.0
+    slope_line = look.marked("slope", label=said, markevery=(0, 50), **marks)
+    axes.plot(x, activation.slope(x) / activation.steepness, **slope_line)
     heights, bounds = np.histogram(z, bins=64, range=(-REACH, REACH))
     said = look.say("where the pre-activations lie", "预激活值的分布")
-    density = bottom + heights / heights.max() * (0.9 - bottom)
-    axes.stairs(density, bounds, baseline=bottom, fill=True, color=look.tint("reference", 0.55), zorder=1, label=said)
+    density = 0.9 * heights / heights.max()
+    axes.stairs(density, bounds, fill=True, color=look.tint("reference", 0.55), zorder=1, label=said)
+    bottom = -1.12 if curve.min() < 0 else 0.0
     edges = (max(activation.low, -REACH), min(activation.high, REACH))
     for side, edge, share in zip((-1, 1), edges, activation.saturated(z), strict=True):
         if abs(edge) == REACH:
             continue
         axes.axvspan(edge, side * REACH, **look.area("saturated", zorder=0, alpha=0.45))
-        place, middle = (edge + side * REACH) / 2, -0.5 if bottom else 0.5
+        place, middle = (edge + side * REACH) / 2, bottom / 2 or 0.5
         axes.text(place, middle, f"{100 * share:.0f} %", ha="center", va="center", weight="bold", **look.on_paper())
     axes.set(xlim=(-REACH, REACH), ylim=(bottom, 1.12), xticks=[-10, -5, 0, 5, 10])
     axes.set_yticks([-1, 0, 1] if bottom else [0, 0.5, 1])

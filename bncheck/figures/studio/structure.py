@@ -17,6 +17,7 @@ from matplotlib.transforms import Bbox
 
 from bncheck.case import Array
 from bncheck.figures.studio.look import PRESETS
+from bncheck.figures.studio.page import Page
 
 SLACK = 1.0
 """Pixels at 100 dpi by which boxes, which are higher than their letters, may touch."""
@@ -53,6 +54,21 @@ def flaws(figure: Figure) -> list[str]:
         if patch is None and any(_crosses(line, _smaller(box)) for line in lines):
             found.append(f"{_name(text)} is crossed by a line")
     return found
+
+
+def small_print(page: Page) -> list[str]:
+    """The words of a page's content that its preset's readers cannot read, a line each; title and foot are not content.
+
+    A size is that of the text as a whole: an exponent is smaller, as in print.
+    """
+    undrawn = _undrawn(page)
+    texts: Any = page.findobj(lambda artist: isinstance(artist, Text) and artist not in undrawn)
+    least = PRESETS[page.look.preset].least
+    return [
+        f"{_name(text)} is {text.get_fontsize():.1f} pt high, which is less than {least:.1f}"
+        for text in texts
+        if _shown(text) and text not in page.marginal and text.get_fontsize() < least
+    ]
 
 
 def _unread(words: str) -> bool:
