@@ -1,7 +1,7 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,16 @@ UNCOVERED = frozenset(
 )
 """Files and tests that take long and whose lines others run too: coverage, which takes them up to twice as long, is not
 measured there; both together lose less than one percent of it."""
+
+
+EVERY = bool(os.environ.get("BNCHECK_EVERY"))
+"""Whether whole tables are asked, with BNCHECK_EVERY=1 in the environment, and not, for time, a part of them."""
+
+
+def some(table: Iterable[tuple[Any, ...]], choices: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Each row of a table with every choice, or, for time, with one choice, another from row to row."""
+    rows = list(table)
+    return [(*row, c) for k, row in enumerate(rows) for c in (choices if EVERY else [choices[k % len(choices)]])]
 
 
 def random_case(
@@ -89,7 +99,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where skips are forbidden, as in CI, a skipped test has failed, but for the programs that may be missing there."""
+    """Where skips are forbidden, as in CI, a skipped test has failed, but for programs that may be missing."""
     report = yield
     allowed = re.search(os.environ.get("BNCHECK_MAY_SKIP", "$^"), str(report.longrepr))
     if report.skipped and os.environ.get("BNCHECK_FORBID_SKIPS") and not allowed:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import some
+from looks import spoken
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
@@ -19,7 +21,7 @@ from bncheck.figures.studio import fonts
 from bncheck.figures.studio.look import LANGUAGES, PRESETS, ROLES, THEMES, Look
 from bncheck.figures.studio.page import plain
 from bncheck.figures.studio.rendering import FORMATS, render, sheets
-from bncheck.figures.studio.structure import flaws
+from bncheck.figures.studio.structure import flaws, small_print
 
 LOOKS = [
     Look("beamer169", "light", "en"),
@@ -40,15 +42,10 @@ def test_the_looks_cover_every_choice() -> None:
     assert {look.lang for look in LOOKS} == set(LANGUAGES)
 
 
-def spoken(looks: list[Look]) -> list[Look]:
-    """Those whose language has a font here."""
-    return [look for look in looks if look.lang == "en" or fonts.found_family()]
-
-
 def clean(name: str, look: Look, layer: Layer | None = None) -> None:
     for sheet in sheets([name], ("svg",), look, 0, layer):
         for stem, page in zip(sheet.stems, sheet.pages(), strict=True):
-            assert flaws(page) == [], stem
+            assert flaws(page) + small_print(page) == [], stem
 
 
 @pytest.mark.parametrize("name", names())
@@ -57,8 +54,7 @@ def test_nothing_is_clipped_overlapping_or_struck_through(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("look", spoken(LOOKS[1:]), ids=lambda look: f"{look.preset}-{look.theme}-{look.lang}")
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize(("name", "look"), some([(name,) for name in names()], spoken(LOOKS[1:])), ids=str)
 def test_so_in_every_look(name: str, look: Look) -> None:
     clean(name, look)
 

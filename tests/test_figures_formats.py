@@ -19,6 +19,7 @@ import pytest
 from fontTools import subset
 from fontTools.pens.boundsPen import BoundsPen
 from fontTools.ttLib import TTFont
+from looks import SPOKEN
 from matplotlib.backends import _backend_pdf_ps as embedding
 from matplotlib.font_manager import FontProperties, findfont
 from PIL import Image
@@ -37,7 +38,6 @@ from bncheck.layers import find_layer
 
 SVG = "{http://www.w3.org/2000/svg}"
 
-SPOKEN = [lang for lang in LANGUAGES if lang == "en" or fonts.found_family()]
 """The languages that have a font here."""
 
 CALLED = f"{page.plain(find('graph-sweep').about.title.en)} · batch norm"

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import some
+from looks import SPOKEN, spoken
 from matplotlib.patches import FancyBboxPatch, PathPatch
 
 from bncheck import LAYERS, Layer
@@ -79,19 +82,19 @@ def clean(name: str, look: Look, layer: Layer) -> None:
     assert (tangles(page), flaws(page), small_print(page)) == ([], [], [])
 
 
-@pytest.mark.parametrize("look", [Look(), Look("half", "dark", "zh")], ids=lambda look: look.preset)
+@pytest.mark.parametrize("look", spoken([Look(), Look("half", "dark", "zh")]), ids=lambda look: look.preset)
 @pytest.mark.parametrize("name", GRAPHS)
 def test_edges_are_free_and_letters_large(name: str, look: Look) -> None:
     clean(name, look, LAYERS["batch_norm"])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("layer", PLAIN, ids=lambda layer: layer.name)
-@pytest.mark.parametrize("name", GRAPHS)
-def test_so_on_every_page_for_every_layer(name: str, layer: Layer, preset: str) -> None:
-    for lang in ("en", "zh"):
-        clean(name, Look(preset, "light", lang), layer)
+@pytest.mark.parametrize(
+    ("name", "layer", "preset"), some(product(GRAPHS, [layer.name for layer in PLAIN]), [*PRESETS])
+)
+def test_so_on_every_page_for_every_layer(name: str, layer: str, preset: str) -> None:
+    for lang in SPOKEN:
+        clean(name, Look(preset, "light", lang), LAYERS[layer])
 
 
 @pytest.mark.parametrize("preset", ["beamer169", "half"])

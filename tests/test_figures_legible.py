@@ -32,21 +32,6 @@ def test_the_last_row_can_read_every_figure(name: str) -> None:
     assert small_print(drawn(name)) == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in names() if find(name).frames])
-def test_the_last_row_can_read_every_frame(name: str) -> None:
-    plate = find(name)
-    assert plate.frames is not None
-    assert [said for k in range(1, plate.frames() + 1) for said in small_print(plate.draw(Look(), 0, frame=k))] == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("preset", [preset for preset in PRESETS if preset != "beamer169"])
-@pytest.mark.parametrize("name", names())
-def test_every_figure_can_be_read_on_every_page(name: str, preset: str) -> None:
-    assert small_print(find(name).draw(Look(preset))) == []
-
-
 @pytest.mark.parametrize("preset", ["beamer43", "ppt169", "a4", "half"])
 def test_a_plot_with_much_text_can_be_read_on_every_page(preset: str) -> None:
     assert small_print(drawn("jacobian", preset)) == []

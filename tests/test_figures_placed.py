@@ -5,23 +5,24 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 import pytest
 import sympy as sp
+from conftest import some
+from looks import SPOKEN
 from matplotlib.patches import Rectangle
 
 from bncheck import LAYERS, Layer
 from bncheck.bugs.catalogue import BUGS
 from bncheck.case import Array
 from bncheck.figures import find, graph_fold, graph_train_eval, graph_two_neurons
-from bncheck.figures.studio import fonts
 from bncheck.figures.studio.chain import Chain
 from bncheck.figures.studio.diagram import Diagram
 from bncheck.figures.studio.group import column, number, small_case
-from bncheck.figures.studio.look import LANGUAGES, PRESETS, THEMES, Look
+from bncheck.figures.studio.look import PRESETS, THEMES, Look
 from bncheck.figures.studio.page import Page
 from bncheck.figures.studio.structure import flaws, small_print
 from bncheck.oracles import ball
@@ -52,10 +53,8 @@ def test_everything_is_read_from_the_last_row(name: str, preset: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("lang", [lang for lang in LANGUAGES if lang == "en" or fonts.found_family()])
-def test_so_in_every_look_and_frame(preset: str, theme: str, lang: str) -> None:
+@pytest.mark.parametrize(("theme", "lang", "preset"), some(product(THEMES, SPOKEN), [*PRESETS]))
+def test_so_in_every_look_and_frame(theme: str, lang: str, preset: str) -> None:
     for name in NAMES:
         for more in [{"frame": k} for k in range(1, 7)] if name == "graph-fold" else [{}]:
             assert readable(name, Look(preset, theme, lang), **more) == [], (name, more)
