@@ -335,17 +335,22 @@ def draw(
 ) -> Page:
     """A figure by its name, as ``bncheck figures --list`` tells them: a `matplotlib.figure.Figure`.
 
-    `choices` are the figure's own: `layer`, `frame`, `against`.
+    `choices` are the figure's own: `layer`, `frame`, `against`; and of one that shows a case, numbers of your own:
+    `x` and `dy` of one group, `gamma`, `beta` and `eps`, or a `case`, of which the first group is drawn.
 
     Raises
-        InvalidInput: no such figure, preset, theme or language.
+        InvalidInput: no such figure, preset, theme or language, a choice that it does not have, or numbers that are not
+            those of one group, see `bncheck.figures.studio.group.own_case`.
 
-    >>> draw("graph-staged", layer="layer_norm").get_size_inches().shape
-    (2,)
+    >>> draw("graph-values", layer="layer_norm", x=[1, 2, 3, 4], dy=[0.5, -1, 0, 2]).origin
+    'own numbers, seed 0'
     """
     from bncheck.figures import find
-    from bncheck.figures.studio.look import Look
 
+    plate = find(figure)
+    for name in choices:
+        if not plate.takes(name):
+            raise InvalidInput.unknown(f"choice for {figure}", name, plate.choices, _LEAVE_OUT)
     if isinstance(choices.get("layer"), str):
         choices["layer"] = find_layer(choices["layer"])
-    return find(figure).draw(Look(preset, theme, lang), seed, **choices)
+    return plate.draw(seed=seed, preset=preset, theme=theme, lang=lang, **choices)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from numbers import Real
 from types import MappingProxyType
@@ -164,6 +164,10 @@ class Case:
         object.__setattr__(self, "dy", dy)
         object.__setattr__(self, "eps", checked_eps(self.eps))
         object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        values = (getattr(self, named.name) for named in fields(self))
+        return Case, tuple(dict(value) if isinstance(value, Mapping) else value for value in values)
 
     @property
     def dtype(self) -> np.dtype[Any]:

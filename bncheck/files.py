@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from bncheck.errors import InvalidInput
+
 
 def write(target: Path, content: str | bytes) -> Path:
     """Writes a file in one step; a link leads to what it names, a device or a pipe is not replaced. Tells the file.
@@ -35,3 +37,18 @@ def try_folder(folder: Path) -> None:
         OSError: it cannot be written to.
     """
     tempfile.TemporaryFile(dir=folder).close()
+
+
+def opened(option: str, folder: Path) -> Path:
+    """A folder that is there and can be written to; it is made where it is not.
+
+    Raises
+        InvalidInput: it cannot; `option` is what named it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try_folder(folder)
+    except OSError as error:
+        constraint = f"a folder that can be written; {error.strerror}"
+        raise InvalidInput(option, str(folder), constraint, "Choose another.") from error
+    return folder

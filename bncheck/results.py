@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bncheck.case import Case
+from bncheck.case import Case, Gradients
 from bncheck.outcomes import Outcome
 from bncheck.tolerances.verdicts import Comparison, Verdict, fold
 from bncheck.version import __version__
@@ -112,11 +112,13 @@ class _Answers:
 class Check(_Answers):
     """One implementation on one case.
 
-    `unseen` names the essential bugs of the catalogue that would have passed on this case.
+    `unseen` names the essential bugs of the catalogue that would have passed on this case; `answer` is what was
+    returned, where that was kept.
     """
 
     gradients: Mapping[str, Finding]
     unseen: tuple[str, ...] = ()
+    answer: Gradients = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -134,7 +136,8 @@ class TargetReport(_Answers):
     `detail` says in one line why it crashed, or what it does besides that is wrong whatever it answers. `observations`
     are its conventions and habits, see `bncheck.targets.observations`; `reproduce` is a command. `asked` are the
     questions that were put to it: layouts, dtypes, modes, gradients; `not_asked` what could not be, each with why and
-    what to do. Where there is any, the verdict is not correct.
+    what to do. Where there is any, the verdict is not correct. `witness` is a case on which it failed, with what it
+    answered; `figures` are the files in which that is drawn.
     """
 
     target: str
@@ -148,6 +151,8 @@ class TargetReport(_Answers):
     detail: str = ""
     asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     not_asked: Mapping[str, str] = field(default_factory=dict)
+    witness: tuple[Case, Gradients] | None = field(default=None, compare=False, repr=False)
+    figures: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self.verdict is Verdict.CORRECT

@@ -175,7 +175,7 @@ def test_files_say_what_they_are(form: str) -> None:
     page = find("graph-staged").draw(Look(), 7)
     content = page.encoded(form)
     text = content.replace(b"\0", b"").decode("latin-1")  # PDF writes two bytes for each letter
-    for told in ("Normalization in stages", "seed=7", "bncheck 0."):
+    for told in ("Every step has its own derivative", "seed=7", "bncheck 0."):
         assert told in text, told
     assert not re.search(rb"20[2-9]\d-\d\d-\d\d|D:20\d\d", content)
 

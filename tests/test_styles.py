@@ -5,11 +5,11 @@ who had not read how bncheck speaks to code; so was tests/targets/common_styles,
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import EVERY
 
 from bncheck.examination.files import check_target
 from bncheck.results import Examination
@@ -42,11 +42,12 @@ def _needs(path: Path) -> list[str]:
 
 
 def _cases() -> list[Any]:
-    """Every source; those that JAX or numba compile, which takes minutes, with BNCHECK_EVERY=1 in the environment."""
+    """Every second source, none that JAX or numba compile, for time; all with BNCHECK_EVERY=1 in the environment."""
     found: list[Any] = []
-    for path, one in MANIFEST:
+    for k, (path, one) in enumerate(MANIFEST):
         needs = _needs(path)
-        if {"jax", "flax", "numba"} & set(needs) and not os.environ.get("BNCHECK_EVERY"):
+        long = bool({"jax", "flax", "numba"} & set(needs)) or (k % 2 == 1 and one["path"] not in NOT_ALL_ASKED)
+        if long and not EVERY:
             continue
         marks = [pytest.mark.slow] * (needs != [] or len(found) % 12 != 0)
         found.append(pytest.param(path, one, needs, id=one["path"], marks=marks))

@@ -13,6 +13,7 @@ from bncheck.cli.app import app
 from bncheck.cli.options import STATUS, at_least, at_most, one_of, processors
 from bncheck.cli.output import coloured, destination, progress
 from bncheck.errors import InvalidInput
+from bncheck.files import opened
 from bncheck.processes import MOST
 
 
@@ -42,6 +43,9 @@ def check(
     seed: Annotated[int, typer.Option(help="The same seed gives the same report, byte for byte.")] = 0,
     format: Annotated[str, typer.Option(help="text, json, csv, junit or github.")] = "text",  # noqa: A002  # the option's name
     output: Annotated[Path | None, typer.Option(help="A file to write the report to.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="A folder for drawings: of what is wrong, the graph with that marked in it.")
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(help="How many targets at a time; the report does not depend on it.", show_default="the CPUs"),
@@ -78,6 +82,8 @@ def check(
         from bncheck.inputs.recipes import Recipe
         from bncheck.results import Examination
 
+        if figure is not None:
+            opened("figure", figure)
         try:
             with progress(color, "checking") as advance:
                 examination = examine_all(
@@ -97,6 +103,10 @@ def check(
                 )
         except Interrupted as broken_off:
             examination, interruption = Examination(seed, broken_off.reports), broken_off.__cause__
+        if figure is not None:
+            from bncheck.figures.studio.finding import illustrated
+
+            examination = illustrated(examination, figure)
         if format == "text":
             from bncheck.report.targets import text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,11 @@ from bncheck.cli.app import app
 from bncheck.cli.options import at_least, at_most, separated
 from bncheck.cli.output import print_out, progress
 from bncheck.errors import InvalidInput
+from bncheck.figures.studio.look import DPI, Look
 from bncheck.processes import MOST
+
+GALLERY = Path("figures")
+"""Where the gallery is hung unless another folder is named."""
 
 
 @app.command(short_help="Draw normalization for a lecture.")
@@ -20,13 +24,39 @@ def figures(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME …]", help="Which figures; all, without a name.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("figures"),
-    format: Annotated[str, typer.Option(help="svg, pdf, png or gv, with commas between several.")] = "svg",  # noqa: A002  # likewise
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder to write to.", show_default="bncheck-figures; of a gallery, figures"),
+    ] = None,
+    format: Annotated[  # noqa: A002  # likewise
+        str,
+        typer.Option(
+            help="svg, pdf or png; gv of graphs; gif or html of sequences, whose pdf has all frames, too;"
+            " with commas between several."
+        ),
+    ] = "svg",
+    dpi: Annotated[int, typer.Option(help="Pixels per inch of png and gif.")] = DPI,
+    svg_text: Annotated[
+        bool,
+        typer.Option(
+            "--svg-text", help="In svg and html, leave words words, to be searched and copied, if the fonts are there."
+        ),
+    ] = False,
     preset: Annotated[str, typer.Option(help="beamer169, beamer43, ppt169, a4 or half.")] = "beamer169",
     theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
     lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
     layer: Annotated[
         str | None, typer.Option(help="For graphs: a layer's name, or FILE.py:NAME for your own definition.")
+    ] = None,
+    x: Annotated[
+        str | None, typer.Option(help="For graphs with numbers: your own, one group of 2 to 8, as 1,2,3,4.")
+    ] = None,
+    dy: Annotated[str | None, typer.Option(help="As many, of the gradient that arrives.")] = None,
+    gamma: Annotated[str | None, typer.Option(help="A number, or one for each element where it varies.")] = None,
+    beta: Annotated[str | None, typer.Option(help="The same.")] = None,
+    eps: Annotated[float | None, typer.Option(help="The number inside the root.")] = None,
+    case: Annotated[
+        str | None, typer.Option(help="In their place a case, in the form that verify has; its first group is drawn.")
     ] = None,
     against: Annotated[
         str | None, typer.Option(help="For accuracy-offset: torch, jax or keras beside; several by commas.")
@@ -44,7 +74,6 @@ def figures(
 ) -> None:
     """Draw figures that explain normalization; every number on them is computed as they are drawn, or by train."""
     from bncheck.figures.studio.listing import listing
-    from bncheck.figures.studio.look import Look
 
     look = Look(preset, theme, lang)
     if list_:
@@ -57,27 +86,35 @@ def figures(
         from bncheck.figures.studio.gallery import hang
 
         with progress("auto", "drawing") as advance:
-            _told(hang(out, jobs, advance), out)
+            _told(hang(out or GALLERY, jobs, advance), out or GALLERY)
         return
-    from bncheck.figures.studio.rendering import render
-    from bncheck.layers import find_layer
+    from bncheck.figures.studio.group import own_case
+    from bncheck.figures.studio.rendering import OUT, render
+    from bncheck.inputs.recipes import Recipe
+    from bncheck.layers import LAYERS, find_layer
 
     formats = [form for form in format.split(",") if form]
     chosen = None if layer is None else find_layer(layer)
+    typed = {"x": separated(x), "dy": separated(dy), "gamma": separated(gamma), "beta": separated(beta), "eps": eps}
+    numbers: dict[str, Any] = {name: value for name, value in typed.items() if value not in (None, ())}
+    numbers |= {} if case is None else {"case": Recipe.parse(case)}
     with progress("auto", "drawing") as advance:
         written = render(
             names or (),
-            out,
+            out or OUT,
             formats=formats,
+            dpi=dpi,
+            svg_text=svg_text,
             look=look,
             seed=seed,
             layer=chosen,
+            case=own_case(chosen or LAYERS["batch_norm"], seed, **numbers) if numbers else None,
             against=separated(against),
             results=results,
             jobs=jobs,
             progress=advance,
         )
-    _told(written, out)
+    _told(written, out or OUT)
 
 
 def _alone(context: typer.Context, option: str, *others: str) -> None:

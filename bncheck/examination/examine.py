@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose, named_effect
-from bncheck.case import Case
+from bncheck.case import Case, Gradients
 from bncheck.errors import UNFINISHED, UNPAIRED, BncheckError, TargetFailed
 from bncheck.examination.conditions import Effort
 from bncheck.examination.one_case import check
@@ -105,7 +105,7 @@ def examine(
     gradients = _together([*checks, *conditional.checks])
     unasked |= conditional.not_asked
     report = replace(report, observations={**report.observations, **conditional.habits})
-    report = replace(report, gradients=gradients, diagnosis=_distinct(bugs))
+    report = replace(report, gradients=gradients, diagnosis=_distinct(bugs), witness=_witness(checks, gradients))
     source = CONVENTIONS.get((layer, frozenset(bug.id for bug in bugs)))
     if source and report.consistent is Verdict.CORRECT and all(bug.residual <= 1 for bug in bugs):
         gradients = {name: replace(finding, verdict=Verdict.CORRECT) for name, finding in gradients.items()}
@@ -209,6 +209,15 @@ def _together(checks: Sequence[Outcome]) -> dict[str, Finding]:
         name: Finding.together([check.gradients[name] for _, check in checks if name in check.gradients])
         for name in dict.fromkeys([*order, *names])
     }
+
+
+def _witness(checks: Sequence[Outcome], gradients: Mapping[str, Finding]) -> tuple[Case, Gradients] | None:
+    """The case of the first array that failed, with all that was answered there; none where no answer was kept."""
+    worst = next((finding.worst for finding in gradients.values() if finding.verdict.failed), None)
+    for case, one in checks:
+        if one.answer and any(finding.worst is worst for finding in one.gradients.values()):
+            return case, one.answer
+    return None
 
 
 def _unseen(checks: Sequence[Outcome]) -> set[str]:

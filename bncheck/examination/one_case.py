@@ -57,12 +57,12 @@ def check(
     conforms = told_apart(compare(got, truth, radii), vjp, layer, case)
     blind = unseen(shown(layer, case, truth, radii, ESSENTIAL, within=OF_X))
     if forward is None:
-        return Check(findings(case, conforms), blind)
+        return Check(findings(case, conforms), blind, got)
     grouped = "y" not in conforms or conforms["y"].verdict is not Verdict.WRONG
     estimates = finite_difference.vjp(forward, case, finite_difference.joined(case, radii), grouped=grouped)
     own = {name: Enclosure(e.value, np.zeros_like(e.value), e.error) for name, e in estimates.items()}
     gradients = {name: value for name, value in got.items() if name in own}
-    return Check(findings(case, conforms, compare(gradients, own, radii)), blind)
+    return Check(findings(case, conforms, compare(gradients, own, radii)), blind, got)
 
 
 def _arrays(answer: object, returned: tuple[str, ...]) -> dict[str, Array]:

@@ -42,8 +42,13 @@ class Plate:
     """How many frames there are, where the figure is a sequence; `draw` then takes `frame`, from 1."""
 
     def takes(self, choice: str) -> bool:
-        """Whether there is a choice: of another `layer`, of frameworks to draw `against`, of other `results`."""
-        return choice in inspect.signature(self.draw).parameters
+        """Whether there is a choice: of another `layer`, of a `case`, of frameworks `against`, of other `results`."""
+        return choice in self.choices
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """All that it can be asked for."""
+        return tuple(inspect.signature(self.draw).parameters)
 
 
 def find(name: str) -> Plate:

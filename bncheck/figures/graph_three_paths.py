@@ -99,7 +99,7 @@ def draw(look: Look = Look(), seed: int = 0, *, layer: Layer = LAYERS["batch_nor
     found, unit = scaled(paths(layer, case or small_case(layer, seed)))
     with new_page(about(unit), look, seed, look.layer(layer.name), case.origin if case else "") as page:
         width, height = page.body[2:]
-        below = max(0.47, 0.07 * (found["direct"].size + 1)) * height
+        below = max(0.45, 0.07 * (found["direct"].size + 1)) * height
         diagram.draw(page, ways(found, look), (0, below, width, height - below))
         _table(page, found, below)
     return page

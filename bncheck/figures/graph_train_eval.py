@@ -63,7 +63,7 @@ def training(group: Case) -> Pass:
     """A group, met by a store that is new.
 
     >>> step = training(small_case(LAYERS["batch_norm"], 0))
-    >>> abs(step.store[0] - 0.1 * step.batch[0]) < 1e-15
+    >>> bool(abs(step.store[0] - 0.1 * step.batch[0]) < 1e-15)
     True
     """
     sizes = group.layout.parameter_shape(group.x.shape)
@@ -147,9 +147,8 @@ def graph(step: Pass) -> Diagram:
         Arrow("batch", "store", backward=False, faint=not trains),
         Arrow("store", "xhat", backward=False, faint=trains),
     )
-    column_of_batch = 0 if step.x.size <= COUNT else 1  # beside a higher card, not where it hides the edge to x̂
-    cells = {"x": (0, 0), "xhat": (1, 0), "y": (2, 0)}
-    cells |= {name: (column_of_batch + k, 1) for k, name in enumerate(("batch", "store"))}
+    away = 1 if step.x.size <= COUNT else 2  # from x, which would hide the edge to x̂ where its card is high
+    cells = {"x": (0, 0), "xhat": (away, 0), "y": (away + 1, 0), "batch": (0, 1), "store": (1, 1)}
     return Diagram(vertices, arrows, cells=cells)
 
 

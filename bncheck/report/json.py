@@ -123,6 +123,7 @@ def _target(report: TargetReport) -> dict[str, Any]:
         "diagnosis": [_diagnosis(bug) for bug in report.diagnosis],
         "observations": dict(report.observations),
         "reproduce": report.reproduce,
+        **({"figures": list(report.figures)} if report.figures else {}),
     }
 
 

@@ -161,17 +161,20 @@ def _asked(asked: Mapping[str, tuple[str, ...]]) -> Iterator[Text]:
 
 
 def _foot(report: TargetReport) -> Iterator[Text]:
-    """Conventions and habits, and the command that shows all this again."""
+    """Conventions and habits, where it is drawn, and the command that shows all this again."""
     yield Text()
+    for path in report.figures:
+        yield from _line("figure:", path)
     for heading, words in conventions(report.observations).items():
         yield from _entry(heading, words)
     if report.reproduce:
-        command = f"  {'reproduce':<{_HEADING}}{report.reproduce}"
-        if columns(command) <= WIDTH:
-            yield Text(command)
-        else:
-            yield Text("  reproduce")
-            yield Text(f"  {report.reproduce}")
+        yield from _line("reproduce", report.reproduce)
+
+
+def _line(heading: str, words: str) -> Iterator[Text]:
+    """What is to be copied, unbroken: beside its heading where there is room, else below it."""
+    line = f"  {heading:<{_HEADING}}{words}"
+    yield from map(Text, [line] if columns(line) <= WIDTH else [f"  {heading}", f"  {words}"])
 
 
 def _answers(report: TargetReport) -> Iterator[str]:
@@ -323,6 +326,8 @@ def _table(found: Examination) -> Iterator[Text]:
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
     yield Text()
     yield Text(f"{len(reports)} targets: {told}")
+    if drawn := [path for report in reports for path in report.figures]:
+        yield Text(f"{len(drawn)} figures, of the first: {drawn[0]}")
     yield Text.assemble("verdict: ", (found.verdict.value, COLOURS[found.verdict]))
 
 

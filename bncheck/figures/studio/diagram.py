@@ -54,8 +54,9 @@ class Vertex:
     """A node: `label` is mathtext, `typed` the same in plain letters for DOT.
 
     `kind` is input, step, named or store; `values` and `gradients` are columns of numbers, one for each element, and
-    `signs` are verdicts; of a `stacked` one the gradients stand below the values. `role`, if any, colours it, `boxed`
-    draws a frame around it; a `faint` one stays in the background, and the gradients of a `pending` one are left blank.
+    `signs` are verdicts, at the heads of the columns where there are any; of a `stacked` one the gradients stand below
+    the values. `role`, if any, colours it, `boxed` draws a frame around it; a `faint` one stays in the background, and
+    the gradients of a `pending` one are left blank.
     """
 
     key: str
@@ -250,20 +251,32 @@ def _head(vertex: Vertex) -> Size:
     return Size(max(width + 2 * PADDING, HEIGHT), max(height + PADDING, HEIGHT))
 
 
-def _columns(vertex: Vertex) -> list[tuple[tuple[str, ...], str, float]]:
-    """A node's columns of numbers, with their role and their width."""
-    columns = [(vertex.values, "value"), (vertex.gradients, "gradient")]
-    return [(column, role, max(_size(n, NUMBER).width for n in column)) for column, role in columns if column]
+class _Column(NamedTuple):
+    """A column of a node: the verdict at its head, if any, its numbers, their role, and its width."""
+
+    sign: str
+    numbers: tuple[str, ...]
+    role: str
+    width: float
+
+
+def _columns(vertex: Vertex) -> Iterator[_Column]:
+    """A node's columns; verdicts alone are columns, too."""
+    roles = [SIGNS[sign] for sign in vertex.signs] or ["value", "gradient"]
+    for sign, numbers, role in zip(vertex.signs or ("", ""), (vertex.values, vertex.gradients), roles, strict=False):
+        if sign or numbers:
+            widths = [_size(number, NUMBER).width for number in numbers]
+            yield _Column(sign, numbers, role, max([LABEL * bool(sign), *widths]))
 
 
 def _below(vertex: Vertex) -> Size:
     """The size of what stands under a node's formula."""
     from bncheck.figures.studio.page import Size
 
-    widths = [width for _, _, width in _columns(vertex)] or [LABEL] * len(vertex.signs)
+    widths = [column.width for column in _columns(vertex)]
     if vertex.stacked:
         return Size(max(widths), PITCH * NUMBER * (len(vertex.values) + len(vertex.gradients)))
-    lines = max(len(vertex.values), len(vertex.gradients), bool(vertex.signs))
+    lines = max(len(vertex.values), len(vertex.gradients)) + bool(vertex.signs)
     return Size(sum(widths) + BETWEEN * (len(widths) - 1), PITCH * NUMBER * lines)
 
 
@@ -404,20 +417,23 @@ class _Pen:
         return self.look.colour("panel" if vertex.kind == "input" else "paper")
 
     def below(self, vertex: Vertex, top: Array) -> None:
-        """A node's columns of numbers, aligned at their right, or all in its middle; or its verdicts side by side."""
+        """A node's columns, their numbers aligned at the right, or all in its middle."""
         right, above = top[0] - _below(vertex).width / 2 * self.scale, 0
-        for column, role, width in _columns(vertex):
+        for sign, numbers, role, width in _columns(vertex):
             right += width * self.scale
+            if sign:
+                middle = np.array([right - width / 2 * self.scale, self.level(top, 0)])
+                self.words(sign, middle, LABEL, self.look.colour(role))
             at, ha = (top[0], "center") if vertex.stacked else (right, "right")
-            for k, number in enumerate(() if vertex.pending and role == "gradient" else column):
-                level = top[1] - (above + k + 0.5) * PITCH * NUMBER * self.scale
-                self.words(number, np.array([at, level]), NUMBER, self.look.colour(role), ha=ha)
+            for k, number in enumerate(() if vertex.pending and role == "gradient" else numbers):
+                place = np.array([at, self.level(top, above + bool(sign) + k)])
+                self.words(number, place, NUMBER, self.look.colour(role), ha=ha)
             right += BETWEEN * self.scale
-            above += len(column) * vertex.stacked
-        for k, sign in enumerate(vertex.signs):
-            middle = top[0] + (k - (len(vertex.signs) - 1) / 2) * (LABEL + BETWEEN) * self.scale
-            level = top[1] - 0.5 * PITCH * NUMBER * self.scale
-            self.words(sign, np.array([middle, level]), LABEL, self.look.colour(SIGNS[sign]))
+            above += len(numbers) * vertex.stacked
+
+    def level(self, top: Array, line: int) -> float:
+        """The height of a line of numbers below some place."""
+        return float(top[1] - (line + 0.5) * PITCH * NUMBER * self.scale)
 
     def arrow(self, arrow: Arrow, line: Array) -> None:
         """The line there and the line back, beside one another."""

@@ -39,7 +39,7 @@ def figure(draw: Callable[..., Page]) -> Drawing:
     """Lets a figure be drawn as ``draw(theme="dark", x=[1, 2, 4])``; a signature tells all that it takes.
 
     >>> from bncheck.figures import graph_values
-    >>> [figure(graph_values.draw)(preset=preset).look.preset for preset in ("half", "a4")]
+    >>> [graph_values.draw(preset=preset).look.preset for preset in ("half", "a4")]
     ['half', 'a4']
     """
 

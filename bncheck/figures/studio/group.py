@@ -137,7 +137,7 @@ def _replaced(layer: Layer, seed: int, typed: Mapping[str, Array]) -> Case:
             raise InvalidInput(name, _listed(typed[name]), f"no {name} for {layer.name}", f"Leave out {name}.")
     own = {name: _shaped(name, values, shapes[name]) for name, values in typed.items()}
     x, dy, *parameters = ({**drawn, **own}[name] for name in drawn)
-    origin = "own numbers" if {*drawn} <= {*own} else f"own numbers, seed {seed}"
+    origin = _OWN if {*drawn} <= {*own} else f"{_OWN}, seed {seed}"
     named = dict(zip(usual.parameters, parameters, strict=True))
     return Case(usual.layout, x, dy, named, float(own.get("eps", usual.eps)), origin)
 
@@ -158,7 +158,7 @@ def _typed(name: str, value: Any) -> Array:
     try:
         values = np.asarray(value, np.float64).reshape(-1)
     except (TypeError, ValueError):
-        shown = value if isinstance(value, str) else repr(value)
+        shown = ",".join(map(str, value)) if isinstance(value, list | tuple) else repr(value)
         raise InvalidInput(name, shown, "numbers", "1,2,3,4, for example.") from None
     if not np.isfinite(values).all():
         raise InvalidInput(name, _listed(values), "finite numbers only", "Mend or leave out that element.")
@@ -178,8 +178,11 @@ def _first_group(case: Case) -> Case:
     first = tuple(slice(None) if k in layout.reduced_axes else slice(1) for k in range(len(layout.axes)))
     x, sizes = case.x[first], layout.parameter_shape(case.x[first].shape)
     parameters = {n: value[first].reshape(sizes) for n, value in case.broadcast_parameters().items()}
-    return Case(layout, x, case.dy[first], parameters, case.eps, case.origin).astype(np.float64)
+    return Case(layout, x, case.dy[first], parameters, case.eps, _OWN).astype(np.float64)
 
+
+_OWN = "own numbers"
+"""What stands at the foot of a figure in the place of the seed."""
 
 NOISE = 1e-12
 """What is nearer to 0 is written as 0, unless it is said what rounding can have left."""

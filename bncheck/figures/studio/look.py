@@ -176,8 +176,8 @@ class Look:
     def beside(self, x: float, y: float, **more: Any) -> dict[str, Any]:
         """Keywords for `Axes.annotate`: words so many points to the right of their place and above it.
 
-        >>> Look("half").beside(0, 12)["xytext"]
-        (0.0, 9.0)
+        >>> Look("half").beside(0, 100)["xytext"]
+        (0.0, 83.0)
         """
         return {"xytext": (x * self.scale, y * self.scale), "textcoords": "offset points", "va": "center", **more}
 

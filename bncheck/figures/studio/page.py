@@ -90,7 +90,8 @@ class Page(Figure):
         scale = look.scale
         margin = MARGIN * scale
         heading = look.say(*about.title) + (f"  ·  {note}" if note else "")
-        self._heading = self._words(heading, margin, self.height - margin, TITLE, "top", color=look.colour("forward"))
+        large = TITLE * min(1.0, (self.width - 2 * margin) / text_size(heading, TITLE * scale).width)
+        self._heading = self._words(heading, margin, self.height - margin, large, "top", color=look.colour("forward"))
         stamp = f"{origin or f'seed {seed}'} · bncheck {__version__}"
         stamp_width = text_size(stamp, STAMP * scale).width
         self._words(stamp, self.width - margin, margin, STAMP, "baseline", ha="right", color=look.colour("muted"))

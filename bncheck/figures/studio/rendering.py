@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from bncheck.case import Case
 from bncheck.errors import InvalidInput
 from bncheck.figures import Plate, find, names
 from bncheck.figures.studio.look import DPI, Look
-from bncheck.files import try_folder, write
+from bncheck.files import opened, write
 from bncheck.layers import LAYERS, Layer
 from bncheck.processes import mapped
 
@@ -67,7 +72,7 @@ class Edition:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A drawing to be made: a figure, or some frames of one, for the layer it is asked for."""
+    """A drawing to be made: a figure, or some frames of one, for the layer and the case it is asked for."""
 
     figure: str
     look: Look = Look()
@@ -76,6 +81,7 @@ class Sheet:
     frames: tuple[int, ...] = ()
     against: tuple[str, ...] = ()
     results: Path | None = None
+    case: Case | None = None
 
     @property
     def stem(self) -> str:
@@ -87,6 +93,7 @@ class Sheet:
         usual = Look()
         chosen = [
             *([Path(self.layer.address).name.replace(".py:", "-").replace("_", "-")] if self.layer else []),
+            *([f"own-{_fingerprint(self.case)}"] if self.case else []),
             *self.against,
             *([self.results.stem] if self.results else []),
             *(getattr(self.look, n) for n in ("theme", "preset", "lang") if getattr(self.look, n) != getattr(usual, n)),
@@ -105,7 +112,7 @@ class Sheet:
 
     def pages(self) -> list[Page]:
         """The drawing, or its frames."""
-        chosen = {"layer": self.layer, "against": self.against, "results": self.results}
+        chosen = {"layer": self.layer, "case": self.case, "against": self.against, "results": self.results}
         draw = partial(find(self.figure).draw, self.look, self.seed, **{k: v for k, v in chosen.items() if v})
         return [draw(frame=frame) for frame in self.frames] or [draw()]
 
@@ -129,13 +136,27 @@ class Sheet:
         if form == "gv":
             dot = find(self.figure).dot
             assert dot is not None
-            graph = dot(self.look, layer=self.layer) if self.layer else dot(self.look)
+            chosen = {"layer": self.layer, "case": self.case if "case" in signature(dot).parameters else None}
+            graph = dot(self.look, **{name: choice for name, choice in chosen.items() if choice})
             return str(graph.source).encode()
         if form == "pdf":
             return frames.pdf(pages)
         if form == "gif":
             return frames.gif(pages, edition.dpi)
         return frames.html(pages, edition.svg_text)
+
+
+def _fingerprint(case: Case) -> str:
+    """What tells one case from another in a file's name.
+
+    >>> from dataclasses import replace
+    >>> case = Case(LAYERS["batch_norm"].layouts[0], x=[[0.0], [2.0]], dy=[[1.0], [0.0]])
+    >>> _fingerprint(case) == _fingerprint(replace(case, origin="elsewhere")) != _fingerprint(replace(case, eps=1.0))
+    True
+    """
+    arrays = {"x": case.x, "dy": case.dy, **case.parameters, "eps": np.array(case.eps)}
+    said = [f"{name} {array.shape} {array.tobytes().hex()}" for name, array in arrays.items()]
+    return sha256("\n".join([str(case.layout), *said]).encode()).hexdigest()[:8]
 
 
 def takes(plate: Plate, form: str) -> bool:
@@ -155,6 +176,7 @@ def render(
     look: Look = Look(),
     seed: int = 0,
     layer: Layer | None = None,
+    case: Case | None = None,
     against: Iterable[str] = (),
     results: Path | None = None,
     jobs: int = 1,
@@ -163,13 +185,13 @@ def render(
     """Draws figures, all without names, into a folder, and tells the files.
 
     Raises
-        InvalidInput: an unknown name, format or framework, a format, a layer, frameworks, results or a seed that a
-            named figure does not take, too many pixels, a folder that cannot be written or is a gallery's, or no font
-            for the language.
+        InvalidInput: an unknown name, format or framework, a format, a layer, a case, frameworks, results or a seed
+            that a named figure does not take, too many pixels, a folder that cannot be written or is a gallery's, or no
+            font for the language.
         MissingPackage: a framework that is not installed.
     """
     edition = Edition(tuple(dict.fromkeys(formats)), dpi, svg_text)
-    work = sheets(figures, edition.formats, look, seed, layer, tuple(against), results)
+    work = sheets(figures, edition.formats, look, seed, layer, tuple(against), results, case)
     if look.lang == "zh":
         from bncheck.figures.studio.fonts import chinese_family
 
@@ -205,7 +227,7 @@ def on_each(
     Raises
         InvalidInput: the folder cannot be written.
     """
-    _open(folder)
+    opened("out", folder)
     with mapped(min(jobs, len(sheets))) as in_order:
         for done, result in enumerate(in_order(work, sheets), start=1):
             progress(done, len(sheets))
@@ -220,6 +242,7 @@ def sheets(
     layer: Layer | None,
     against: tuple[str, ...] = (),
     results: Path | None = None,
+    case: Case | None = None,
 ) -> list[Sheet]:
     """What is to be drawn; figures named by the user must be able to take what is asked for."""
     if seed < 0:
@@ -236,6 +259,14 @@ def sheets(
             known = [known.name for known in LAYERS.values() if known.is_plain]
             raise InvalidInput("layer", layer.name, f"one of {', '.join(known)}", "Or FILE.py:NAME.")
         plates = _able(plates, layered, asked, "layer", layer.address, "no layer")
+    if case is not None:
+        showing = [plate for plate in plates if plate.takes("case")]
+        if asked and showing != plates:
+            unable = next(plate.name for plate in plates if plate not in showing)
+            able_to = ", ".join(name for name in names() if find(name).takes("case"))
+            next_step = f"Leave out {unable}, or the numbers of your own."
+            raise InvalidInput("figure", unable, f"one that shows a case: {able_to}", next_step)
+        plates = showing
     if against:
         from bncheck.figures.accuracy_offset import of_frameworks
 
@@ -251,7 +282,7 @@ def sheets(
         words = f"no seed for {trained[0].name}, which is drawn from results"
         raise InvalidInput("seed", seed, words, "Make results with bncheck train --seed, and name them by --results.")
     return [
-        Sheet(plate.name, look, 0 if plate in trained else seed, layer, _frames(plate, layer), against, results)
+        Sheet(plate.name, look, 0 if plate in trained else seed, layer, _frames(plate, layer), against, results, case)
         for plate in plates
     ]
 
@@ -270,16 +301,6 @@ def _frames(plate: Plate, layer: Layer | None) -> tuple[int, ...]:
         return ()
     count = plate.frames(layer=layer) if layer else plate.frames()
     return tuple(range(1, count + 1))
-
-
-def _open(folder: Path) -> None:
-    """Makes the folder and tries it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try_folder(folder)
-    except OSError as error:
-        constraint = f"a folder that can be written; {error.strerror}"
-        raise InvalidInput("out", str(folder), constraint, "Choose another.") from error
 
 
 def _made(sheet: Sheet, folder: Path, edition: Edition) -> list[Path]:
