@@ -31,7 +31,7 @@ def figures(
     format: Annotated[  # noqa: A002  # likewise
         str,
         typer.Option(
-            help="svg, pdf or png; gv of graphs; gif or html of sequences, whose pdf has all frames, too;"
+            help="svg, pdf or png; tikz or gv of graphs; gif or html of sequences, whose pdf has all frames, too;"
             " with commas between several."
         ),
     ] = "svg",

@@ -23,8 +23,9 @@ from bncheck.processes import mapped
 if TYPE_CHECKING:
     from bncheck.figures.studio.page import Page
 
-FORMATS = ("svg", "pdf", "png", "gv", "gif", "html")
-"""svg and png are a file for each frame, pdf is one for all; gv is DOT, of graphs; gif and html are of sequences."""
+FORMATS = ("svg", "pdf", "png", "tikz", "gv", "gif", "html")
+"""svg, png and tikz are a file for each frame, pdf is one for all; tikz and gv, DOT, are of graphs, gif and html of
+sequences."""
 
 OUT = Path("bncheck-figures")
 """Where figures go unless another folder is named."""
@@ -122,10 +123,9 @@ class Sheet:
         formats = [form for form in edition.formats if takes(plate, form)]
         pages = self.pages() if set(formats) - {"gv"} else []
         for form in formats:
-            if form in ("svg", "png"):
+            if form in ("svg", "png", "tikz"):
                 for stem, page in zip(self.stems, pages, strict=True):
-                    content = page.encoded(form, dpi=edition.dpi, svg_text=edition.svg_text)
-                    yield edition.name(stem, form), content
+                    yield edition.name(stem, form), _one(form, page, edition)
             else:
                 yield edition.name(self.stem, form), self._whole(form, pages, edition)
 
@@ -146,6 +146,15 @@ class Sheet:
         return frames.html(pages, edition.svg_text)
 
 
+def _one(form: str, page: Page, edition: Edition) -> bytes:
+    """One file for one page."""
+    if form == "tikz":
+        from bncheck.figures.studio.tikz import tikz
+
+        return tikz(page).encode()
+    return page.encoded(form, dpi=edition.dpi, svg_text=edition.svg_text)
+
+
 def _fingerprint(case: Case) -> str:
     """What tells one case from another in a file's name.
 
@@ -163,6 +172,8 @@ def takes(plate: Plate, form: str) -> bool:
     """Whether there is a figure in a format."""
     if form == "gv":
         return plate.dot is not None
+    if form == "tikz":
+        return plate.name.startswith("graph-")
     return form not in ("gif", "html") or plate.frames is not None
 
 
