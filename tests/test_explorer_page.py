@@ -707,4 +707,4 @@ def test_states_of_the_page_are_json(visit: Open) -> None:
 
 def test_the_page_that_is_kept_is_current() -> None:
     kept = Path(__file__).parents[1] / "figures" / "explore-batch-norm.html"
-    assert kept.read_text(encoding="utf-8") == written(), f"run: python -m bncheck explore batch_norm -o {kept.name}"
+    assert kept.read_text(encoding="utf-8") == written(), "run: python -m bncheck figures --gallery"

@@ -142,9 +142,9 @@ def test_the_command_hangs_it(
     few = gallery.Chapter("One", (gallery.Shown("jacobian", "A matrix."), gallery.Shown("graph-fold", "A fold.", (2,))))
     monkeypatch.setattr(gallery, "LECTURE", (few,))
     assert run(["figures", "--gallery", "--out", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == f"4 files in {tmp_path}\n"
+    assert capsys.readouterr().out == f"5 files in {tmp_path}\n"
     drawn = {path.name for path in tmp_path.iterdir()}
-    assert drawn == {"README.md", "contact-sheet.png", "jacobian.svg", "graph-fold-02.svg"}
+    assert drawn == {"README.md", "contact-sheet.png", "explore-batch-norm.html", "jacobian.svg", "graph-fold-02.svg"}
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == gallery.page()
     assert same(*((folder / "jacobian.svg").read_text(encoding="utf-8") for folder in (FOLDER, tmp_path)))
 

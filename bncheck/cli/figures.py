@@ -83,10 +83,15 @@ def figures(
     at_most({"jobs": (jobs, MOST)})
     if gallery:
         _alone(context, "gallery", "out", "jobs")
-        from bncheck.figures.studio.gallery import hang
+        from bncheck.explorer.page import page
+        from bncheck.figures.studio.gallery import EXPLORER, hang
+        from bncheck.files import write
+        from bncheck.layers import LAYERS
 
         with progress("auto", "drawing") as advance:
-            _told(hang(out or GALLERY, jobs, advance), out or GALLERY)
+            hung = hang(out or GALLERY, jobs, advance)
+        hung.append(write((out or GALLERY) / EXPLORER, page(LAYERS["batch_norm"]).encode()))
+        _told(hung, out or GALLERY)
         return
     from bncheck.figures.studio.group import own_case
     from bncheck.figures.studio.rendering import OUT, render

@@ -40,8 +40,12 @@ OPENING = """\
 What batch norm does, how its gradient comes back, how one finds out that it came back wrong, and what it does for a
 network that learns: in figures. It is enough to know what a derivative is. Every number was computed by bncheck as the
 figure was drawn; those of the figures called training-…, where networks learn, were measured before, by
-`python -m bncheck train`, and are kept with it. The pictures, digits and wines are real.
+`python -m bncheck train`, and are kept with it. The pictures, digits and wines are real. What stands still here moves
+in a [page to play with](explore-batch-norm.html).
 """
+
+EXPLORER = "explore-batch-norm.html"
+"""The page that hangs beside the drawings, whose numbers move."""
 
 CLOSING = f"""\
 ## Take them along
