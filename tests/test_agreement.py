@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from conftest import SHAPES, random_case
+from conftest import EVERY, SHAPES, random_case
 from hypothesis import HealthCheck, given, settings
 
 from bncheck.bugs.catalogue.bug import correct
@@ -106,7 +106,13 @@ CORRECT = {
 }
 
 
-@settings(max_examples=400, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=400 if EVERY else 200,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(case=cases(LAYER))
 def test_no_correct_implementation_is_called_wrong_in_any_dtype_or_regime(case: Case) -> None:
     truth = ball.vjp(LAYER, case)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from conftest import FLAT, IMAGES, random_case
+from conftest import EVERY, FLAT, IMAGES, random_case
 from hypothesis import HealthCheck, given, settings
 
 from bncheck.case import Array, Case
@@ -20,7 +20,13 @@ def noise(case: Case) -> dict[str, Array]:
     return {name: r.radius for name, r in tolerance(LAYER, case).items()}
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=300 if EVERY else 150,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(case=cases(LAYER, dtypes=("float64", "float32")))
 def test_the_truth_lies_within_the_error_each_estimate_claims(case: Case) -> None:
     case = case.astype(np.float64)

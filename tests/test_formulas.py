@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from conftest import some
 
 import bncheck
 from bncheck.bugs.catalogue.bug import correct
@@ -227,20 +228,16 @@ def test_names_of_ones_own_are_printed_as_gradients() -> None:
     assert found["∂ℓ/∂x[i,c]"] == "∂ℓ/∂centred[i,c] − 1/m · Σⱼ ∂ℓ/∂centred[j,c]"
 
 
-EVERY = [
-    *(pytest.param(layer, layer.layouts[0], id=layer.name) for layer in LAYERS.values()),
-    *(pytest.param(LAYER, layout, id=f"batch_norm-{layout}") for layout in (IMAGES, TOKENS)),
-]
+LAID_OUT = [*((name, layer.layouts[0]) for name, layer in LAYERS.items()), *((LAYER.name, x) for x in (IMAGES, TOKENS))]
 """Each layer and mode; and batch norm where every role of an axis occurs."""
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("layer", "layout"), EVERY)
-def test_latex_is_understood_row_by_row(form: str, layer: Layer, layout: Layout) -> None:
+@pytest.mark.parametrize(("layer", "layout", "form"), some(LAID_OUT, FORMS), ids=str)
+def test_latex_is_understood_row_by_row(layer: str, layout: Layout, form: str) -> None:
     mathtext = pytest.importorskip("matplotlib.mathtext")
     parser = mathtext.MathTextParser("path")
-    lines = printed(form, "latex", layout, layer).splitlines()
-    assert lines[0].startswith(f"% {layer.name}, ")
+    lines = printed(form, "latex", layout, LAYERS[layer]).splitlines()
+    assert lines[0].startswith(f"% {layer}, ")
     assert (lines[1], lines[-1]) == (r"\begin{align*}", r"\end{align*}")
     assert not lines[-2].endswith("\\"), "an empty row would follow"
     for row in lines[2:-1]:
@@ -253,11 +250,11 @@ CHILDREN = {"mfrac": 2, "msub": 2, "msup": 2, "msubsup": 3, "munderover": 3, "mo
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("layer", "layout"), EVERY)
-def test_mathml_is_well_formed(form: str, layer: Layer, layout: Layout) -> None:
-    root = ElementTree.fromstring(printed(form, "mathml", layout, layer))
+@pytest.mark.parametrize(("layer", "layout"), LAID_OUT, ids=str)
+def test_mathml_is_well_formed(form: str, layer: str, layout: Layout) -> None:
+    root = ElementTree.fromstring(printed(form, "mathml", layout, LAYERS[layer]))
     rows = [e for e in root.iter() if e.tag.endswith("}mtr")]
-    assert sum(len(row[1]) for row in rows) == len(equations(form, layout, layer))
+    assert sum(len(row[1]) for row in rows) == len(equations(form, layout, LAYERS[layer]))
     for element in root.iter():
         tag = element.tag.removeprefix("{http://www.w3.org/1998/Math/MathML}")
         assert "{" not in tag
@@ -269,11 +266,11 @@ def test_mathml_is_well_formed(form: str, layer: Layer, layout: Layout) -> None:
     assert signs.count("(") == signs.count(")")
 
 
-@pytest.mark.parametrize(("layer", "layout"), EVERY)
-def test_numpy_is_the_source_that_runs(layer: Layer, layout: Layout) -> None:
-    text = printed("closed", "numpy", layout, layer)
+@pytest.mark.parametrize(("layer", "layout"), LAID_OUT, ids=str)
+def test_numpy_is_the_source_that_runs(layer: str, layout: Layout) -> None:
+    text = printed("closed", "numpy", layout, LAYERS[layer])
     compile(text, "printed", "exec")
-    assert text.partition("import numpy as np\n\n\n")[2] == bncheck.lower(layer, layout).source.rstrip()
+    assert text.partition("import numpy as np\n\n\n")[2] == bncheck.lower(LAYERS[layer], layout).source.rstrip()
 
 
 @pytest.mark.parametrize("style", STYLES)
