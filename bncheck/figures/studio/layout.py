@@ -2,7 +2,7 @@
 
 Layered layouts give each step of a chain a column of its own: a long strip of small letters. Here a chain may turn, and
 what is sought is the arrangement with the largest letters among those whose edges run to the right, upwards or
-downwards, meet no node on their way and cross no other. It is searched for by simulated annealing: a few hundred
+downwards, meet no node on their way and cross no other. It is searched for by simulated annealing: some dozens of
 arrangements at once, always the same for the same graph.
 """
 
