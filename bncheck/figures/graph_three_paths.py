@@ -176,7 +176,8 @@ def _table(page: Page, found: Mapping[str, Array], height: float) -> None:
     digits = adding_up([values.reshape(-1) for values in columns])
     heads = [*(_words(name, look) for name in found), r"$\partial\ell/\partial x$"]
     step = min(page.body[2] / (len(columns) + 0.4), 96 * look.scale)
-    size = min(9.5 * look.scale, step / (3 + 0.8 * digits))
+    longest = max(3 + digits, *(len(number(v, digits, 0)) for values in columns for v in values.reshape(-1)))
+    size = min(9.5 * look.scale, step / (0.6 + 0.8 * longest))
     left = (page.body[2] - step * len(columns)) / 2
     rows = len(columns[0].reshape(-1)) + 1
     for k, (head, values, role) in enumerate(zip(heads, columns, roles, strict=True)):
@@ -184,9 +185,7 @@ def _table(page: Page, found: Mapping[str, Array], height: float) -> None:
         for row, text in enumerate([head, *(number(v, digits, 0) for v in values.reshape(-1))]):
             y = height * (1 - (row + 0.6) / (rows + 0.2))
             right: dict[str, Any] = (
-                {"x": middle, "ha": "center"}
-                if row == 0
-                else {"x": middle + (0.9 + 0.3 * digits) * size, "ha": "right"}
+                {"x": middle, "ha": "center"} if row == 0 else {"x": middle + 0.3 * longest * size, "ha": "right"}
             )
             letters = min(size, 9.5 * look.scale) if row else min(9.5 * look.scale, step / 7.5)
             axes.text(y=y, s=text, va="center_baseline", fontsize=letters, color=look.colour(role), **right)
