@@ -136,8 +136,8 @@ class TargetReport(_Answers):
     `detail` says in one line why it crashed, or what it does besides that is wrong whatever it answers. `observations`
     are its conventions and habits, see `bncheck.targets.observations`; `reproduce` is a command. `asked` are the
     questions that were put to it: layouts, dtypes, modes, gradients; `not_asked` what could not be, each with why and
-    what to do. Where there is any, the verdict is not correct. `witness` is a case on which it failed, with what it
-    answered; `figures` are the files in which that is drawn.
+    what to do. Where there is any, the verdict is not correct. `witness` is a case on which it failed, with what was
+    answered and found there; `figures` are the files in which that is drawn.
     """
 
     target: str
@@ -151,7 +151,7 @@ class TargetReport(_Answers):
     detail: str = ""
     asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     not_asked: Mapping[str, str] = field(default_factory=dict)
-    witness: tuple[Case, Gradients] | None = field(default=None, compare=False, repr=False)
+    witness: tuple[Case, Check] | None = field(default=None, compare=False, repr=False)
     figures: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:

@@ -13,14 +13,16 @@ from bncheck.bugs.diagnose import diagnose
 from bncheck.case import Layout
 from bncheck.cli import run
 from bncheck.examination.examine import examine
+from bncheck.examination.one_case import check
 from bncheck.examination.subjects import Given
 from bncheck.figures.studio.computation import computation
-from bncheck.figures.studio.finding import Suspicion, drawn, illustrated, marked, pages, told_apart, where
+from bncheck.figures.studio.finding import Suspicion, apart, drawn, illustrated, marked, pages, where
 from bncheck.figures.studio.look import PRESETS, Look
 from bncheck.figures.studio.structure import flaws
 from bncheck.inputs.probes import probes
 from bncheck.oracles import ball, graph
 from bncheck.results import Examination
+from bncheck.tolerances.bounds import tolerance
 
 BATCH_NORM = LAYERS["batch_norm"]
 FLAT, IMAGES = Layout("NC", "N", "C"), Layout("NCHW", "NHW", "C")
@@ -79,7 +81,11 @@ def test_a_term_in_the_right_place_is_not_marked() -> None:
 
 def suspicion(name: str, layout: Layout, layer: Layer = BATCH_NORM) -> Suspicion:
     case = probes(layer, layout)[0]
-    return Suspicion(layer, case, BUGS[name].vjp(case, layer))
+    return suspected(case, BUGS[name].vjp(case, layer), layer)
+
+
+def suspected(case: Case, answer: Any, layer: Layer = BATCH_NORM) -> Suspicion:
+    return Suspicion(layer, case, check(lambda _: answer, case, layer=layer))
 
 
 @pytest.mark.parametrize("layout", [FLAT, IMAGES], ids=str)
@@ -120,17 +126,17 @@ def test_a_wrong_element_elsewhere_is_shown() -> None:
     """The only wrong one of dγ is of another channel than the worst of dx."""
     case = probes(BATCH_NORM, FLAT)[0]
     answer = {name: np.array(value) for name, value in BUGS["mean-path-missing"].vjp(case).items()}
-    channel = Suspicion(BATCH_NORM, case, answer).worst("dx")[1]
+    channel = suspected(case, answer).worst("dx")[1]
     other = (channel + 1) % case.x.shape[1]
     answer["dgamma"][other] += 1
-    assert Suspicion(BATCH_NORM, case, answer).places("dgamma") == [(other,)]
+    assert suspected(case, answer).places("dgamma") == [(other,)]
     answer["dgamma"][channel] += 1
-    assert Suspicion(BATCH_NORM, case, answer).places("dgamma") == [(channel,)]
+    assert suspected(case, answer).places("dgamma") == [(channel,)]
 
 
 def test_what_has_another_shape_has_no_numbers() -> None:
     case = probes(BATCH_NORM, FLAT)[0]
-    doubt = Suspicion(BATCH_NORM, case, {**BUGS["zero"].vjp(case), "dgamma": np.zeros((1, 4)), "dx": np.zeros(3)})
+    doubt = suspected(case, {**BUGS["zero"].vjp(case), "dgamma": np.zeros((1, 4)), "dx": np.zeros(3)})
     page = drawn("mine.py:Norm", doubt, None)
     assert flaws(page) == []
     vertices = {v.key: v for v in marked(computation(BATCH_NORM), doubt, where(computation(BATCH_NORM), None)).vertices}
@@ -138,10 +144,19 @@ def test_what_has_another_shape_has_no_numbers() -> None:
     assert vertices["gamma"].signs == ("✗",)
 
 
-def test_numbers_are_told_apart() -> None:
-    assert told_apart([1.0, 2.0], [1.0, 2.00001], 1) == (("1.00000", "2.00000"), ("1.00000", "2.00001"))
-    assert told_apart([1e-9, 0.0], [float("nan"), float("inf")], 0) == (("1.00e−9", "0.00e0"), ("nan", "inf"))
-    assert told_apart([1e20], [1.001e20], 0) == (("1.000e20",), ("1.001e20",))
+@pytest.mark.parametrize(("share", "expected"), [(1.5, ()), (2.5, ("dx",))])
+def test_what_was_judged_right_is_not_marked_wrong(share: float, expected: tuple[str, ...]) -> None:
+    """Within the tolerances of the answer and of the truth together, and outside."""
+    case = probes(BATCH_NORM, FLAT)[0]
+    allowed = tolerance(BATCH_NORM, case)
+    answer = {name: radius.midpoint + share * radius.radius * (name == "dx") for name, radius in allowed.items()}
+    assert suspected(case, answer).failing == expected
+
+
+def test_numbers_are_apart() -> None:
+    assert apart([1.0, 2.0], [1.0, 2.00001], 1) == (("1.00000", "2.00000"), ("1.00000", "2.00001"))
+    assert apart([1e-9, 0.0], [float("nan"), float("inf")], 0) == (("1.00e−9", "0.00e0"), ("nan", "inf"))
+    assert apart([1e20], [1.001e20], 0) == (("1.000e20",), ("1.001e20",))
 
 
 def examined(name: str) -> Examination:
@@ -167,11 +182,11 @@ def test_the_case_is_the_one_that_the_report_names() -> None:
 
     report = examine(Given(vjp, (FLAT,)), BATCH_NORM)
     assert report.witness is not None
-    case, answer = report.witness
+    case, found = report.witness
     finding = report.gradients["dx"]
     assert (case.origin, str(case.dtype)) == (finding.case, finding.dtype)
     assert len(case.x) > 6
-    assert answer["dx"][finding.worst.index] == finding.worst.got
+    assert found.answer["dx"][finding.worst.index] == finding.worst.got
 
 
 def test_two_targets_of_one_name_have_two_files(tmp_path: Path) -> None:
@@ -209,6 +224,18 @@ def test_check_draws_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
     assert drawing.read_bytes() == before
     assert run(["check", targets[0], "--figure", str(out)]) == 0
     assert "figure" not in capsys.readouterr().out
+
+
+def test_what_cannot_be_drawn_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """dγ is made of the first batch for ever: wrong from the second call on, of which no answer is kept."""
+    first = "self.first = getattr(self, 'first', self.xhat)\n        self.dgamma, self.dbeta = (dy * self.first)"
+    code = MINE.format(RIGHT).replace("self.dgamma, self.dbeta = (dy * self.xhat)", first)
+    (tmp_path / "first.py").write_text(code)
+    assert run(["check", str(tmp_path / "first.py"), "--figure", str(tmp_path / "drawn")]) == 1
+    shown = capsys.readouterr()
+    assert shown.err.startswith(f"bncheck: no figure of {tmp_path / 'first.py'}:Mine: what is wrong does not show in")
+    assert "figure:" not in shown.out
+    assert [*(tmp_path / "drawn").iterdir()] == []
 
 
 def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,13 +107,17 @@ def check(
             from bncheck.figures.studio.finding import illustrated
 
             examination = illustrated(examination, figure)
+            for report in examination.reports:
+                if report.verdict.failed and not report.figures:
+                    said = "what is wrong does not show in one call of its forward and its backward"
+                    typer.echo(f"bncheck: no figure of {report.target}: {said}.", err=True)
         if format == "text":
             from bncheck.report.targets import text
 
             write(text(examination, colour=color == "always" if output else coloured(color, sys.stdout)))
         else:
-            report: Any = importlib.import_module(f"bncheck.report.{format}")
-            write(report.examination(examination))
+            written: Any = importlib.import_module(f"bncheck.report.{format}")
+            write(written.examination(examination))
     if interruption is not None:
         raise interruption
     raise typer.Exit(STATUS[examination.verdict.value])

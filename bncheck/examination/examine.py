@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from bncheck.bugs.diagnose import UNKNOWN, Diagnosis, diagnose, named_effect
-from bncheck.case import Case, Gradients
+from bncheck.case import Case
 from bncheck.errors import UNFINISHED, UNPAIRED, BncheckError, TargetFailed
 from bncheck.examination.conditions import Effort
 from bncheck.examination.one_case import check
@@ -211,12 +211,12 @@ def _together(checks: Sequence[Outcome]) -> dict[str, Finding]:
     }
 
 
-def _witness(checks: Sequence[Outcome], gradients: Mapping[str, Finding]) -> tuple[Case, Gradients] | None:
-    """The case of the first array that failed, with all that was answered there; none where no answer was kept."""
+def _witness(checks: Sequence[Outcome], gradients: Mapping[str, Finding]) -> tuple[Case, Check] | None:
+    """The case of the first array that failed, with all that was found there; none where no answer was kept."""
     worst = next((finding.worst for finding in gradients.values() if finding.verdict.failed), None)
     for case, one in checks:
         if one.answer and any(finding.worst is worst for finding in one.gradients.values()):
-            return case, one.answer
+            return case, one
     return None
 
 

@@ -24,7 +24,7 @@ from bncheck.figures.studio.group import HUGE, TINY
 from bncheck.figures.studio.look import About, Look, Words
 from bncheck.files import write
 from bncheck.layers import LAYERS, Layer
-from bncheck.results import Examination, TargetReport
+from bncheck.results import Check, Examination, TargetReport
 from bncheck.tolerances.bounds import tolerance
 from bncheck.tolerances.intervals import Radius
 from bncheck.trace import Node
@@ -75,18 +75,23 @@ def pages(report: TargetReport, look: Look = Look()) -> Iterator[tuple[Diagnosis
     suspicion = Suspicion(LAYERS[report.layer], *report.witness)
     if not suspicion.failing:
         return
-    bugs: Sequence[Diagnosis | None] = [bug for bug in report.diagnosis if bug.gradient in report.witness[1]]
+    bugs: Sequence[Diagnosis | None] = [bug for bug in report.diagnosis if bug.gradient in suspicion.answer]
     for bug in bugs or [None]:
         yield bug, drawn(report.target, suspicion, bug, look)
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """A case, what was answered there, and what is right."""
+    """A case, what was answered and found there, and what is right."""
 
     layer: Layer
     case: Case
-    answer: Gradients
+    found: Check
+
+    @property
+    def answer(self) -> Gradients:
+        """What was answered."""
+        return self.found.answer
 
     @cached_property
     def right(self) -> Mapping[str, Array]:
@@ -99,21 +104,24 @@ class Suspicion:
 
     @cached_property
     def excess(self) -> Mapping[str, Array]:
-        """How far each element of each array is off, in units of what rounding allows; of arrays of the right shape."""
-        told = {}
+        """How far each element of each array is off, in units of what rounding allows it and the truth together.
+
+        Of arrays of the right shape.
+        """
+        excess = {}
         for name, got in self.answer.items():
             allowed = self._allowed[name]
             if got.shape == allowed.shape:
                 with np.errstate(all="ignore"):
                     off = np.abs(got - allowed.midpoint)
-                    told[name] = np.nan_to_num(np.where(off == 0, 0.0, off / allowed.radius), nan=np.inf)
-        return told
+                    excess[name] = np.nan_to_num(np.where(off == 0, 0.0, off / (2 * allowed.radius)), nan=np.inf)
+        return excess
 
     @cached_property
     def failing(self) -> tuple[str, ...]:
-        """The arrays that are wrong; dx first."""
-        names = ("dx", *(name for name in self.answer if name != "dx"))
-        return tuple(n for n in names if n in self.answer and (n not in self.excess or (self.excess[n] > 1).any()))
+        """The arrays that are not the layer's, as they were judged; dx first."""
+        judged = self.found.gradients
+        return tuple(name for name in dict.fromkeys(["dx", *judged]) if name in judged and judged[name].conforms.failed)
 
     def worst(self, name: str) -> Index:
         """The element of an array that is furthest off."""
@@ -156,13 +164,13 @@ class Suspicion:
         places = self.places(name)
         furthest = max(range(len(places)), key=lambda k: self.excess[name][places[k]])
         right, got = ([float(values[name][at]) for at in places] for values in (self.right, self.answer))
-        return told_apart(right, got, furthest)
+        return apart(right, got, furthest)
 
 
-def told_apart(right: list[float], got: list[float], k: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def apart(right: list[float], got: list[float], k: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Numbers of which the largest has at least 3 digits, and all as many as it takes for the k-th of both to differ.
 
-    >>> told_apart([0.5, 1.2345678], [0.5, 1.2345999], 1)
+    >>> apart([0.5, 1.2345678], [0.5, 1.2345999], 1)
     (('0.50000', '1.23457'), ('0.50000', '1.23460'))
     """
     largest = max((abs(value) for value in (*right, *got) if math.isfinite(value)), default=0.0)
