@@ -33,6 +33,7 @@ def test_all_is_there_and_on_the_page(name: str) -> None:
     page = drawn(name)
     picture = tikz(page)
     texts = [text for text in (*page.axes[0].texts, *page.texts) if text.get_text().strip()]
+    assert not [artist for axes in page.axes for artist in (*axes.lines, *axes.collections, *axes.images)]
     assert picture.count(r"\path[") == len(page.axes[0].patches)
     assert picture.count(r"\node[") == len(texts)
     for text in texts:
