@@ -342,8 +342,16 @@ def test_interruption_ends_everything_at_once(
     assert alive(children) == set()
 
 
-def test_interruption_within_a_garbage_collection_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "unraisablehook", running._interrupt_again)  # it may come within one again
+@pytest.fixture
+def hearing() -> Iterator[None]:
+    """This process hears Ctrl-C, which in the background of a shell it would not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hearing")
+def test_interruption_within_a_garbage_collection_comes_again() -> None:
     running._interrupt_again(SimpleNamespace(exc_type=KeyboardInterrupt, exc_value=None))
     with pytest.raises(KeyboardInterrupt):
         time.sleep(5)
