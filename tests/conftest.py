@@ -37,7 +37,7 @@ UNCOVERED = frozenset(
     }
 )
 """Files and tests that take long and whose lines others run too: coverage, which takes them up to twice as long, is not
-measured there; both together lose less than one percent of it."""
+measured there, and was 96 % without them."""
 
 
 EVERY = bool(os.environ.get("BNCHECK_EVERY"))
