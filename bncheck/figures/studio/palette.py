@@ -28,7 +28,8 @@ def indexed(pictures: Sequence[Image.Image]) -> list[Image.Image]:
     every = np.array(sorted(count, key=lambda code: (-count[code], code)))
     colours = np.stack([every >> 16, every >> 8 & 255, every & 255], axis=-1).astype(np.uint8)
     others = Image.fromarray(colours[None]).quantize(OTHERS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    palette = np.concatenate([colours[:EXACT], np.reshape(others.getpalette() or [], (-1, 3)).astype(np.uint8)])
+    kept = np.reshape(others.getpalette() or [], (-1, 3))[:OTHERS]  # before Pillow 12 filled up to 256 with black
+    palette = np.concatenate([colours[:EXACT], kept.astype(np.uint8)])
     nearest = np.array([_nearest(colour, palette) for colour in colours], dtype=np.uint8)
     order = np.argsort(every)
     reduced = []
