@@ -16,6 +16,7 @@ ROOMS = [
     *(
         "version",
         "errors",
+        "extras",
         "outcomes",
         "formats",
         "processes",

@@ -18,6 +18,7 @@ from bncheck.bugs.symmetry import revealed
 from bncheck.campaign.one_case import Bench
 from bncheck.case import Vjp
 from bncheck.errors import InvalidInput
+from bncheck.extras import need
 from bncheck.formats import DTYPES
 from bncheck.frameworks import Suspect, of_frameworks
 from bncheck.inputs.minibatches import minibatches
@@ -56,7 +57,7 @@ def verify(
 
     Raises
         InvalidInput: fewer than one case or job, a negative seed, an unknown dtype or framework.
-        MissingPackage: a framework that is not installed.
+        MissingPackage: a framework, or Hypothesis and scikit-learn of the extra `campaign`, are not installed.
 
     >>> verify([LAYERS["rms_norm"]], cases=5, real_data=False).verdict
     <Verdict.CORRECT: 'correct'>
@@ -67,6 +68,7 @@ def verify(
     for dtype in dtypes:
         if dtype not in DTYPES:
             raise InvalidInput.unknown("dtype", dtype, DTYPES)
+    need("campaign")
     layers, against = tuple(layers), tuple(against)
     theirs = [of_frameworks(layer, against) for layer in layers]
     plans = [_plan(layer, cases, seed, dtypes, real_data, only) for layer in layers]

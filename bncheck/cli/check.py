@@ -13,6 +13,7 @@ from bncheck.cli.app import app
 from bncheck.cli.options import STATUS, at_least, at_most, one_of, processors
 from bncheck.cli.output import coloured, destination, progress
 from bncheck.errors import InvalidInput
+from bncheck.extras import need
 from bncheck.files import opened
 from bncheck.processes import MOST
 
@@ -83,6 +84,7 @@ def check(
         from bncheck.results import Examination
 
         if figure is not None:
+            need("figures")
             opened("figure", figure)
         try:
             with progress(color, "checking") as advance:

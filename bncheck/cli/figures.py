@@ -11,6 +11,7 @@ from bncheck.cli.app import app
 from bncheck.cli.options import at_least, at_most, separated
 from bncheck.cli.output import print_out, progress
 from bncheck.errors import InvalidInput
+from bncheck.extras import need
 from bncheck.figures.studio.look import DPI, Look
 from bncheck.processes import MOST
 
@@ -75,6 +76,7 @@ def figures(
     """Draw figures that explain normalization; every number on them is computed as they are drawn, or by train."""
     from bncheck.figures.studio.listing import listing
 
+    need("figures")
     look = Look(preset, theme, lang)
     if list_:
         print_out(listing(look))

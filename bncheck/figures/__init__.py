@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bncheck.errors import InvalidInput
+from bncheck.extras import need
 from bncheck.figures.studio.look import About
 
 if TYPE_CHECKING:
@@ -56,11 +57,20 @@ def find(name: str) -> Plate:
 
     Raises
         InvalidInput: there is none; the next step is the nearest one.
+        MissingPackage: a package that figures are drawn with is not installed.
 
     >>> find("graph-staged").takes("layer")
     True
     """
     if name not in names():
         raise InvalidInput.unknown("figure", name, names())
-    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    module = __getattr__(name.replace("-", "_"))
     return Plate(name, module.ABOUT, module.draw, getattr(module, "dot", None), getattr(module, "frames", None))
+
+
+def __getattr__(module: str) -> Any:
+    """A figure's module, for who imports it by its name."""
+    if module.replace("_", "-") not in names():
+        raise AttributeError(f"module {__name__!r} has no attribute {module!r}")
+    need("figures")
+    return importlib.import_module(f"{__name__}.{module}")

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import strategies as st
-
 from bncheck.case import Case, Layout
 from bncheck.errors import InvalidInput
+from bncheck.extras import need
 from bncheck.formats import DTYPES
 from bncheck.inputs.recipes import EPS, REGIMES, Recipe
 from bncheck.layers import LAYERS, Layer
+
+need("campaign")
+from hypothesis import strategies as st  # noqa: E402  # once it is known to be there
 
 
 def cases(

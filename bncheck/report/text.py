@@ -11,7 +11,6 @@ import textwrap
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import metadata
 
 import numpy as np
 from rich.console import Console
@@ -19,6 +18,7 @@ from rich.text import Text
 
 from bncheck.bugs.catalogue import BUGS
 from bncheck.case import Array, Layout
+from bncheck.extras import PURPOSES, required, version
 from bncheck.oracles.symbolic.derivation import SIZES
 from bncheck.outcomes import Outcome
 from bncheck.results import Counterexample, LayerReport, Report, Result, Tally
@@ -329,17 +329,13 @@ def reproduce(found: Counterexample) -> str:
     return f"python -m bncheck verify --layer {chosen} --seed {found.seed}"
 
 
-def doctor(packages: Mapping[str, str], others: Mapping[str, str]) -> str:
-    """Versions, and what is installed; `packages` maps each package to what to do when it is missing.
-
-    `others` are told as they are.
-    """
+def doctor(others: Mapping[str, str]) -> str:
+    """Versions, and what is installed, by extra; for what is missing, the command. `others` are told as they are."""
     found = {"bncheck": __version__, "Python": f"{platform.python_version()} on {platform.platform(terse=True)}"}
-    for package, missing in packages.items():
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = f"not installed; {missing}"
+    for extra, packages in {name: required().get(name, ()) for name in ("", *PURPOSES)}.items():
+        for package in packages:
+            missing = f"not installed; pip install 'bncheck[{extra}]' for {PURPOSES.get(extra, 'everything')}"
+            found.setdefault(package, version(package) or missing)
     found.update(others)
     width = max(map(len, found))
-    return "\n".join(f"{name:<{width}}  {version}" for name, version in found.items())
+    return "\n".join(f"{name:<{width}}  {told}" for name, told in found.items())

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bncheck.errors import InvalidInput
+from bncheck.extras import need
 from bncheck.files import write
 from bncheck.processes import workers
 from bncheck.training.experiments import find, names
@@ -59,7 +60,9 @@ def train(
     Raises
         InvalidInput: an unknown experiment; data or an output that cannot be read; runs in the part that were made
             otherwise, with other data, versions or length.
+        MissingPackage: a package of the extra `train` is not installed.
     """
+    need("train")
     chosen = [find(name) for name in dict.fromkeys(experiments) or names()]
     made = _made(load(data), data, quick)
     others = read(output) if output is not None and output.exists() else {}

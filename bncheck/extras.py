@@ -1,0 +1,67 @@
+"""What lies beyond the light core: which packages each extra brings is told by pyproject.toml alone, what for by this.
+
+`check`, `derive`, `explain`, `explore` and the pytest plugin need only what is always installed. Whatever needs more
+asks for its extra at its door, before it begins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from types import MappingProxyType
+
+from bncheck.errors import MissingPackage
+
+PURPOSES = MappingProxyType(
+    {
+        "figures": "drawings",
+        "campaign": "verify, and cases that Hypothesis draws",
+        "train": "training networks",
+        "torch": "checking torch",
+        "jax": "checking JAX and Flax",
+        "keras": "checking Keras",
+        "onnx": "checking ONNX Runtime",
+    }
+)
+"""What each extra is for, but for those of developers."""
+
+
+@cache
+def required() -> Mapping[str, tuple[str, ...]]:
+    """The packages that bncheck needs, by extra; those that are always installed under ''.
+
+    >>> "numpy" in required()[""], "matplotlib" in required()["figures"]
+    (True, True)
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    try:
+        lines = metadata.requires("bncheck") or ()
+    except metadata.PackageNotFoundError:  # a source tree that was not installed
+        lines = ()
+    for line in lines:
+        package, extra = re.match(r"[\w.-]+", line), re.search(r"extra == ['\"]([\w-]+)", line)
+        name = extra[1] if extra else ""
+        if package and package[0] != "bncheck":
+            found[name] = (*found.get(name, ()), package[0])
+    return found
+
+
+def version(package: str) -> str | None:
+    """The version of a package that is installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def need(extra: str) -> None:
+    """Refuses what has to do with an extra of which a package is missing.
+
+    Raises
+        MissingPackage: it is not installed; the text holds the command that installs it.
+    """
+    for package in required().get(extra, ()):
+        if version(package) is None:
+            raise MissingPackage(package, extra, PURPOSES[extra])
