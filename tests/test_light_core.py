@@ -7,10 +7,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from test_readme import RIGHT
 
 import bncheck
 from bncheck.extras import PURPOSES, required
-from tests.test_readme import RIGHT
 
 ROOT = Path(bncheck.__file__).parent
 OPTIONAL = sorted({p for extra in ("figures", "campaign", "train") for p in required()[extra]} - set(required()[""]))

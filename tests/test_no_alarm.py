@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import EVERY
 
 import bncheck
 from bncheck.tolerances.verdicts import Verdict
 
-EVERY = bool(os.environ.get("BNCHECK_EVERY"))
 """Whether all seeds and all layers of the frameworks are asked, which takes an hour."""
 
 SANE = Path(__file__).parent / "targets" / "sane"
@@ -142,7 +141,9 @@ LONG = frozenset({"BatchNorm1d", "BatchNorm3d", "BatchNorm2d, not affine", "Sync
 
 
 def timed(names: dict[str, Made]) -> list[Any]:
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG or "Group" in name)) for name in names]
+    """Those that take long are asked with BNCHECK_EVERY=1 in the environment, some of them without."""
+    asked = [name for name in names if EVERY or name not in LONG]
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG or "Group" in name)) for name in asked]
 
 
 @pytest.mark.parametrize("name", timed(TORCH_LAYERS))

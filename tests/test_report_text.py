@@ -150,7 +150,9 @@ def test_large_arrays_are_summed_up_and_paths_are_quoted() -> None:
 
 
 def test_doctor_lines_up() -> None:
-    lines = text.doctor({"numpy": "required", "no-such-package": "pip install it"}, {"font": "none"}).splitlines()
-    assert [line.split()[0] for line in lines] == ["bncheck", "Python", "numpy", "no-such-package", "font"]
-    assert lines[-2] == "no-such-package  not installed; pip install it"
+    lines = text.doctor({"font": "none"}).splitlines()
+    names = [line.split()[0] for line in lines]
+    assert names[:2] == ["bncheck", "Python"]
+    assert {"numpy", "sympy", "matplotlib", "hypothesis", "torch"} < set(names)
+    assert names[-1] == "font"
     assert len({re.match(r"\S+ +", line).end() for line in lines}) == 1  # type: ignore[union-attr]

@@ -42,11 +42,11 @@ def _needs(path: Path) -> list[str]:
 
 
 def _cases() -> list[Any]:
-    """Every second source, none that JAX or numba compile, for time; all with BNCHECK_EVERY=1 in the environment."""
+    """Every third source, none that JAX or numba compile, for time; all with BNCHECK_EVERY=1 in the environment."""
     found: list[Any] = []
     for k, (path, one) in enumerate(MANIFEST):
         needs = _needs(path)
-        long = bool({"jax", "flax", "numba"} & set(needs)) or (k % 2 == 1 and one["path"] not in NOT_ALL_ASKED)
+        long = bool({"jax", "flax", "numba"} & set(needs)) or (k % 3 != 0 and one["path"] not in NOT_ALL_ASKED)
         if long and not EVERY:
             continue
         marks = [pytest.mark.slow] * (needs != [] or len(found) % 12 != 0)

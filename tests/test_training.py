@@ -65,7 +65,10 @@ def test_the_kept_results_show_what_is_claimed(name: str) -> None:
     claim(name)(results)
 
 
-LONG = ("batch-size", "bias", "convolution", "dense", "identity", "percentiles", "tails", "wrong-gradients")
+LONG = (
+    *("batch-size", "bias", "convolution", "dense", "explosion", "identity", "landscape", "learning-rate"),
+    *("percentiles", "tails", "wrong-gradients"),
+)
 """Those of which no number is required, or that take longest: made anew with BNCHECK_EVERY=1 in the environment."""
 
 FRESH = [name for name in names() if name not in LONG or os.environ.get("BNCHECK_EVERY")]

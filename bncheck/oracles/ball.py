@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flint import arb, ctx
+from flint import arb
 
 from bncheck.case import Array, Case, Enclosure
 from bncheck.layers import Layer
+from bncheck.oracles import precision
 
 BITS = 200
 
@@ -107,7 +108,7 @@ def balls_of(layer: Layer, case: Case, bits: int = BITS) -> dict[str, Array]:
     number = np.broadcast_to(np.expand_dims(statistics, case.layout.reduced_axes), case.x.shape)
     shapes = {"y": case.x.shape}
     found: dict[str, Array] = {}
-    with ctx.workprec(bits):
+    with precision.bits(bits):
         for group in _groups(case):
             results = _group(
                 layer, case, group, {name: where[group] for name, where in positions.items()}, number[group]

@@ -7,11 +7,12 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from flint import arb, ctx
+from flint import arb
 
 from bncheck.case import Layout
 from bncheck.errors import InvalidDefinition
 from bncheck.layers import Layer
+from bncheck.oracles import precision
 from bncheck.oracles.symbolic.refutation import BITS, FURTHER, POINTS, Point
 from bncheck.oracles.symbolic.symbols import SIZES
 from bncheck.trace import Graph, Node, behind
@@ -27,7 +28,7 @@ def check_domain(layer: Layer, layout: Layout, graph: Graph) -> None:
         InvalidDefinition: there is none, since a denominator or a root is zero or negative throughout.
     """
     faults: Counter[tuple[str, str]] = Counter()
-    with ctx.workprec(BITS):
+    with precision.bits(BITS):
         for point in (*POINTS, *FURTHER):
             node = _first_fault(layer, layout, graph, point)
             if node is None:

@@ -9,8 +9,9 @@ from operator import add, mul
 from random import Random
 
 import sympy as sp
-from flint import arb, ctx
+from flint import arb
 
+from bncheck.oracles import precision
 from bncheck.oracles.symbolic import budgets
 from bncheck.oracles.symbolic.symbols import EPS, FEATURE, FEATURES, SIZES, GradientBase
 from bncheck.outcomes import Outcome
@@ -77,7 +78,7 @@ class NowhereDefined(Exception):
 
 
 def _values(expression: sp.Expr, points: tuple[Point, ...]) -> Iterator[arb]:
-    with ctx.workprec(BITS):
+    with precision.bits(BITS):
         for point in points:
             yield _Values(expression, point).value(expression)
 

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,7 +86,17 @@ class Results:
 
     def where(self, **setting: Any) -> tuple[Run, ...]:
         """The runs whose settings have these values."""
-        return tuple(run for run in self.runs if all(run.setting.get(k) == v for k, v in setting.items()))
+        places = [self._places.get(item, frozenset()) for item in setting.items()]
+        return tuple(self.runs[k] for k in sorted(frozenset.intersection(*places))) if places else self.runs
+
+    @cached_property
+    def _places(self) -> Mapping[tuple[str, Any], frozenset[int]]:
+        """Which runs have a setting of that name with that value."""
+        found: dict[tuple[str, Any], list[int]] = {}
+        for k, run in enumerate(self.runs):
+            for item in run.setting.items():
+                found.setdefault(item, []).append(k)
+        return {item: frozenset(places) for item, places in found.items()}
 
     def settings(self, name: str, **setting: Any) -> list[Any]:
         """The values that a setting takes, in their order."""
