@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Executor
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, overload
 
@@ -225,6 +226,7 @@ def verify(
     seed: int = 0,
     dtypes: Iterable[str] = tuple(DTYPES),
     jobs: int = 1,
+    executor: Executor | None = None,
     real_data: bool = True,
     suspects: Mapping[str, Vjp] | None = None,
     against: Iterable[str] = (),
@@ -234,7 +236,8 @@ def verify(
     """Proves layers, then holds every oracle, and whoever is named, against the truth, case by case.
 
     `cases` are drawn for each layer; `suspects` are compared, and those of the frameworks that `against` names; `only`
-    runs one case instead. `progress` is told how many units of work are done, of how many.
+    runs one case instead. The work is done in so many processes as there are `jobs`, or by an `executor`: threads,
+    joblib's loky, dask, MPI; the report does not depend on it. `progress` is told how many units of work are done.
 
     Returns
         A `Report`: its `verdict`, one `LayerReport` for each layer, and the smallest `counterexample`, if any.
@@ -253,6 +256,7 @@ def verify(
         seed=seed,
         dtypes=tuple(dtypes),
         jobs=jobs,
+        executor=executor,
         real_data=real_data,
         suspects=suspects,
         against=against,

@@ -1,6 +1,6 @@
-"""Work in several processes, which end all at once with the one that asks, however that ends.
+"""Work in several processes, which end all at once with the one that asks, however that ends; or on any executor.
 
-Each is a fresh interpreter that reads pickled work and writes pickled results. A script needs no
+Each process is a fresh interpreter that reads pickled work and writes pickled results. A script needs no
 ``if __name__ == "__main__"`` for it, unless the work itself is defined in the script; and it can be asked for from any
 thread, and from processes that may have no children of multiprocessing's kind.
 """
@@ -15,7 +15,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import current_process, spawn
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -33,15 +35,20 @@ class WorkerDied(RuntimeError):
 
 
 @contextmanager
-def workers(jobs: int) -> Iterator[Runs]:
+def workers(jobs: int, executor: Executor | None = None) -> Iterator[Runs]:
     """Work on many items, in this process or in several: the place of each and its result, as they come.
 
-    What is raised for an item is its result.
+    With an executor the items are submitted to that. What is raised for an item is its result.
 
     >>> with workers(1) as run:
     ...     list(run(abs, [-1, 2]))
     [(0, 1), (1, 2)]
     """
+    if executor is not None:
+        if jobs != 1:
+            raise InvalidInput("jobs", jobs, "none beside an executor, which has its own", "Leave out one of them.")
+        yield partial(_submitted, executor)
+        return
     if jobs == 1:
         yield _here
         return
@@ -54,15 +61,18 @@ def workers(jobs: int) -> Iterator[Runs]:
 
 
 @contextmanager
-def mapped(jobs: int) -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]]:
-    """`map`, in this process or in several.
+def mapped(
+    jobs: int, executor: Executor | None = None
+) -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]]:
+    """`map`, in this process or in several, or on an executor.
 
     >>> with mapped(1) as run:
     ...     list(run(abs, [-1, 2]))
     [1, 2]
     """
-    with workers(jobs) as run:
-        yield lambda work, items: map(_raised, map(work, items) if jobs == 1 else _in_order(run(work, items)))
+    here = jobs == 1 and executor is None
+    with workers(jobs, executor) as run:
+        yield lambda work, items: map(_raised, map(work, items) if here else _in_order(run(work, items)))
 
 
 def _in_order(results: Iterator[tuple[int, Any]]) -> Iterator[Any]:
@@ -91,6 +101,37 @@ def _result(work: Callable[[Any], Any], item: Any) -> Any:
         return work(item)
     except Exception as error:  # for whoever asked to raise
         return error
+
+
+def _submitted(executor: Executor, work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    """Submits every item; what is not begun when the asking ends is cancelled."""
+    places: dict[Future[Any], int] = {}
+    try:
+        for k, item in enumerate(items):
+            places[executor.submit(_result, work, item)] = k
+        for future in as_completed(list(places)):
+            yield places.pop(future), _outcome(future, executor)
+    except (BrokenExecutor, RuntimeError, TypeError) as error:  # so say those that are shut down, or are none
+        raise _refused(executor, error) from error
+    finally:
+        for future in places:
+            future.cancel()
+
+
+def _outcome(future: Future[Any], executor: Executor) -> Any:
+    """What became of an item. Errors in the work are results; those that are left lie between here and there."""
+    error = future.exception()
+    if isinstance(error, BrokenExecutor):
+        return WorkerDied("A process of the executor was killed.")
+    if isinstance(error, Exception):
+        return _refused(executor, error)
+    return future.result()
+
+
+def _refused(executor: Executor, error: Exception) -> InvalidInput:
+    told = f"one that can run this work; {type(error).__name__}: {error}".rstrip(".")
+    advice = "What is sent to other processes has to be picklable: define it in a module."
+    return InvalidInput("executor", type(executor).__name__, told, advice)
 
 
 def _there(several: Sequence[_Worker], work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[int, Any]]:

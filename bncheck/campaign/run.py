@@ -7,7 +7,9 @@ again and Hypothesis shrinks the failure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,6 +45,7 @@ def verify(
     seed: int = 0,
     dtypes: tuple[str, ...] = tuple(DTYPES),
     jobs: int = 1,
+    executor: Executor | None = None,
     real_data: bool = True,
     suspects: Mapping[str, Vjp] | None = None,
     against: Iterable[str] = (),
@@ -52,8 +55,8 @@ def verify(
     """Proves the layers and runs a campaign of generated and real cases.
 
     `cases` are drawn for each layer; `suspects` are compared, and those of the frameworks that `against` names, of
-    which `bncheck.frameworks.FRAMEWORKS` is the list; `only` runs one case instead. `progress` is told how many units
-    are done, of how many.
+    which `bncheck.frameworks.FRAMEWORKS` is the list; `only` runs one case instead. The work is done by so many `jobs`,
+    or by an `executor`. `progress` is told how many units are done, of how many.
 
     Raises
         InvalidInput: fewer than one case or job, a negative seed, an unknown dtype or framework.
@@ -70,27 +73,56 @@ def verify(
             raise InvalidInput.unknown("dtype", dtype, DTYPES)
     need("campaign")
     layers, against = tuple(layers), tuple(against)
-    theirs = [of_frameworks(layer, against) for layer in layers]
-    plans = [_plan(layer, cases, seed, dtypes, real_data, only) for layer in layers]
-    work = [(k, unit) for k, plan in enumerate(plans) for unit in plan]
-    results = [Result() for _ in layers]
-    with mapped(min(jobs, len(work))) as in_order:
-        run = partial(_work, layers=layers, suspects=dict(suspects or {}), against=against)
-        for done, ((k, _), result) in enumerate(zip(work, in_order(run, work), strict=True), start=1):
-            results[k] = results[k].and_also(result)
-            progress(done, len(work))
-    reports = []
-    for layer, result, compared in zip(layers, results, theirs, strict=True):
-        names = (*(suspect.name for suspect in compared), *(suspects or ()))
-        forward_only = tuple(suspect.name for suspect in compared if suspect.forward_only)
+    for layer in layers:
+        of_frameworks(layer, against)  # one that is not installed is refused before anything is done
+    plan = _plan(layers, cases, seed, dtypes, real_data, only)
+    work = partial(_work, layers=layers, suspects=dict(suspects or {}), against=against)
+    with mapped(min(jobs, len(plan)), executor) as in_order:
+        return assembled(seed, _counted(in_order(work, plan), progress, len(plan)))
+
+
+Piece = tuple[int, LayerReport | Result]
+"""What one unit of a campaign gives: the place of its layer, and what is said of that without any case, or a result."""
+
+
+def assembled(seed: int, pieces: Iterable[Piece]) -> Report:
+    """The report that the pieces of a whole campaign make, in the order of its plan."""
+    reports: dict[int, LayerReport] = {}
+    for k, piece in pieces:
+        if isinstance(piece, LayerReport):
+            reports[k] = piece
+        else:
+            reports[k] = replace(reports[k], result=reports[k].result.and_also(piece))
+    return Report(__version__, seed, tuple(reports[k] for k in sorted(reports)))
+
+
+def _counted(pieces: Iterable[Piece], progress: Callable[[int, int], None], total: int) -> Iterator[Piece]:
+    for done, piece in enumerate(pieces, start=1):
+        yield piece
+        progress(done, total)
+
+
+def _said(layer: Layer, suspects: tuple[Suspect, ...]) -> LayerReport:
+    """What is said of a layer without any case: its proof, its theorems, and who is held against it."""
+    with _ONE_AT_A_TIME:
         derivations = list({tuple(d.roles): d for d in (derive(layer, layout) for layout in layer.layouts)}.values())
         proof = Proof(layer.name, tuple(step for derivation in derivations for step in prove(derivation).steps))
-        played = {letter: axes for derivation in derivations for letter, axes in derivation.roles.items()}
-        sizes = {letter: played[letter] for letter in SIZES if letter in played}
-        asymmetric = revealed(layer) if layer.is_plain else {}
         stated = _stated(derivations)
-        reports.append(LayerReport(layer.name, proof, sizes, result, names, stated, asymmetric, forward_only))
-    return Report(__version__, seed, tuple(reports))
+    played = {letter: axes for derivation in derivations for letter, axes in derivation.roles.items()}
+    return LayerReport(
+        layer.name,
+        proof,
+        {letter: played[letter] for letter in SIZES if letter in played},
+        Result(),
+        tuple(suspect.name for suspect in suspects),
+        stated,
+        revealed(layer) if layer.is_plain else {},
+        tuple(suspect.name for suspect in suspects if suspect.forward_only),
+    )
+
+
+_ONE_AT_A_TIME = threading.RLock()
+"""SymPy and Hypothesis are used by one thread at a time."""
 
 
 def _stated(derivations: list[Derivation]) -> tuple[Statement, ...]:
@@ -104,34 +136,47 @@ def _stated(derivations: list[Derivation]) -> tuple[Statement, ...]:
 
 
 @dataclass(frozen=True)
-class _Unit:
-    """A piece of a campaign: `cases` drawn with a seed of its own, or the real mini-batches, or one given case."""
+class Unit:
+    """A piece of a campaign on the layer at a place: its proof, cases that are drawn, real mini-batches, or one case.
 
+    Each has a seed of its own. Without `cases`, `real` and `only` it is the proof.
+    """
+
+    layer: int
     seed: int
-    cases: int
-    dtypes: tuple[str, ...]
+    cases: int = 0
+    dtypes: tuple[str, ...] = ()
     real: bool = False
     only: Recipe | None = None
 
 
 def _plan(
-    layer: Layer, cases: int, seed: int, dtypes: tuple[str, ...], real_data: bool, only: Recipe | None
-) -> list[_Unit]:
-    if only is not None:
-        return [_Unit(seed, 1, (only.dtype,), only=only)]
-    sizes = [min(UNIT, cases - start) for start in range(0, cases, UNIT)]
-    seeds = np.random.SeedSequence(seed).generate_state(len(sizes))
-    units = [_Unit(int(s), size, dtypes) for s, size in zip(seeds, sizes, strict=True)]
-    return [*units, _Unit(seed, 0, dtypes, real=True)] if real_data else units
+    layers: tuple[Layer, ...], cases: int, seed: int, dtypes: tuple[str, ...], real_data: bool, only: Recipe | None
+) -> list[Unit]:
+    """Layer by layer: first the proof, then what is asked of it."""
+    sizes = [] if only else [min(UNIT, cases - start) for start in range(0, cases, UNIT)]
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(len(sizes))]
+    plan = []
+    for k in range(len(layers)):
+        plan.append(Unit(k, seed))
+        plan += [Unit(k, s, size, dtypes) for s, size in zip(seeds, sizes, strict=True)]
+        if only is not None:
+            plan.append(Unit(k, seed, 1, (only.dtype,), only=only))
+        elif real_data:
+            plan.append(Unit(k, seed, 0, dtypes, real=True))
+    return plan
 
 
-def _work(
-    item: tuple[int, _Unit], layers: tuple[Layer, ...], suspects: dict[str, Vjp], against: tuple[str, ...]
-) -> Result:
-    k, unit = item
-    layer = layers[k]
-    theirs = of_frameworks(layer, against)
-    bench = Bench(layer, (*theirs, *(Suspect(name, vjp) for name, vjp in suspects.items())))
+def _work(unit: Unit, layers: tuple[Layer, ...], suspects: dict[str, Vjp], against: tuple[str, ...]) -> Piece:
+    layer = layers[unit.layer]
+    compared = (*of_frameworks(layer, against), *(Suspect(name, vjp) for name, vjp in suspects.items()))
+    return unit.layer, _asked(unit, layer, compared)
+
+
+def _asked(unit: Unit, layer: Layer, compared: tuple[Suspect, ...]) -> LayerReport | Result:
+    if not (unit.cases or unit.real):
+        return _said(layer, compared)
+    bench = Bench(layer, compared)
     if unit.only is not None:
         return bench.examine(unit.only.build(layer))
     result = Result()
@@ -139,8 +184,8 @@ def _work(
         for case in minibatches(layer, unit.seed, unit.dtypes):
             result = result.and_also(bench.examine(case))
         return result
-    for outcome in _drawn(bench, unit, fail_on=None):
-        result = result.and_also(outcome)
+    for recipe in _drawn(layer, unit):
+        result = result.and_also(bench.examine(recipe.build(layer)))
     return replace(result, failures=tuple(_shrunk(bench, unit, failure) for failure in _first_of_each(result.failures)))
 
 
@@ -152,14 +197,14 @@ class _Found(Exception):  # not an error: it tells Hypothesis to shrink
     """A case on which the subject that is looked at fails."""
 
 
-def _drawn(bench: Bench, unit: _Unit, fail_on: str | None) -> list[Result]:
-    """The results of the cases Hypothesis draws; with `fail_on`, of the smallest case on which that subject fails."""
+def _drawn(layer: Layer, unit: Unit, keep: Callable[[Recipe], bool] | None = None) -> list[Recipe]:
+    """The cases that Hypothesis draws; with `keep`, only the smallest of those that it keeps."""
     import hypothesis
     from hypothesis import HealthCheck, Phase, settings
 
     from bncheck.inputs.strategies import recipes
 
-    outcomes: list[Result] = []
+    drawn: list[Recipe] = []
 
     @hypothesis.seed(unit.seed)
     @settings(
@@ -171,21 +216,23 @@ def _drawn(bench: Bench, unit: _Unit, fail_on: str | None) -> list[Result]:
         print_blob=False,
         verbosity=hypothesis.Verbosity.quiet,
     )
-    @hypothesis.given(recipes(bench.layer, dtypes=unit.dtypes))
+    @hypothesis.given(recipes(layer, dtypes=unit.dtypes))
     def each(recipe: Recipe) -> None:
-        outcome = bench.examine(recipe.build(bench.layer))
-        if fail_on is None:
-            outcomes.append(outcome)
-        elif any(failure.subject == fail_on for failure in outcome.failures):
-            outcomes[:] = [outcome]
+        if keep is None:
+            drawn.append(recipe)
+        elif keep(recipe):
+            drawn[:] = [recipe]
             raise _Found
 
-    with suppress(_Found):
+    with _ONE_AT_A_TIME, suppress(_Found):
         each()
-    return outcomes
+    return drawn
 
 
-def _shrunk(bench: Bench, unit: _Unit, failure: Counterexample) -> Counterexample:
-    outcomes = _drawn(bench, unit, fail_on=failure.subject)
-    found = [f for outcome in outcomes for f in outcome.failures if f.subject == failure.subject]
-    return found[0] if found else failure
+def _shrunk(bench: Bench, unit: Unit, failure: Counterexample) -> Counterexample:
+    def fails(recipe: Recipe) -> list[Counterexample]:
+        failures = bench.examine(recipe.build(bench.layer)).failures
+        return [one for one in failures if one.subject == failure.subject]
+
+    smallest = _drawn(bench.layer, unit, lambda recipe: bool(fails(recipe)))
+    return fails(smallest[0])[0] if smallest else failure
