@@ -6,6 +6,7 @@ asks for its extra at its door, before it begins.
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -13,6 +14,7 @@ from importlib import metadata
 from types import MappingProxyType
 
 from bncheck.errors import MissingPackage
+from bncheck.version import __version__
 
 PURPOSES = MappingProxyType(
     {
@@ -54,6 +56,12 @@ def version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The versions of bncheck, Python and NumPy, on which numbers depend, and of further packages."""
+    told = {name: version(name) or "none" for name in ("numpy", *packages)}
+    return {"bncheck": __version__, "python": ".".join(platform.python_version_tuple()[:2]), **told}
 
 
 def need(extra: str) -> None:

@@ -111,7 +111,7 @@ def _submitted(executor: Executor, work: Callable[[Any], Any], items: Sequence[A
             places[executor.submit(_result, work, item)] = k
         for future in as_completed(list(places)):
             yield places.pop(future), _outcome(future, executor)
-    except (BrokenExecutor, RuntimeError, TypeError) as error:  # so say those that are shut down, or are none
+    except (BrokenExecutor, RuntimeError, TypeError, AttributeError) as error:  # so say those that are shut down, or are none
         raise _refused(executor, error) from error
     finally:
         for future in places:

@@ -8,7 +8,7 @@ again and Hypothesis shrinks the failure.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -36,6 +36,9 @@ from bncheck.version import __version__
 
 UNIT = 20
 """How many cases one unit of a campaign draws."""
+
+Piece = tuple[int, LayerReport | Result]
+"""What one unit of a campaign gives: the place of its layer, and what is said of that without any case, or a result."""
 
 
 def verify(
@@ -65,6 +68,41 @@ def verify(
     >>> verify([LAYERS["rms_norm"]], cases=5, real_data=False).verdict
     <Verdict.CORRECT: 'correct'>
     """
+    found, _ = pieces(
+        layers,
+        cases=cases,
+        seed=seed,
+        dtypes=dtypes,
+        jobs=jobs,
+        executor=executor,
+        real_data=real_data,
+        suspects=suspects,
+        against=against,
+        only=only,
+        progress=progress,
+    )
+    return assembled(seed, found.values())
+
+
+def pieces(
+    layers: Iterable[Layer],
+    *,
+    shard: tuple[int, int] = (1, 1),
+    cases: int = 80,
+    seed: int = 0,
+    dtypes: tuple[str, ...] = tuple(DTYPES),
+    jobs: int = 1,
+    executor: Executor | None = None,
+    real_data: bool = True,
+    suspects: Mapping[str, Vjp] | None = None,
+    against: Iterable[str] = (),
+    only: Recipe | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[dict[int, Piece], int]:
+    """What the units of a campaign give, by their places, and how many there are; the arguments are those of `verify`.
+
+    Of a shard k/n, every n-th unit from the k-th on.
+    """
     for name, value, least in (("cases", cases, 1), ("jobs", jobs, 1), ("seed", seed, 0)):
         if value < least:
             raise InvalidInput(name, value, f"a whole number of at least {least}", f"Try {name}={max(least, 1)}.")
@@ -77,29 +115,24 @@ def verify(
         of_frameworks(layer, against)  # one that is not installed is refused before anything is done
     plan = _plan(layers, cases, seed, dtypes, real_data, only)
     work = partial(_work, layers=layers, suspects=dict(suspects or {}), against=against)
-    with mapped(min(jobs, len(plan)), executor) as in_order:
-        return assembled(seed, _counted(in_order(work, plan), progress, len(plan)))
+    places = range(shard[0] - 1, len(plan), shard[1])
+    with mapped(jobs if executor else max(1, min(jobs, len(places))), executor) as in_order:
+        found = {}
+        for k, piece in zip(places, in_order(work, [plan[k] for k in places]), strict=True):
+            found[k] = piece
+            progress(len(found), len(places))
+    return found, len(plan)
 
 
-Piece = tuple[int, LayerReport | Result]
-"""What one unit of a campaign gives: the place of its layer, and what is said of that without any case, or a result."""
-
-
-def assembled(seed: int, pieces: Iterable[Piece]) -> Report:
+def assembled(seed: int, found: Iterable[Piece]) -> Report:
     """The report that the pieces of a whole campaign make, in the order of its plan."""
     reports: dict[int, LayerReport] = {}
-    for k, piece in pieces:
+    for k, piece in found:
         if isinstance(piece, LayerReport):
             reports[k] = piece
         else:
             reports[k] = replace(reports[k], result=reports[k].result.and_also(piece))
     return Report(__version__, seed, tuple(reports[k] for k in sorted(reports)))
-
-
-def _counted(pieces: Iterable[Piece], progress: Callable[[int, int], None], total: int) -> Iterator[Piece]:
-    for done, piece in enumerate(pieces, start=1):
-        yield piece
-        progress(done, total)
 
 
 def _said(layer: Layer, suspects: tuple[Suspect, ...]) -> LayerReport:

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from bncheck.errors import InvalidInput
 from bncheck.version import __version__
 
-_FIRST = ("verify", "check", "derive", "figures", "explore", "train", "explain", "doctor")
+_FIRST = ("verify", "check", "merge", "derive", "figures", "explore", "train", "explain", "doctor")
 """The commands in the order in which one meets them; others follow."""
 
 

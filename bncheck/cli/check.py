@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bncheck.cli.app import app
-from bncheck.cli.options import STATUS, at_least, at_most, one_of, processors
-from bncheck.cli.output import coloured, destination, progress
+from bncheck.cli.options import at_least, at_most, one_of, processors
+from bncheck.cli.output import destination, progress
+from bncheck.cli.reporting import EXAMINATION, report, sharded
 from bncheck.errors import InvalidInput
 from bncheck.extras import need
 from bncheck.files import opened
@@ -54,6 +54,12 @@ def check(
     time_limit: Annotated[float, typer.Option(help="Seconds for one call of a target.")] = 10.0,
     memory_limit: Annotated[int, typer.Option(help="MiB for a target and its arrays; 0 is no limit.")] = 2048,
     color: Annotated[str, typer.Option(help="When to colour the text: auto, always or never.")] = "auto",
+    shard: Annotated[
+        str | None, typer.Option(help="K/N: only part K of N, for merge; several machines share the work.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="A folder to keep reports in; what has not changed is taken from there.")
+    ] = None,
     adapter: Annotated[
         bool, typer.Option("--adapter", help="Print a file to start from where a target is not recognised.")
     ] = False,
@@ -67,10 +73,16 @@ def check(
 
     Interrupted (130), terminated (143) or hung up (129), it writes what it has found by then.
     """
-    one_of("format", format, ("text", "json", "csv", "junit", "github"))
+    one_of("format", format, EXAMINATION)
     one_of("color", color, ("auto", "always", "never"))
     at_least({"jobs": (jobs, 1), "cases": (cases, 0), "seed": (seed, 0)})
     at_most({"jobs": (jobs, MOST)})
+    part = sharded(shard, format)
+    if figure is not None and (part or resume):
+        other = "shard" if part else "resume"
+        raise InvalidInput(
+            "figure", str(figure), f"none beside --{other}", "What is drawn is not kept: check it again."
+        )
     interruption: BaseException | None = None
     with destination(output) as write:
         if adapter:
@@ -79,50 +91,59 @@ def check(
             write("\n\n".join(template(target) for target in targets))
             return
         from bncheck.case import Layout
-        from bncheck.examination.files import Interrupted, examine_all
+        from bncheck.examination.files import Interrupted, examined
+        from bncheck.examination.kept import content
         from bncheck.inputs.recipes import Recipe
         from bncheck.results import Examination
 
         if figure is not None:
             need("figures")
             opened("figure", figure)
+        if resume is not None:
+            opened("resume", resume)
+        files = _expanded(targets)
+        asked: dict[str, Any] = {
+            "layer": layer,
+            "layout": None if layout is None else Layout.parse(layout),
+            "style": style,
+            "dtypes": tuple(dtype or ()),
+            "case": None if case is None else Recipe.parse(case),
+            "cases": cases,
+            "thorough": thorough,
+            "seed": seed,
+            "time_limit": time_limit,
+            "memory_limit": memory_limit << 20,
+        }
         try:
             with progress(color, "checking") as advance:
-                examination = examine_all(
-                    _expanded(targets),
-                    layer=layer,
-                    layout=None if layout is None else Layout.parse(layout),
-                    style=style,
-                    dtypes=tuple(dtype or ()),
-                    case=None if case is None else Recipe.parse(case),
-                    cases=cases,
-                    thorough=thorough,
-                    seed=seed,
-                    jobs=jobs or processors(),
-                    time_limit=time_limit,
-                    memory_limit=memory_limit << 20,
-                    progress=advance,
-                )
+                workers: dict[str, Any] = {"jobs": jobs or processors(), "resume": resume, "progress": advance}
+                found = examined(files, shard=part or (1, 1), **asked, **workers)
+            examination = Examination(seed, tuple(report for of_one in found.values() for report in of_one))
         except Interrupted as broken_off:
             examination, interruption = Examination(seed, broken_off.reports), broken_off.__cause__
+            if interruption is not None and resume is not None:
+                interruption.add_note(f"What is done is kept in {resume}; the same command goes on from there.")
+        if part is not None and interruption is None:
+            from bncheck import parts
+
+            depends = {**asked, "layout": layout, "case": case, "targets": [(text, content(text)) for text in files]}
+            write(parts.Part("check", depends, part, len(files), found).written())
+            return
         if figure is not None:
             from bncheck.figures.studio.finding import illustrated
 
             examination = illustrated(examination, figure)
-            for report in examination.reports:
-                if report.verdict.failed and not report.figures:
+            for one in examination.reports:
+                if one.verdict.failed and not one.figures:
                     said = "what is wrong does not show in one call of its forward and its backward"
-                    typer.echo(f"bncheck: no figure of {report.target}: {said}.", err=True)
-        if format == "text":
-            from bncheck.report.targets import text
-
-            write(text(examination, colour=color == "always" if output else coloured(color, sys.stdout)))
-        else:
-            written: Any = importlib.import_module(f"bncheck.report.{format}")
-            write(written.examination(examination))
+                    typer.echo(f"bncheck: no figure of {one.target}: {said}.", err=True)
+        if interruption is None:
+            report(examination, format, write, output, color)
+        elif part is None:
+            with suppress(typer.Exit):
+                report(examination, format, write, output, color)
     if interruption is not None:
         raise interruption
-    raise typer.Exit(STATUS[examination.verdict.value])
 
 
 def _expanded(targets: list[str]) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import typer
 
-from bncheck.cli import check, derive, doctor, explain, explore, figures, train, verify  # noqa: F401  # hang their commands on the program
+from bncheck.cli import check, derive, doctor, explain, explore, figures, merge, train, verify  # noqa: F401  # hang their commands on the program
 from bncheck.cli.app import app
 from bncheck.cli.output import STANDARD, Unwritten, open_streams, silence
 from bncheck.errors import BncheckError, InvalidInput

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bncheck.cli.app import app
-from bncheck.cli.options import STATUS, at_least, at_most, one_of, processors, separated
-from bncheck.cli.output import coloured, destination, progress
+from bncheck.cli.options import at_least, at_most, one_of, processors, separated
+from bncheck.cli.output import destination, progress
+from bncheck.cli.reporting import VERIFICATION, report, sharded
 from bncheck.processes import MOST
 
 
@@ -38,20 +38,24 @@ def verify(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the cases, and no real data.")] = False,
     color: Annotated[str, typer.Option(help="When to colour the text: auto, always or never.")] = "auto",
+    shard: Annotated[
+        str | None, typer.Option(help="K/N: only part K of N, for merge; several machines share the work.")
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Only list what is covered.")] = False,
 ) -> None:
     """Prove the gradients, then hold every oracle, and the frameworks named, against the truth.
 
     Exit status: 0 all correct, 1 wrong or unstable, 2 bad usage, 3 crashed, 4 nothing concluded.
     """
-    one_of("format", format, ("text", "json", "junit"))
+    one_of("format", format, VERIFICATION)
+    part = sharded(shard, format)
     one_of("color", color, ("auto", "always", "never"))
     at_least({"cases": (cases, 1), "jobs": (jobs, 1), "seed": (seed, 0)})
     at_most({"jobs": (jobs, MOST)})
     with destination(output) as write:
         from bncheck.campaign import run as campaign
         from bncheck.formats import DTYPES
-        from bncheck.frameworks import named_frameworks
+        from bncheck.frameworks import FRAMEWORKS, named_frameworks
         from bncheck.inputs.recipes import Recipe
         from bncheck.layers import LAYERS, find_layer
 
@@ -65,31 +69,36 @@ def verify(
 
             write(coverage(layers))
             raise typer.Exit
+        asked: dict[str, Any] = {
+            "cases": max(1, cases // 10) if quick else cases,
+            "seed": seed,
+            "dtypes": tuple(dtype) if dtype else tuple(DTYPES),
+            "against": frameworks,
+            "real_data": not quick,
+            "only": None if case is None else Recipe.parse(case),
+        }
         with progress(color) as advance:
-            report = campaign.verify(
-                layers,
-                cases=max(1, cases // 10) if quick else cases,
-                seed=seed,
-                dtypes=tuple(dtype) if dtype else tuple(DTYPES),
-                jobs=jobs or processors(),
-                against=frameworks,
-                real_data=not quick,
-                only=None if case is None else Recipe.parse(case),
-                progress=advance,
-            )
-        if format == "json":
-            from bncheck.report import json
+            workers: dict[str, Any] = {"jobs": jobs or processors(), "progress": advance}
+            if part is None:
+                found = campaign.verify(layers, **asked, **workers)
+            else:
+                results, units = campaign.pieces(layers, shard=part, **asked, **workers)
+        if part is None:
+            report(found, format, write, output, color)
+            return
+        from bncheck import extras, parts
 
-            write(json.verification(report))
-        elif format == "junit":
-            from bncheck.report import junit
+        packages = [package for name in frameworks for package in extras.required().get(FRAMEWORKS[name].extra, ())]
+        depends = {**asked, "only": case, "layers": _told(layer, layers), **extras.versions(*packages)}
+        write(parts.Part("verify", depends, part, units, results).written())
 
-            write(junit.verification(report))
-        else:
-            from bncheck.report import text
 
-            write(text.verification(report, colour=color == "always" if output else coloured(color, sys.stdout)))
-    raise typer.Exit(STATUS[report.verdict.value])
+def _told(asked: str | None, layers: tuple[Any, ...]) -> dict[str, Any]:
+    """The layers by name, and for a definition of one's own the hash of its file."""
+    from bncheck.targets.address import Address
+
+    own = asked is not None and ":" in asked
+    return {"names": [layer.name for layer in layers], "code": Address.parse(asked or "").fingerprint() if own else ""}
 
 
 def _with_its_jvp(layer: Any, case: str | None) -> tuple[Any, ...]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +15,7 @@ from bncheck.case import Layout
 from bncheck.errors import InvalidInput, MissingPackage, TargetFailed
 from bncheck.examination.conditions import Effort
 from bncheck.examination.examine import ASKED, examine
+from bncheck.examination.kept import Kept
 from bncheck.inputs.recipes import Recipe
 from bncheck.layers import LAYERS
 from bncheck.processes import WorkerDied, workers
@@ -107,41 +110,74 @@ def examine_all(
     targets: Sequence[str],
     *,
     jobs: int = 1,
+    executor: Executor | None = None,
     seed: int = 0,
+    resume: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     **options: Any,
 ) -> Examination:
     """Every target of every file or module, in the order given; `options` are those of `check_target`.
 
-    Where there are several, one in which nothing is recognised is one report among them, not the end.
+    Where there are several, one in which nothing is recognised is one report among them, not the end. They are examined
+    by so many `jobs`, or by an `executor`. With a folder to `resume` from, what was examined before is taken from
+    there, see `bncheck.examination.kept`.
 
     Raises
         InvalidInput: an option or an address is none; or the only one has nothing in it that could be called.
         Interrupted: by Ctrl-C; those that it did not come to are reports that say so.
     """
+    reports = examined(targets, jobs=jobs, executor=executor, seed=seed, resume=resume, progress=progress, **options)
+    return Examination(seed, tuple(report for of_one in reports.values() for report in of_one))
+
+
+def examined(
+    targets: Sequence[str],
+    *,
+    shard: tuple[int, int] = (1, 1),
+    jobs: int = 1,
+    executor: Executor | None = None,
+    seed: int = 0,
+    resume: Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **options: Any,
+) -> dict[int, tuple[TargetReport, ...]]:
+    """The reports on every target, by its place; of a shard k/n, those on every n-th from the k-th on.
+
+    Raises
+        InvalidInput, Interrupted: as `examine_all`.
+    """
     refuse_unknown(options.get("layer"), options.get("dtypes", ()))
     within_bounds(options.get("time_limit", TIME_LIMIT), options.get("memory_limit", MEMORY_LIMIT))
     for text in targets:
         Address.parse(text)
-    reports: dict[int, tuple[TargetReport, ...]] = {}
-    work = partial(_checked, alone=len(targets) == 1, options={**options, "seed": seed})
+    places = range(shard[0] - 1, len(targets), shard[1])
+    asked = {**options, "seed": seed}
+    alone = len(targets) == 1
+    keys = {k: Kept.key(targets[k], {**asked, "alone": alone}) for k in places} if resume else {}
+    kept = Kept(resume) if resume else None
+    reports = {k: known for k in places if kept and (known := kept.get(keys[k]))}
+    left = [k for k in places if k not in reports]
+    work = partial(_checked, alone=alone, options=asked)
     try:
-        with workers(max(1, min(jobs, len(targets)))) as run:
-            for k, result in run(work, targets):
-                reports[k] = _killed(targets[k]) if isinstance(result, WorkerDied) else result
+        with workers(jobs if executor else max(1, min(jobs, len(left))), executor) as run:
+            for n, result in run(work, [targets[k] for k in left]):
                 if isinstance(result, Exception) and not isinstance(result, WorkerDied):
                     raise result
-                progress(len(reports), len(targets))
+                k = left[n]
+                reports[k] = _killed(targets[k]) if isinstance(result, WorkerDied) else result
+                if kept:
+                    kept.put(keys[k], reports[k])
+                progress(len(reports), len(places))
     except KeyboardInterrupt as interruption:
         if isinstance(interruption, Interrupted) and interruption.reports:
-            reports[len(reports)] = interruption.reports
+            reports[next(k for k in left if k not in reports)] = interruption.reports
         if not reports:
             raise
-        all_of_it = (reports.get(k) or _not_come_to(text) for k, text in enumerate(targets))
+        all_of_it = (reports.get(k) or _not_come_to(targets[k]) for k in places)
         raise Interrupted([report for of_one in all_of_it for report in of_one]) from (
             interruption.__cause__ or interruption
         )
-    return Examination(seed, tuple(report for k in range(len(targets)) for report in reports[k]))
+    return {k: reports[k] for k in places}
 
 
 def refuse_unknown(layer: str | None, dtypes: Sequence[str]) -> None:

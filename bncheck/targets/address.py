@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import hashlib
 import re
 import sys
 from collections.abc import Iterator
@@ -55,12 +57,22 @@ class Address:
 
         The files beside it that it imports are looked at, too.
         """
-        if self.place.endswith(".ipynb"):
-            text = Path(self.place).read_text(encoding="utf-8", errors="replace")
-            return tuple(name for name in _FRAMEWORKS if re.search(rf"\b(import|from) {name}\b", text))
         first = "onnx" if self.place.endswith(".onnx") else self.place.partition(".")[0]
         if first in _FRAMEWORKS or self.place.endswith(".onnx"):
             return tuple(name for name in _FRAMEWORKS if name == first)
+        named = self._sources()[1]
+        return tuple(name for name in _FRAMEWORKS if name in named)
+
+    def fingerprint(self) -> str:
+        """A hash of its content: of the file and of those beside it that it imports, without what it opens as data."""
+        content = hashlib.sha256()
+        for file in sorted(self._sources()[0]):
+            with contextlib.suppress(OSError):
+                content.update(hashlib.sha256(file.read_bytes()).digest())
+        return content.hexdigest()
+
+    def _sources(self) -> tuple[set[Path], set[str]]:
+        """The files that it is made of, and the packages that these import."""
         named, files, left = set[str](), set[Path](), self._files()
         while left and len(files) < _MOST_FILES:
             file = left.pop()
@@ -69,17 +81,22 @@ class Address:
                 for name, beside in _imports(file):
                     named.add(name)
                     left += beside
-        return tuple(name for name in _FRAMEWORKS if name in named)
+        return files, named
 
     def _files(self) -> list[Path]:
         """The file, or those that a module's name may mean."""
-        if self.place.endswith(".py"):
+        if self.place.endswith(_FILES):
             return [Path(self.place).resolve()]
         return [place for root in ("", *sys.path) for place in _places(Path(root).resolve(), self.place.split("."))]
 
 
 def _imports(file: Path) -> Iterator[tuple[str, list[Path]]]:
     """The packages that a file imports, and where each would be if it were a file of the same project."""
+    if file.suffix == ".ipynb":
+        text = file.read_text(encoding="utf-8", errors="replace")
+        for name in re.findall(r"\b(?:import|from) ([a-zA-Z_][\w.]*)", text):
+            yield name.partition(".")[0], _near(file, name.split("."))
+        return
     try:
         tree = list(ast.walk(ast.parse(file.read_bytes())))
     except (SyntaxError, ValueError, RecursionError, MemoryError, OSError):
