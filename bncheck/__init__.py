@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what mypy sees; tests/test_public.py holds it to be the lis
     from bncheck.api import verify as verify
     from bncheck.case import Case as Case
     from bncheck.case import Layout as Layout
+    from bncheck.conformance import Conformance as Conformance
     from bncheck.errors import BncheckError as BncheckError
     from bncheck.errors import InvalidDefinition as InvalidDefinition
     from bncheck.errors import InvalidInput as InvalidInput
@@ -48,6 +49,7 @@ PUBLIC = MappingProxyType(
     {
         "api": ("assert_gradients", "check", "derive", "draw", "lower", "prove", "tolerance", "verify"),
         "case": ("Case", "Layout"),
+        "conformance": ("Conformance",),
         "errors": ("BncheckError", "InvalidDefinition", "InvalidInput", "MissingPackage", "TargetFailed"),
         "inputs.recipes": ("Recipe",),
         "inputs.strategies": ("cases", "recipes"),

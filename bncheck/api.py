@@ -273,12 +273,15 @@ def derive(
     Math
         dx, dγ, dβ of Σ dy·y, as the chain rule's equations, as one derivative, and in closed form.
 
+    Returns
+        A `Derivation`: `chain_rule`, `direct` and `closed`, each with an equation for every gradient.
+
     Raises
         InvalidInput: no such layer or layout.
         InvalidDefinition: the definition does something other than the elementary operations.
 
     Source
-        Ioffe and Szegedy, "Batch Normalization", 2015, section 3, for the six equations of batch norm.
+        Ioffe and Szegedy, "Batch Normalization", 2015, arXiv:1502.03167, section 3: the six equations of batch norm.
 
     >>> print(str(derive("batch_norm")).splitlines()[-1].strip())
     ∂ℓ/∂β[c] = Σᵢ ∂ℓ/∂y[i,c]
@@ -292,6 +295,13 @@ def prove(derivation: Derivation | Layer | str) -> Proof:
 
     Returns
         A `Proof`: `proved`, its `steps`, and the first `failure`, if any.
+
+    Raises
+        InvalidInput: no such layer.
+        InvalidDefinition: the definition does something other than the elementary operations.
+
+    Source
+        For batch norm they are held against those of Ioffe and Szegedy, 2015, arXiv:1502.03167, section 3, too.
 
     >>> prove("batch_norm").proved
     True
@@ -307,6 +317,13 @@ def lower(layer: Layer | str, layout: Layout | str | None = None, parameters: tu
 
     Returns
         A `Lowered`: its `source`, and the compiled `backward`, which takes what `arguments` names.
+
+    Raises
+        InvalidInput: no such layer or layout.
+        InvalidDefinition: the definition does something other than the elementary operations.
+
+    Error
+        Within `tolerance`: tests/test_tolerance.py.
 
     >>> lower("batch_norm", "NC:N:C").arguments
     ('dy', 'x', 'mean', 'inv_std', 'gamma')
@@ -324,8 +341,18 @@ def tolerance(layer: Layer | str, case: Case, rounds_once: Collection[str] = ())
     Units
         Absolute, in those of the gradient; every operation may round to the case's dtype.
 
+    Returns
+        A `midpoint` and a `radius` for y and each gradient, by its name.
+
+    Raises
+        InvalidInput: no such layer, or a case of parameters that it does not have.
+
     Error
         tests/test_tolerance.py: never exceeded by the compiled gradient in a thousand cases of each dtype.
+
+    Source
+        Midpoint and radius: Rump, "Fast and parallel interval arithmetic", BIT 39, 1999. Sums in any order: Higham,
+        "Accuracy and Stability of Numerical Algorithms", 2002, sections 3.1 and 4.2.
 
     >>> case = Case(LAYERS["batch_norm"].layouts[0], x=[[0.0], [2.0]], dy=[[1.0], [0.0]], eps=1.0)
     >>> bool(tolerance("batch_norm", case)["dx"].radius.max() < 1e-14)
@@ -341,6 +368,12 @@ def draw(
 
     `choices` are the figure's own: `layer`, `frame`, `against`; and of one that shows a case, numbers of your own:
     `x` and `dy` of one group, `gamma`, `beta` and `eps`, or a `case`, of which the first group is drawn.
+
+    Shapes
+        x, dy: (m,); gamma, beta, eps: numbers.
+
+    Returns
+        A figure, to be saved, or shown in a notebook.
 
     Raises
         InvalidInput: no such figure, preset, theme or language, a choice that it does not have, or numbers that are not

@@ -26,7 +26,7 @@ def batch_norm(x: Any, gamma: Any = 1, beta: Any = 0, eps: Any = 1e-5, *, mean: 
     Math
         μ = mean x;  σ² = mean (x − μ)²;  x̂ = (x − μ) / √(σ² + ε);  y = γ x̂ + β
     Source
-        Ioffe and Szegedy, "Batch Normalization", 2015, algorithm 1.
+        Ioffe and Szegedy, "Batch Normalization", 2015, arXiv:1502.03167, algorithm 1.
     """
     mu = mean(x)
     centred = x - mu
@@ -91,7 +91,7 @@ def rms_norm(x: Any, gamma: Any = 1, eps: Any = 1e-5, *, mean: Any, sqrt: Any) -
     Math
         ρ = mean x²;  x̂ = x / √(ρ + ε);  y = γ x̂
     Source
-        Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019, equation 4, with ε inside the root.
+        Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019, arXiv:1910.07467, equation 4, ε in the root.
     """
     mean_square = mean(x * x)
     xhat = x / sqrt(mean_square + eps)

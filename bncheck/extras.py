@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from types import MappingProxyType
@@ -56,6 +56,20 @@ def version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+@cache
+def _providers() -> Mapping[str, Sequence[str]]:
+    return metadata.packages_distributions()
+
+
+def providing(module: str) -> tuple[str, ...]:
+    """The packages that a module comes from, none if it is not installed.
+
+    >>> providing("numpy")
+    ('numpy',)
+    """
+    return tuple(sorted(set(_providers().get(module, ()))))
 
 
 def versions(*packages: str) -> dict[str, str]:

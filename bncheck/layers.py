@@ -30,6 +30,9 @@ class Layer:
     Layers that differ only in which axes they reduce share a definition; `title` then tells them apart. `outputs` are
     the named results that the layer hands back, each of which may get an upstream gradient of its own; y is the last.
 
+    Shapes
+        x: the axes of a layout; parameters and state: its affine axes; other outputs: the axes that are not reduced.
+
     Raises
         InvalidDefinition: the function's arguments do not follow the form that `bncheck.definitions` gives.
 
@@ -229,7 +232,7 @@ _LAYERS = (
     Layer(batch_norm, _BATCH, "batch_norm_statistics", outputs=("mean", "var", "y")),
     Layer(batch_norm_running, _BATCH),
     Layer(batch_norm_eval, _BATCH),
-    Layer(  # Ba, Kiros and Hinton, "Layer Normalization", 2016
+    Layer(  # Ba, Kiros and Hinton, "Layer Normalization", 2016, arXiv:1607.06450
         batch_norm,
         (
             Layout("ND", reduced="D", affine="D"),
@@ -239,7 +242,7 @@ _LAYERS = (
         ),
         "layer_norm",
     ),
-    Layer(  # Ulyanov, Vedaldi and Lempitsky, "Instance Normalization", 2016
+    Layer(  # Ulyanov, Vedaldi and Lempitsky, "Instance Normalization", 2016, arXiv:1607.08022
         batch_norm,
         (
             Layout("NCL", reduced="L", affine="C"),
@@ -248,7 +251,7 @@ _LAYERS = (
         ),
         "instance_norm",
     ),
-    Layer(  # Wu and He, "Group Normalization", 2018; G groups of K channels, each channel with its own γ and β
+    Layer(  # Wu and He, "Group Normalization", 2018, arXiv:1803.08494; G groups of K channels, each with own γ and β
         batch_norm,
         (
             Layout("NGK", reduced="K", affine="GK"),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from bncheck.campaign.run import assembled
+from bncheck.campaign.run import Piece, assembled
 from bncheck.errors import InvalidInput
-from bncheck.results import Examination, LayerReport, Report, Result, TargetReport
-from bncheck.stored import dumped, loaded
+from bncheck.results import Examination, Report, TargetReport
+from bncheck.stored import dumped, fits, loaded
 
 FORMAT = 1
 """Raised where what a part holds changes."""
@@ -60,14 +61,14 @@ class Part:
     def written(self) -> str:
         """The part as a file holds it."""
         held = [FORMAT, self.command, dict(self.depends), self.shard, self.units, dict(self.results)]
-        return json.dumps({"a part of": f"bncheck {self.command}", "shard": self.name}) + "\n" + dumped(held) + "\n"
+        return dumped(held, kind=f"part of bncheck {self.command}", shard=self.name)
 
     @classmethod
     def read(cls, path: Path) -> Part:
         """Reads a file.
 
         Raises
-            InvalidInput: it cannot be read, or is no part, or not a whole one.
+            InvalidInput: it cannot be read, is damaged, or is no part.
         """
         try:
             text = path.read_text(encoding="utf-8")
@@ -76,36 +77,32 @@ class Part:
         except UnicodeDecodeError as error:
             raise _refused(path, "it is no text") from error
         try:
-            form, command, depends, shard, units, results = loaded(text.partition("\n")[2])
-            shard_of("{}/{}".format(*shard))
-            part = cls(command, depends, shard, units, results)
-            is_whole = form == FORMAT and set(results) == set(range(shard[0] - 1, units, shard[1])) and _whole(part)
-        except (InvalidInput, ValueError, TypeError, IndexError) as error:
-            raise _refused(path, "it is damaged, or something else") from error
-        if not is_whole:
-            raise _refused(path, "it is not whole, or of another version")
+            form, *held = loaded(text)
+            part = cls(*held)
+            is_one = form == FORMAT and _is_one(part)
+        except (InvalidInput, ValueError, TypeError, LookupError):
+            is_one = False
+        if not is_one:
+            raise _refused(path, "it is damaged, of another version, or something else")
         return part
+
+
+_AGAIN = "Leave it out, or make it again."
 
 
 def _refused(path: Path, reason: str, advice: str = "Make it again with the same --shard.") -> InvalidInput:
     return InvalidInput("part", str(path), f"a part that --shard has written; {reason}", advice)
 
 
-def _whole(part: Part) -> bool:
-    """Whether its results are of the kind that its command gives."""
-    if not isinstance(part.depends, dict) or not isinstance(part.depends.get("seed"), int):
-        return False
-    if part.command == "verify":
-        return all(
-            isinstance(one, tuple)
-            and len(one) == 2
-            and isinstance(one[0], int)
-            and isinstance(one[1], LayerReport | Result)
-            for one in part.results.values()
-        )
-    return part.command == "check" and all(
-        isinstance(one, tuple) and all(isinstance(report, TargetReport) for report in one)
-        for one in part.results.values()
+def _is_one(part: Part) -> bool:
+    """Whether it holds what a part of its command does."""
+    shard_of("{}/{}".format(*part.shard))
+    kind: Any = {"verify": Piece, "check": tuple[TargetReport, ...]}[part.command]
+    return (
+        fits(part.depends, Mapping[str, Any])
+        and fits(part.depends.get("seed"), int)
+        and fits(part.units, int)
+        and fits(part.results, Mapping[int, kind])
     )
 
 
@@ -122,7 +119,7 @@ def merged(paths: Sequence[Path]) -> Report | Examination:
     seen: dict[Shard, Path] = {}
     for path, part in parts.items():
         if (difference := _difference(one, part)) is not None:
-            raise InvalidInput("part", str(path), f"a part of the same work as {first}; {difference}", "Leave it out.")
+            raise InvalidInput("part", str(path), f"a part of the same work as {first}; {difference}", _AGAIN)
         if part.shard in seen:
             told = f"each part once; {seen[part.shard]} is {part.name}, too"
             raise InvalidInput("part", str(path), told, "Leave out one of them.")
@@ -132,11 +129,12 @@ def merged(paths: Sequence[Path]) -> Report | Examination:
         names = ", ".join(f"{k}/{one.shard[1]}" for k in missing[:5]) + (", …" if missing[5:] else "")
         advice = f"Run the same with --shard {missing[0]}/{one.shard[1]}."
         raise InvalidInput("part", names, f"all {one.shard[1]} parts; these are missing", advice)
-    results = dict(sorted((k, result) for part in parts.values() for k, result in part.results.items()))
-    try:
-        return _report(one, results.values())
-    except (KeyError, TypeError) as error:
-        raise InvalidInput("part", str(first), "parts of one campaign", "Make them again.") from error
+    dealt = sorted((item for part in parts.values() for item in part.results.items()), key=itemgetter(0))
+    is_all = len(dealt) == one.units and [k for k, _ in dealt] == list(range(one.units))
+    with suppress(KeyError, TypeError):
+        if is_all:
+            return _report(one, [result for _, result in dealt])
+    raise InvalidInput("part", str(first), "parts that together are one whole", "Make them again.")
 
 
 def _report(part: Part, results: Iterable[Any]) -> Report | Examination:

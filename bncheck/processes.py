@@ -47,7 +47,12 @@ def workers(jobs: int, executor: Executor | None = None) -> Iterator[Runs]:
     if executor is not None:
         if jobs != 1:
             raise InvalidInput("jobs", jobs, "none beside an executor, which has its own", "Leave out one of them.")
-        yield partial(_submitted, executor)
+        futures: dict[Future[Any], int] = {}
+        try:
+            yield partial(_submitted, executor, futures)
+        finally:  # what is not begun when the asking ends is not wanted any more
+            for future in futures:
+                future.cancel()
         return
     if jobs == 1:
         yield _here
@@ -103,34 +108,32 @@ def _result(work: Callable[[Any], Any], item: Any) -> Any:
         return error
 
 
-def _submitted(executor: Executor, work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-    """Submits every item; what is not begun when the asking ends is cancelled."""
-    places: dict[Future[Any], int] = {}
+def _submitted(
+    executor: Executor, futures: dict[Future[Any], int], work: Callable[[Any], Any], items: Sequence[Any]
+) -> Iterator[tuple[int, Any]]:
+    """Submits every item, and notes the place of each among the futures."""
     try:
         for k, item in enumerate(items):
-            places[executor.submit(_result, work, item)] = k
-        for future in as_completed(list(places)):
-            yield places.pop(future), _outcome(future, executor)
-    except (BrokenExecutor, RuntimeError, TypeError, AttributeError) as error:  # so say those that are shut down, or are none
+            futures[executor.submit(_result, work, item)] = k
+    except (RuntimeError, TypeError, AttributeError) as error:  # so say those that are shut down, or are none
         raise _refused(executor, error) from error
-    finally:
-        for future in places:
-            future.cancel()
+    for future in as_completed(list(futures)):
+        yield futures.pop(future), _outcome(future, executor)
 
 
 def _outcome(future: Future[Any], executor: Executor) -> Any:
     """What became of an item. Errors in the work are results; those that are left lie between here and there."""
-    error = future.exception()
-    if isinstance(error, BrokenExecutor):
-        return WorkerDied("A process of the executor was killed.")
-    if isinstance(error, Exception):
+    try:
+        return future.result()
+    except Exception as error:
         return _refused(executor, error)
-    return future.result()
 
 
 def _refused(executor: Executor, error: Exception) -> InvalidInput:
     told = f"one that can run this work; {type(error).__name__}: {error}".rstrip(".")
     advice = "What is sent to other processes has to be picklable: define it in a module."
+    if isinstance(error, BrokenExecutor):
+        advice = "One of its processes was killed, perhaps for want of memory: start another, with fewer."
     return InvalidInput("executor", type(executor).__name__, told, advice)
 
 

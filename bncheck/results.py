@@ -39,6 +39,9 @@ class Finding:
     """What is known about one returned array, on one case or over many.
 
     `worst` is the element that decided, on the case that `case` names.
+
+    Units
+        Those of `Comparison`.
     """
 
     verdict: Verdict
@@ -114,6 +117,12 @@ class Check(_Answers):
 
     `unseen` names the essential bugs of the catalogue that would have passed on this case; `answer` is what was
     returned, where that was kept.
+
+    Shapes
+        answer: as `Case.shape_of` says.
+
+    Units
+        Those of `Comparison`.
     """
 
     gradients: Mapping[str, Finding]
@@ -137,7 +146,8 @@ class TargetReport(_Answers):
     are its conventions and habits, see `bncheck.targets.observations`; `reproduce` is a command. `asked` are the
     questions that were put to it: layouts, dtypes, modes, gradients; `not_asked` what could not be, each with why and
     what to do. Where there is any, the verdict is not correct. `witness` is a case on which it failed, with what was
-    answered and found there; `figures` are the files in which that is drawn.
+    answered and found there; `figures` are the files in which that is drawn. `cut_short` tells that some call ended at
+    a limit, or with its process: on another day it may answer.
     """
 
     target: str
@@ -153,6 +163,7 @@ class TargetReport(_Answers):
     not_asked: Mapping[str, str] = field(default_factory=dict)
     witness: tuple[Case, Check] | None = field(default=None, compare=False, repr=False)
     figures: tuple[str, ...] = ()
+    cut_short: bool = field(default=False, compare=False, repr=False)
 
     def __bool__(self) -> bool:
         return self.verdict is Verdict.CORRECT

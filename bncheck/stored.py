@@ -7,6 +7,7 @@ that it is declared with, and nothing else: what does not fit is refused.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 import types
@@ -53,27 +54,43 @@ class Unreadable(ValueError):
     """A text that is not what `dumped` writes."""
 
 
-def dumped(value: Any) -> str:
-    """A value as JSON; fields that do not count where two are compared are left out.
+def dumped(value: Any, **about: str) -> str:
+    """A value as a file holds it: beside a hash that tells damage, after what it is `about`, for whoever looks into it.
 
-    >>> loaded(dumped({"worst": (1, float("inf")), ("a", "b"): Verdict.WRONG}))
+    Fields that do not count where two values are compared are left out.
+
+    >>> loaded(dumped({"worst": (1, float("inf")), ("a", "b"): Verdict.WRONG}, kind="an example"))
     {'worst': (1, inf), ('a', 'b'): <Verdict.WRONG: 'wrong'>}
     """
-    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    content = _plain(value)
+    return _json({**about, "sha256": _hash(content), "content": content}) + "\n"
 
 
 def loaded(text: str) -> Any:
-    """The value that a text stands for.
+    """The value that a file holds.
 
     Raises
-        Unreadable: it is none, or not one of those that can be stored.
+        Unreadable: it holds none, or another than was written, or not one of those that can be stored.
     """
     try:
-        return _value(json.loads(text))
+        file = json.loads(text)
+        is_whole = file["sha256"] == _hash(file["content"])
+        value = _value(file["content"]) if is_whole else None
     except Unreadable:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError, MemoryError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError, MemoryError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
+    if not is_whole:
+        raise Unreadable("another than was written")
+    return value
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(_json(content).encode()).hexdigest()
+
+
+def _json(plain: Any) -> str:
+    return json.dumps(plain, allow_nan=False, separators=(",", ":"))
 
 
 def _stored(one: type) -> list[Field[Any]]:
@@ -101,7 +118,7 @@ def _plain(value: Any) -> Any:
         if all(isinstance(key, str) and key != _KIND for key in value):
             return {key: _plain(one) for key, one in value.items()}
         return {_KIND: "mapping", "value": [[_plain(key), _plain(one)] for key, one in value.items()]}
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and str(value.dtype) in DTYPES:
         content = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
         return {_KIND: "array", "dtype": str(value.dtype), "shape": list(value.shape), "value": content}
     if is_dataclass(value) and type(value).__name__ in CLASSES:
@@ -138,7 +155,7 @@ def _made(one: Any, held: dict[str, Any]) -> Any:
     if not needed <= held.keys() <= known.keys():
         raise Unreadable(f"{one.__name__} with {', '.join(sorted(held))}")
     for name, value in held.items():
-        if not _fits(value, hints[name]):
+        if not fits(value, hints[name]):
             raise Unreadable(f"{one.__name__}.{name}={value!r:.60}")
     return one(**held)
 
@@ -148,21 +165,21 @@ def _hints(one: type) -> dict[str, Any]:
     return get_type_hints(one, localns=dict(_NAMES))
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def fits(value: Any, hint: Any) -> bool:
     """Whether a value is of a declared type, as far as these classes declare any."""
     origin, parts = get_origin(hint), get_args(hint)
     if hint is Any:
         return True
     if origin in (Union, types.UnionType):
-        return any(_fits(value, part) for part in parts)
+        return any(fits(value, part) for part in parts)
     if origin is tuple:
         if not isinstance(value, tuple):
             return False
         if len(parts) == 2 and parts[1] is Ellipsis:
-            return all(_fits(one, parts[0]) for one in value)
-        return len(value) == len(parts) and all(map(_fits, value, parts))
+            return all(fits(one, parts[0]) for one in value)
+        return len(value) == len(parts) and all(map(fits, value, parts))
     if origin is not None and issubclass(origin, Mapping):
-        return isinstance(value, dict) and all(_fits(k, parts[0]) and _fits(v, parts[1]) for k, v in value.items())
+        return isinstance(value, dict) and all(fits(k, parts[0]) and fits(v, parts[1]) for k, v in value.items())
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:

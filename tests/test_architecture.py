@@ -40,10 +40,11 @@ ROOMS = [
     "parts",
     "training",
     "report",
+    "grading",
     "figures",
     "explorer",
     "api",
-    *("cli", "pytest_plugin"),
+    *("cli", "conformance", "pytest_plugin"),
     "__main__",
 ]
 """The house, from the ground up: a room, a file or a folder, imports only from rooms above it in this list."""

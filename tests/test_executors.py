@@ -1,5 +1,7 @@
 """Whatever executor does the work, threads, processes, loky or dask: the report is the same, byte for byte."""
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -115,6 +117,16 @@ def test_one_that_is_shut_down_and_jobs_beside_one_are_refused() -> None:
     executor.shutdown()
     with pytest.raises(InvalidInput, match="executor=ThreadPoolExecutor, expected one that can run this work"):
         verify("rms_norm", cases=1, executor=executor)
+
+
+@pytest.mark.slow
+def test_one_whose_process_was_killed_is_one_line_and_blames_no_file(tmp_path: Path) -> None:
+    (tmp_path / "right.py").write_text(RIGHT, encoding="utf-8")
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        assert executor.submit(abs, -1).result() == 1
+        os.kill(next(iter(executor._processes)), signal.SIGKILL)
+        with pytest.raises(InvalidInput, match=r"BrokenProcessPool.*start another"):
+            examine_all([str(tmp_path / "right.py")] * 2, executor=executor)
 
 
 class Slow(Executor):

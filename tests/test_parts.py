@@ -1,8 +1,12 @@
 """Divided work: the parts, in any order, make the report of the whole; what is amiss with one is told in a line."""
 
+import copy
 import dataclasses
+import hashlib
 import itertools
+import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -72,31 +76,74 @@ def test_a_file_that_has_changed_between_is_told(tmp_path: Path, capsys: pytest.
         (tmp_path / "mine.py").write_text(f"{SOURCES['nothing.py']}\n# {k}\n", encoding="utf-8")
         (tmp_path / "b.py").write_text(SOURCES["raises.py"], encoding="utf-8")
         run(["check", str(tmp_path / "*.py"), "--shard", f"{k}/2", "--output", str(tmp_path / f"{k}.part")])
-    assert "targets is another" in refusal(capsys, "merge", tmp_path / "1.part", tmp_path / "2.part")
+    assert "mine.py: code is another" in refusal(capsys, "merge", tmp_path / "1.part", tmp_path / "2.part")
+
+
+def resealed(text: str, change: Any = lambda content: content) -> str:
+    """A part that was tampered with by someone who knows how."""
+    file = json.loads(text)
+    file["content"] = change(file["content"])
+    body = json.dumps(file["content"], separators=(",", ":"))
+    return json.dumps({**file, "sha256": hashlib.sha256(body.encode()).hexdigest()})
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    "damage",
     [
-        (lambda text: text[: len(text) // 2], "damaged"),
-        (lambda text: "", "damaged"),
-        (lambda text: text.replace('"$":"Proof"', '"$":"Popen"'), "damaged"),
-        (lambda text: text.replace('"layer":"rms_norm"', '"layer":7'), "damaged"),
-        (lambda text: text.replace('[1,"verify"', '[2,"verify"'), "another version"),
-        (lambda text: text.replace('"value":[1,3]', '"value":[2,3]'), "not whole"),
-        (lambda text: "[" * 100_000, "damaged"),
-        (lambda text: "\n" + "[" * 100_000, "damaged"),
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: "[]",
+        lambda text: "[" * 100_000,
+        lambda text: text.replace('"cases":1', '"cases":2'),
+        lambda text: resealed(text.replace('"$":"Proof"', '"$":"Popen"')),
+        lambda text: resealed(text.replace('"layer":"rms_norm"', '"layer":7')),
+        lambda text: resealed(text, lambda content: [2, *content[1:]]),
+        lambda text: resealed(text, lambda content: content[:-1]),
+        lambda text: resealed(text, lambda content: [*content[:-1], {"$": "mapping", "value": [[0, "y"]]}]),
     ],
 )
-def test_a_part_that_is_damaged_is_told(damage: Any, told: str, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_part_that_is_damaged_is_told(damage: Any, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = (work / "verify-1-3.part").read_text(encoding="utf-8")
     damaged = work / "damaged.part"
+    damaged.write_text(resealed(whole), encoding="utf-8")
+    assert "expected all 3 parts" in refusal(capsys, "merge", damaged)
     damaged.write_text(damage(whole), encoding="utf-8")
     assert damaged.read_text(encoding="utf-8") != whole
-    assert told in refusal(capsys, "merge", damaged)
-    damaged.write_bytes(b"\xff\xfe\x00")
-    assert "it is no text" in refusal(capsys, "merge", damaged)
-    assert "No such file" in refusal(capsys, "merge", work / "nowhere")
+    assert "it is damaged" in refusal(capsys, "merge", damaged)
+
+
+def test_a_file_that_is_none_of_ours_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    assert "it is no text" in refusal(capsys, "merge", tmp_path / "binary")
+    assert "No such file" in refusal(capsys, "merge", tmp_path / "nowhere")
+
+
+def test_whatever_stands_in_a_part_there_is_a_report_or_one_line(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(0)
+    for command in ("verify", "check"):
+        whole = json.loads((work / f"{command}-1-1.part").read_text(encoding="utf-8"))
+        for k in range(24):
+            place = work / "hostile.part"
+            place.write_text(resealed(json.dumps(hostile(whole, rng))), encoding="utf-8")
+            form = ("text", "json", "junit")[k % 3]
+            status = run(["merge", str(place), "--format", form])
+            told = capsys.readouterr()
+            assert status != 2 or (told.out == "" and len(told.err.splitlines()) == 1), told.err
+
+
+def hostile(whole: Any, rng: random.Random) -> Any:
+    """A file with one value somewhere in it replaced."""
+    whole = copy.deepcopy(whole)
+    place = whole["content"]
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = rng.choice(keys)
+        if not place[key] or not isinstance(place[key], dict | list) or rng.random() < 0.05:
+            place[key] = rng.choice([None, -1, 1e308, "\x1b[31m", [], {}, True, {"$": "float", "value": "nan"}])
+            return whole
+        place = place[key]
 
 
 @pytest.mark.parametrize("text", ["", "1", "0/3", "4/3", "-1/3", "1/0", "a/b", "1/3/5", "²/3", "1/999999999"])
@@ -133,18 +180,23 @@ def test_results_of_every_kind_come_back_as_they_were(work: Path) -> None:
         float(np.float32(0.1)),
     )
     assert math.isnan(loaded(dumped(math.nan)))
+    assert math.copysign(1, loaded(dumped(-0.0))) == -1
+    assert loaded(dumped("δ\ud800\x00")) == "δ\ud800\x00"
 
 
 def test_what_is_not_of_its_declared_type_is_refused() -> None:
     good = dumped(Tally(Verdict.WRONG, 1.0, 2.0, 3.0, 4))
+    assert loaded(good) == loaded(resealed(good)) == Tally(Verdict.WRONG, 1.0, 2.0, 3.0, 4)
     for old, new in {'"cases":4': '"cases":4.5', '"wrong"': '"broken"', '"worst_ulp":1.0': '"worst_ulp":null'}.items():
-        assert loaded(good) == Tally(Verdict.WRONG, 1.0, 2.0, 3.0, 4)
         with pytest.raises(Unreadable):
-            loaded(good.replace(old, new))
+            loaded(resealed(good.replace(old, new)))
+    with pytest.raises(Unreadable, match="another than was written"):
+        loaded(good.replace('"worst_ulp":1.0', '"worst_ulp":1.5'))
     with pytest.raises(Unreadable):
-        loaded('{"$":"TargetReport","target":"mine.py"}')
-    with pytest.raises(TypeError, match="expected one of"):
-        dumped(object())
+        loaded(resealed('{"content":{"$":"TargetReport","target":"mine.py"}}'))
+    for value in (object(), np.zeros(2, complex), {1, 2}):
+        with pytest.raises(TypeError, match="expected one of"):
+            dumped(value)
 
 
 def test_results_without_the_report_of_their_layer_make_no_report(
@@ -152,6 +204,8 @@ def test_results_without_the_report_of_their_layer_make_no_report(
 ) -> None:
     part = Part.read(work / "verify-1-3.part")
     assert isinstance(part.results[0][1], LayerReport)
-    hollow = dataclasses.replace(part, shard=(1, 1), units=4, results=dict.fromkeys(range(4), (0, Result())))
-    (work / "hollow.part").write_text(hollow.written(), encoding="utf-8")
-    assert "expected parts of one campaign" in refusal(capsys, "merge", work / "hollow.part")
+    for places, units in ((range(4), 4), (range(4), 5), (range(1, 5), 4)):
+        results = {k: (0, Result()) for k in places}
+        hollow = dataclasses.replace(part, shard=(1, 1), units=units, results=results)
+        (work / "hollow.part").write_text(hollow.written(), encoding="utf-8")
+        assert "expected parts that together are one whole" in refusal(capsys, "merge", work / "hollow.part")

@@ -50,11 +50,66 @@ def test_mypy_sees_what_is_listed() -> None:
     assert seen == {(f"bncheck.{home}", name) for home, names in PUBLIC.items() for name in names}
 
 
+SECTIONS = {
+    "Case": {"Shapes", "Raises"},
+    "Check": {"Shapes", "Units"},
+    "Comparison": {"Units"},
+    "Conformance": {"Shapes", "Raises"},
+    "Derivation": {"Shapes", "Source"},
+    "Finding": {"Units"},
+    "Layer": {"Shapes", "Raises"},
+    "Layout": {"Raises"},
+    "Lowered": {"Shapes", "Error"},
+    "Recipe": {"Raises"},
+    "check": {"Shapes", "Units", "Error"},
+    "derive": {"Math", "Source"},
+    "draw": {"Shapes"},
+    "lower": {"Shapes", "Error"},
+    "prove": {"Source"},
+    "tolerance": {"Shapes", "Units", "Error", "Source"},
+}
+"""What the docstring of a public name must say; every function also Raises and, if it returns anything, Returns."""
+
+
+def unsaid(name: str, thing: Any) -> set[str]:
+    """The sections that a public name lacks, and of a class the members without a word."""
+    told = inspect.getdoc(thing) or ""
+    wanted = set(SECTIONS.get(name, ()))
+    if inspect.isfunction(thing):
+        wanted |= {"Raises"} | ({"Returns"} if name != "assert_gradients" else set())
+    lacking = wanted - set(re.findall(r"^(Math|Shapes|Units|Returns|Raises|Error|Source)$", told, re.MULTILINE))
+    own = [(n, m) for n, m in vars(thing).items() if n[0] != "_" and n.isidentifier()] if inspect.isclass(thing) else []
+    spoken = [(n, m) for n, m in own if hasattr(m, "__doc__") and (callable(m) or hasattr(m, "__get__"))]
+    return lacking | {f"{name}.{n}" for n, m in spoken if len(getattr(m, "__doc__", None) or "") < 10}
+
+
+@pytest.mark.parametrize("name", [name for name in bncheck.__all__ if not name.isupper()])
+def test_public_names_say_what_applies(name: str) -> None:
+    assert unsaid(name, getattr(bncheck, name)) == set()
+
+
 @pytest.mark.parametrize("name", PUBLIC["api"])
-def test_public_functions_say_what_they_raise_return_and_take(name: str) -> None:
-    told = inspect.getdoc(getattr(bncheck, name)) or ""
-    assert ">>>" in told
-    assert re.search(r"^(Shapes|Units|Returns|Raises|Error|Source|Math)$", told, re.MULTILINE)
+def test_public_functions_show_themselves(name: str) -> None:
+    assert ">>>" in (inspect.getdoc(getattr(bncheck, name)) or "")
+
+
+def test_a_docstring_that_says_too_little_is_noticed() -> None:
+    class Case:
+        """Shapes are not said here."""
+
+        def silent(self) -> None:
+            pass
+
+    def lower() -> None:
+        """Too little, too.
+
+        Shapes
+            x: some.
+        """
+
+    assert unsaid("Case", Case) == {"Shapes", "Raises", "Case.silent"}
+    assert unsaid("lower", lower) == {"Returns", "Raises", "Error"}
+    assert set(SECTIONS) <= set(bncheck.__all__)
 
 
 def test_layers_and_layouts_go_by_their_names() -> None:

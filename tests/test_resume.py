@@ -1,5 +1,6 @@
 """`check --resume`: what has been examined is not examined again, and the report is the same."""
 
+import dataclasses
 import os
 import random
 import signal
@@ -12,7 +13,11 @@ from commands import interruptible
 from test_readme import RIGHT
 
 from bncheck.cli import run
+from bncheck.examination.files import check_target
 from bncheck.examination.kept import Kept
+from bncheck.results import TargetReport
+from bncheck.targets.content import content
+from bncheck.tolerances.verdicts import Verdict
 
 TOLD = "\nimport os\nwith open(os.environ['SEEN'], 'a') as seen:\n    seen.write(__file__ + '\\n')\n"
 
@@ -74,6 +79,61 @@ def test_a_file_beside_it_that_it_imports_counts(folder: Path) -> None:
     assert seen(folder) == {"ada"}
 
 
+@pytest.mark.parametrize("folder_of", ["beside", "current"])
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("weights.npy", "weights = open(os.path.join('FOLDER', 'weights.npy'), 'rb').read()"),
+        ("extra.py", "import importlib, sys; importlib.import_module('extra')"),
+        ("extra.py", "import extra"),
+    ],
+)
+def test_what_it_names_counts(name: str, line: str, folder_of: str, folder: Path) -> None:
+    (folder / "sub").mkdir()
+    place = folder if folder_of == "current" else folder / "sub"
+    (folder / "sub" / "zoe.py").write_text(f"import os\n{line.replace('FOLDER', str(place))}\n", encoding="utf-8")
+    known = set()
+    for k in range(3):
+        (place / name).write_text("#" * k, encoding="utf-8")
+        known.add(Kept.key("sub/zoe.py", {}))
+    assert len(known) == 3
+    assert Kept.key("sub/zoe.py", {}) in known
+
+
+def test_an_installed_package_counts_by_its_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "ada.py").write_text("import scipy.linalg\nimport json\n", encoding="utf-8")
+    assert set(content("ada.py")) == {"code", "bncheck", "python", "numpy", "scipy"}
+    before = Kept.key("ada.py", {}), Kept.key("torch.nn:BatchNorm2d", {})
+    monkeypatch.setattr("bncheck.extras.version", lambda package: "9.9")
+    assert not {Kept.key("ada.py", {}), Kept.key("torch.nn:BatchNorm2d", {})} & set(before)
+
+
+def test_a_project_of_more_files_than_are_looked_at_is_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "ada.py").write_text(f"import noor\n{RIGHT}{TOLD}", encoding="utf-8")
+    monkeypatch.setattr("bncheck.targets.address.MOST_FILES", 2)
+    monkeypatch.setattr("bncheck.targets.content.MOST_FILES", 2)
+    assert Kept.key("ada.py", {}) is None
+    assert Kept.key("noor.py", {}) is not None
+
+
+def test_what_had_a_call_cut_short_is_not_kept(folder: Path) -> None:
+    report = TargetReport("ada.py", "batch_norm", "a pair of functions", Verdict.CORRECT)
+    kept = Kept(folder)
+    for k, one in enumerate((report, dataclasses.replace(report, cut_short=True))):
+        kept.put(str(k), (one,))
+        assert kept.get(str(k)) == ((report,) if k == 0 else None)
+
+
+@pytest.mark.slow
+def test_a_call_that_ended_at_a_limit_is_noticed_though_it_is_no_crash(folder: Path) -> None:
+    slow = "    if x.size > 20_000: import time; time.sleep(3)\n    mean"
+    (folder / "ada.py").write_text(RIGHT.replace("    mean", slow, 1), encoding="utf-8")
+    for name, is_cut in (("ada.py", True), ("noor.py", False)):
+        (told,) = check_target(name, time_limit=1)
+        assert told.verdict is (Verdict.INCOMPLETE if is_cut else Verdict.CORRECT)
+        assert told.cut_short == is_cut
+
+
 def test_what_crashed_is_asked_again_and_a_damaged_report_is_made_again(folder: Path) -> None:
     (folder / "noor.py").write_text(TOLD + "raise ValueError\n", encoding="utf-8")
     fresh = checked(status=3)
@@ -129,4 +189,4 @@ def key(path: Path) -> str:
 
     options = {"layer": None, "layout": None, "style": None, "dtypes": (), "case": None, "cases": 0, "thorough": False}
     limits = {"seed": 0, "time_limit": TIME_LIMIT, "memory_limit": MEMORY_LIMIT, "alone": False}
-    return Kept.key(os.path.relpath(path), {**options, **limits})
+    return Kept.key(os.path.relpath(path), {**options, **limits}) or ""

@@ -101,7 +101,7 @@ def pieces(
 ) -> tuple[dict[int, Piece], int]:
     """What the units of a campaign give, by their places, and how many there are; the arguments are those of `verify`.
 
-    Of a shard k/n, every n-th unit from the k-th on.
+    Of a shard k/n, those that are dealt to it.
     """
     for name, value, least in (("cases", cases, 1), ("jobs", jobs, 1), ("seed", seed, 0)):
         if value < least:
@@ -115,7 +115,7 @@ def pieces(
         of_frameworks(layer, against)  # one that is not installed is refused before anything is done
     plan = _plan(layers, cases, seed, dtypes, real_data, only)
     work = partial(_work, layers=layers, suspects=dict(suspects or {}), against=against)
-    places = range(shard[0] - 1, len(plan), shard[1])
+    places = _dealt(plan, shard)
     with mapped(jobs if executor else max(1, min(jobs, len(places))), executor) as in_order:
         found = {}
         for k, piece in zip(places, in_order(work, [plan[k] for k in places]), strict=True):
@@ -198,6 +198,13 @@ def _plan(
         elif real_data:
             plan.append(Unit(k, seed, 0, dtypes, real=True))
     return plan
+
+
+def _dealt(plan: list[Unit], shard: tuple[int, int]) -> list[int]:
+    """The places of the units of a shard k/n: kind after kind in turn, for some kinds take much longer than others."""
+    k, n = shard
+    kinds = sorted(range(len(plan)), key=lambda place: (plan[place].real, plan[place].cases > 0))
+    return sorted(kinds[k - 1 :: n])
 
 
 def _work(unit: Unit, layers: tuple[Layer, ...], suspects: dict[str, Vjp], against: tuple[str, ...]) -> Piece:

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from bncheck.errors import InvalidInput
 from bncheck.version import __version__
 
-_FIRST = ("verify", "check", "merge", "derive", "figures", "explore", "train", "explain", "doctor")
+_FIRST = ("verify", "check", "merge", "grade", "derive", "figures", "explore", "train", "explain", "doctor")
 """The commands in the order in which one meets them; others follow."""
 
 
@@ -28,7 +28,6 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from bncheck.cli.app import app
-from bncheck.cli.options import at_least, at_most, one_of, processors
+from bncheck.cli.completion import DTYPES, LAYERS, listed
+from bncheck.cli.options import WHEN, at_least, at_most, one_of, processors
 from bncheck.cli.output import destination, progress
 from bncheck.cli.reporting import EXAMINATION, report, sharded
 from bncheck.errors import InvalidInput
@@ -25,7 +26,10 @@ def check(
         typer.Argument(metavar="TARGET …", help="FILE.py, FILE.py:NAME, FILE.ipynb, FILE.onnx, package.module:NAME."),
     ],
     layer: Annotated[
-        str | None, typer.Option(help="The layer that it is.", show_default="recognised by a trial call")
+        str | None,
+        typer.Option(
+            autocompletion=listed(LAYERS), help="The layer that it is.", show_default="recognised by a trial call"
+        ),
     ] = None,
     layout: Annotated[
         str | None, typer.Option(help="axes:reduced:affine, for example NCHW:NHW:C.", show_default="all that it takes")
@@ -34,7 +38,8 @@ def check(
         str | None, typer.Option(help="Only targets that are recognised as something with these words.")
     ] = None,
     dtype: Annotated[
-        list[str] | None, typer.Option(help="float64, float32 or float16; may be given more than once.")
+        list[str] | None,
+        typer.Option(autocompletion=listed(DTYPES), help="float64, float32 or float16; may be given more than once."),
     ] = None,
     case: Annotated[str | None, typer.Option(help="One case only, in the form that verify has.")] = None,
     cases: Annotated[int, typer.Option(help="So many more cases, drawn as verify draws them.")] = 0,
@@ -42,7 +47,9 @@ def check(
         bool, typer.Option("--thorough", help="Ask under many more conditions: for minutes instead of seconds.")
     ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same report, byte for byte.")] = 0,
-    format: Annotated[str, typer.Option(help="text, json, csv, junit or github.")] = "text",  # noqa: A002  # the option's name
+    format: Annotated[  # noqa: A002  # the option's name
+        str, typer.Option(autocompletion=listed("cli.reporting:EXAMINATION"), help="text, json, csv, junit or github.")
+    ] = "text",
     output: Annotated[Path | None, typer.Option(help="A file to write the report to.")] = None,
     figure: Annotated[
         Path | None, typer.Option(help="A folder for drawings: of what is wrong, the graph with that marked in it.")
@@ -53,7 +60,10 @@ def check(
     ] = None,
     time_limit: Annotated[float, typer.Option(help="Seconds for one call of a target.")] = 10.0,
     memory_limit: Annotated[int, typer.Option(help="MiB for a target and its arrays; 0 is no limit.")] = 2048,
-    color: Annotated[str, typer.Option(help="When to colour the text: auto, always or never.")] = "auto",
+    color: Annotated[
+        str,
+        typer.Option(autocompletion=listed("cli.options:WHEN"), help="When to colour the text: auto, always or never."),
+    ] = "auto",
     shard: Annotated[
         str | None, typer.Option(help="K/N: only part K of N, for merge; several machines share the work.")
     ] = None,
@@ -74,7 +84,7 @@ def check(
     Interrupted (130), terminated (143) or hung up (129), it writes what it has found by then.
     """
     one_of("format", format, EXAMINATION)
-    one_of("color", color, ("auto", "always", "never"))
+    one_of("color", color, WHEN)
     at_least({"jobs": (jobs, 1), "cases": (cases, 0), "seed": (seed, 0)})
     at_most({"jobs": (jobs, MOST)})
     part = sharded(shard, format)
@@ -92,9 +102,9 @@ def check(
             return
         from bncheck.case import Layout
         from bncheck.examination.files import Interrupted, examined
-        from bncheck.examination.kept import content
         from bncheck.inputs.recipes import Recipe
         from bncheck.results import Examination
+        from bncheck.targets.content import content
 
         if figure is not None:
             need("figures")
@@ -126,7 +136,8 @@ def check(
         if part is not None and interruption is None:
             from bncheck import parts
 
-            depends = {**asked, "layout": layout, "case": case, "targets": [(text, content(text)) for text in files]}
+            made_of = {f"{text}: {name}": of for text in files for name, of in content(text).items()}
+            depends = {**asked, "layout": layout, "case": case, "targets": files, **made_of}
             write(parts.Part("check", depends, part, len(files), found).written())
             return
         if figure is not None:

@@ -8,16 +8,27 @@ from typing import Annotated
 import typer
 
 from bncheck.cli.app import app
+from bncheck.cli.completion import LAYERS, listed
 from bncheck.cli.options import STATUS, one_of, separated
 from bncheck.cli.output import destination
 from bncheck.errors import InvalidInput
 
+FORMS = ("chain-rule", "direct", "closed")
+FORMATS = ("unicode", "latex", "mathml", "numpy")
+
 
 @app.command(short_help="Print the gradients of a layer, with their proof.")
 def derive(
-    layer: Annotated[str, typer.Argument(help="A layer's name, or FILE.py:NAME for your own definition.")],
-    form: Annotated[str, typer.Option(help="chain-rule, direct or closed.")] = "closed",
-    format: Annotated[str, typer.Option(help="unicode, latex, mathml or numpy.")] = "unicode",  # noqa: A002  # likewise
+    layer: Annotated[
+        str,
+        typer.Argument(autocompletion=listed(LAYERS), help="A layer's name, or FILE.py:NAME for your own definition."),
+    ],
+    form: Annotated[
+        str, typer.Option(autocompletion=listed("cli.derive:FORMS"), help="chain-rule, direct or closed.")
+    ] = "closed",
+    format: Annotated[  # noqa: A002  # likewise
+        str, typer.Option(autocompletion=listed("cli.derive:FORMATS"), help="unicode, latex, mathml or numpy.")
+    ] = "unicode",
     only: Annotated[str | None, typer.Option(help="Some equations: dx, or mean,var,dx.", show_default="all")] = None,
     standalone: Annotated[
         bool, typer.Option("--standalone", help="A whole document: beamer frames, or a web page.")
@@ -33,8 +44,8 @@ def derive(
     Lines are broken to fit: unicode the terminal, latex a slide; snippets of latex need amsmath alone. The numpy format
     is the source that bncheck runs, lowered from the closed form.
     """
-    one_of("form", form, ("chain-rule", "direct", "closed"))
-    one_of("format", format, ("unicode", "latex", "mathml", "numpy"))
+    one_of("form", form, FORMS)
+    one_of("format", format, FORMATS)
     shown = "theorems" if theorems else format
     if standalone and shown not in ("latex", "mathml"):
         raise InvalidInput("standalone", shown, "latex or mathml", "Add --format latex, or leave --standalone out.")

@@ -8,12 +8,16 @@ from typing import Annotated
 import typer
 
 from bncheck.cli.app import app
+from bncheck.cli.completion import listed
 from bncheck.cli.output import destination
 
 
 @app.command(short_help="Explain a bug that a diagnosis names.")
 def explain(
-    id: Annotated[str | None, typer.Argument(help="The bug's name, as a diagnosis gives it.")] = None,  # noqa: A002  # likewise
+    id: Annotated[  # noqa: A002  # likewise
+        str | None,
+        typer.Argument(autocompletion=listed("bugs.catalogue:BUGS"), help="The bug's name, as a diagnosis gives it."),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="A file to write to.")] = None,
 ) -> None:
     """Explain a bug: what it computes, how it hides, and how to fix it; without a name, list them all."""

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bncheck.cli.app import app
+from bncheck.cli.completion import LANGUAGES, LAYERS, listed
 from bncheck.cli.options import one_of
 from bncheck.cli.output import destination
 from bncheck.errors import InvalidInput
@@ -18,12 +19,13 @@ from bncheck.errors import InvalidInput
 @app.command(short_help="Write a page to play with a layer's gradients.")
 def explore(
     layer: Annotated[
-        str, typer.Argument(help="A layer's name, or FILE.py:NAME for your own definition.")
+        str,
+        typer.Argument(autocompletion=listed(LAYERS), help="A layer's name, or FILE.py:NAME for your own definition."),
     ] = "batch_norm",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write.", show_default="explore-LAYER.html")
     ] = None,
-    lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    lang: Annotated[str, typer.Option(autocompletion=listed(LANGUAGES), help="en or zh.")] = "en",
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """Write one page, complete in itself, that shows a layer's forward and backward pass on numbers one can drag.

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bncheck.cli.app import app
+from bncheck.cli.completion import LANGUAGES, LAYERS, listed
 from bncheck.cli.options import at_least, at_most, separated
 from bncheck.cli.output import print_out, progress
 from bncheck.errors import InvalidInput
@@ -23,7 +24,10 @@ GALLERY = Path("figures")
 def figures(
     context: typer.Context,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME …]", help="Which figures; all, without a name.")
+        list[str] | None,
+        typer.Argument(
+            autocompletion=listed("figures:names"), metavar="[NAME …]", help="Which figures; all, without a name."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -32,8 +36,9 @@ def figures(
     format: Annotated[  # noqa: A002  # likewise
         str,
         typer.Option(
+            autocompletion=listed("figures.studio.rendering:FORMATS", several=True),
             help="svg, pdf or png; tikz or gv of graphs; gif or html of sequences, whose pdf has all frames, too;"
-            " with commas between several."
+            " with commas between several.",
         ),
     ] = "svg",
     dpi: Annotated[int, typer.Option(help="Pixels per inch of png and gif.")] = DPI,
@@ -43,11 +48,21 @@ def figures(
             "--svg-text", help="In svg and html, leave words words, to be searched and copied, if the fonts are there."
         ),
     ] = False,
-    preset: Annotated[str, typer.Option(help="beamer169, beamer43, ppt169, a4 or half.")] = "beamer169",
-    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
-    lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    preset: Annotated[
+        str,
+        typer.Option(
+            autocompletion=listed("figures.studio.look:PRESETS"), help="beamer169, beamer43, ppt169, a4 or half."
+        ),
+    ] = "beamer169",
+    theme: Annotated[
+        str, typer.Option(autocompletion=listed("figures.studio.look:THEMES"), help="light or dark.")
+    ] = "light",
+    lang: Annotated[str, typer.Option(autocompletion=listed(LANGUAGES), help="en or zh.")] = "en",
     layer: Annotated[
-        str | None, typer.Option(help="For graphs: a layer's name, or FILE.py:NAME for your own definition.")
+        str | None,
+        typer.Option(
+            autocompletion=listed(LAYERS), help="For graphs: a layer's name, or FILE.py:NAME for your own definition."
+        ),
     ] = None,
     x: Annotated[
         str | None, typer.Option(help="For graphs with numbers: your own, one group of 2 to 8, as 1,2,3,4.")
@@ -60,7 +75,11 @@ def figures(
         str | None, typer.Option(help="In their place a case, in the form that verify has; its first group is drawn.")
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="For accuracy-offset: torch, jax or keras beside; several by commas.")
+        str | None,
+        typer.Option(
+            autocompletion=listed("frameworks:FRAMEWORKS", several=True),
+            help="For accuracy-offset: torch, jax or keras beside; several by commas.",
+        ),
     ] = None,
     results: Annotated[
         Path | None,

@@ -19,6 +19,9 @@ STATUS = {
 }
 """The exit status for each verdict; 2 is bad usage."""
 
+WHEN = ("auto", "always", "never")
+"""When text is coloured."""
+
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Refuses a value that is none of these."""

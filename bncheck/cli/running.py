@@ -18,7 +18,7 @@ from typing import Any
 
 import typer
 
-from bncheck.cli import check, derive, doctor, explain, explore, figures, merge, train, verify  # noqa: F401  # hang their commands on the program
+from bncheck.cli import check, derive, doctor, explain, explore, figures, grade, merge, train, verify  # noqa: F401  # hang their commands on the program
 from bncheck.cli.app import app
 from bncheck.cli.output import STANDARD, Unwritten, open_streams, silence
 from bncheck.errors import BncheckError, InvalidInput
@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and ends the process with its status."""
     sys.unraisablehook = _interrupt_again
     open_streams()
+    if "_BNCHECK_COMPLETE" in os.environ:  # the shell asks how a line may go on
+        app(prog_name="bncheck")
     for name in _ENDED:
         number = getattr(signal, name, None)  # there is no hanging up on Windows
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:

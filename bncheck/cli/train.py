@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bncheck.cli.app import app
+from bncheck.cli.completion import listed
 from bncheck.cli.options import at_least, at_most, processors
 from bncheck.cli.output import Unwritten, destination, print_out, progress
 from bncheck.processes import MOST
@@ -18,7 +19,12 @@ MOST_SEEDS = 1000
 @app.command(short_help="Train networks on verified gradients: does it matter?")
 def train(
     experiments: Annotated[
-        list[str] | None, typer.Argument(metavar="[EXPERIMENT …]", help="Which ones; all, without a name.")
+        list[str] | None,
+        typer.Argument(
+            autocompletion=listed("training.experiments:names"),
+            metavar="[EXPERIMENT …]",
+            help="Which ones; all, without a name.",
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="How many trainings of each setting, with a seed each.")] = 3,
     jobs: Annotated[

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from bncheck.cli.app import app
-from bncheck.cli.options import at_least, at_most, one_of, processors, separated
+from bncheck.cli.completion import DTYPES, LAYERS, listed
+from bncheck.cli.options import WHEN, at_least, at_most, one_of, processors, separated
 from bncheck.cli.output import destination, progress
 from bncheck.cli.reporting import VERIFICATION, report, sharded
 from bncheck.processes import MOST
@@ -17,18 +18,30 @@ from bncheck.processes import MOST
 @app.command(short_help="Prove the gradients, and check every implementation of them.")
 def verify(
     layer: Annotated[
-        str | None, typer.Option(help="One layer only: its name, or FILE.py:NAME for your own definition.")
+        str | None,
+        typer.Option(
+            autocompletion=listed(LAYERS), help="One layer only: its name, or FILE.py:NAME for your own definition."
+        ),
     ] = None,
     cases: Annotated[int, typer.Option(help="How many cases to generate for each layer.")] = 80,
     seed: Annotated[int, typer.Option(help="The same seed gives the same report, byte for byte.")] = 0,
     dtype: Annotated[
-        list[str] | None, typer.Option(help="float64, float32, float16 or bfloat16; may be given more than once.")
+        list[str] | None,
+        typer.Option(
+            autocompletion=listed(DTYPES), help="float64, float32, float16 or bfloat16; may be given more than once."
+        ),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="Frameworks to check: torch, jax, keras, onnxruntime; several by commas.")
+        str | None,
+        typer.Option(
+            autocompletion=listed("frameworks:FRAMEWORKS", several=True),
+            help="Frameworks to check: torch, jax, keras, onnxruntime; several by commas.",
+        ),
     ] = None,
     case: Annotated[str | None, typer.Option(help="One case only, as a failing report names it.")] = None,
-    format: Annotated[str, typer.Option(help="text, json or junit.")] = "text",  # noqa: A002  # the option's name
+    format: Annotated[  # noqa: A002  # the option's name
+        str, typer.Option(autocompletion=listed("cli.reporting:VERIFICATION"), help="text, json or junit.")
+    ] = "text",
     output: Annotated[Path | None, typer.Option(help="A file to write the report to.")] = None,
     jobs: Annotated[
         int | None,
@@ -37,7 +50,10 @@ def verify(
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the cases, and no real data.")] = False,
-    color: Annotated[str, typer.Option(help="When to colour the text: auto, always or never.")] = "auto",
+    color: Annotated[
+        str,
+        typer.Option(autocompletion=listed("cli.options:WHEN"), help="When to colour the text: auto, always or never."),
+    ] = "auto",
     shard: Annotated[
         str | None, typer.Option(help="K/N: only part K of N, for merge; several machines share the work.")
     ] = None,
@@ -49,7 +65,7 @@ def verify(
     """
     one_of("format", format, VERIFICATION)
     part = sharded(shard, format)
-    one_of("color", color, ("auto", "always", "never"))
+    one_of("color", color, WHEN)
     at_least({"cases": (cases, 1), "jobs": (jobs, 1), "seed": (seed, 0)})
     at_most({"jobs": (jobs, MOST)})
     with destination(output) as write:
@@ -87,18 +103,13 @@ def verify(
             report(found, format, write, output, color)
             return
         from bncheck import extras, parts
+        from bncheck.targets.content import content
 
         packages = [package for name in frameworks for package in extras.required().get(FRAMEWORKS[name].extra, ())]
-        depends = {**asked, "only": case, "layers": _told(layer, layers), **extras.versions(*packages)}
+        own = content(layer) if layer and ":" in layer else {}  # a definition of one's own
+        names = [one.name for one in layers]
+        depends = {**asked, "only": case, "layers": names, **own, **extras.versions(*packages)}
         write(parts.Part("verify", depends, part, units, results).written())
-
-
-def _told(asked: str | None, layers: tuple[Any, ...]) -> dict[str, Any]:
-    """The layers by name, and for a definition of one's own the hash of its file."""
-    from bncheck.targets.address import Address
-
-    own = asked is not None and ":" in asked
-    return {"names": [layer.name for layer in layers], "code": Address.parse(asked or "").fingerprint() if own else ""}
 
 
 def _with_its_jvp(layer: Any, case: str | None) -> tuple[Any, ...]:

@@ -75,7 +75,7 @@ def check_target(
                 address = f"{place}:{name}" if name else text
                 report = examine(target, target.layer, dtypes=dtypes, seed=seed, cases=own, effort=effort)
                 reports.append(replace(report, target=address, reproduce=command([address], flags)))
-            return tuple(reports)
+            return tuple(replace(one, cut_short=any(t.sandbox.cut_short for t in targets)) for one in reports)
     except (TargetFailed, MissingPackage) as failure:
         return (replace(_crashed(text, command([text], flags), str(failure)), layer=layer or ""),)
     except KeyboardInterrupt as interruption:
@@ -153,9 +153,9 @@ def examined(
     places = range(shard[0] - 1, len(targets), shard[1])
     asked = {**options, "seed": seed}
     alone = len(targets) == 1
-    keys = {k: Kept.key(targets[k], {**asked, "alone": alone}) for k in places} if resume else {}
     kept = Kept(resume) if resume else None
-    reports = {k: known for k in places if kept and (known := kept.get(keys[k]))}
+    keys = {k: key for k in places if kept and (key := Kept.key(targets[k], {**asked, "alone": alone}))}
+    reports = {k: known for k, key in keys.items() if kept and (known := kept.get(key))}
     left = [k for k in places if k not in reports]
     work = partial(_checked, alone=alone, options=asked)
     try:
@@ -165,7 +165,7 @@ def examined(
                     raise result
                 k = left[n]
                 reports[k] = _killed(targets[k]) if isinstance(result, WorkerDied) else result
-                if kept:
+                if kept and k in keys:
                     kept.put(keys[k], reports[k])
                 progress(len(reports), len(places))
     except KeyboardInterrupt as interruption:

@@ -1,9 +1,9 @@
 """Reports that were made before: a folder of them, so that work that was broken off goes on where it was.
 
-A report is known by what it depends on: the target as it was named, the content of its file and of those beside it that
-it imports, every option, and the versions of bncheck, Python, NumPy and the frameworks that the file imports. Where any
-of them differs it is made anew. What a file opens as data is not looked at. What crashed is asked again, since a
-machine that was busy may have been the cause.
+A report is known by what it depends on: the target as it was named, the content of its file and of those that it
+imports or names, every option, and the versions of bncheck, Python, NumPy and the packages that it imports. Where any
+of them differs it is made anew. What crashed, or had a call that ended at a limit, is asked again: a machine that was
+busy may have been the cause.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bncheck import extras
 from bncheck.files import write
 from bncheck.results import TargetReport
-from bncheck.stored import Unreadable, dumped, loaded
-from bncheck.targets.address import Address
+from bncheck.stored import Unreadable, dumped, fits, loaded
+from bncheck.targets.content import content
 from bncheck.tolerances.verdicts import Verdict
 
 
@@ -30,9 +29,12 @@ class Kept:
         self.folder = folder
 
     @staticmethod
-    def key(target: str, options: Mapping[str, Any]) -> str:
-        """What the reports on a target are known by."""
-        depends = [target, content(target), sorted((name, str(value)) for name, value in options.items())]
+    def key(target: str, options: Mapping[str, Any]) -> str | None:
+        """What the reports on a target are known by, unless it is made of more files than are looked at."""
+        made_of = content(target)
+        depends = [target, made_of, sorted((name, str(value)) for name, value in options.items())]
+        if not made_of["code"]:
+            return None
         return hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 
     def get(self, key: str) -> tuple[TargetReport, ...] | None:
@@ -41,20 +43,13 @@ class Kept:
             known = loaded(self._place(key).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, Unreadable):
             return None
-        is_whole = isinstance(known, tuple) and known and all(isinstance(one, TargetReport) for one in known)
-        return known if is_whole else None
+        return known if known and fits(known, tuple[TargetReport, ...]) else None
 
     def put(self, key: str, reports: tuple[TargetReport, ...]) -> None:
         """Keeps reports; where the folder cannot be written any more they are made again another time."""
-        if all(report.verdict is not Verdict.CRASHED for report in reports):
+        if not any(report.verdict is Verdict.CRASHED or report.cut_short for report in reports):
             with contextlib.suppress(OSError):
-                write(self._place(key), dumped(reports))
+                write(self._place(key), dumped(reports, kind="reports of bncheck check", target=reports[0].target))
 
     def _place(self, key: str) -> Path:
         return self.folder / f"{key}.json"
-
-
-def content(target: str) -> dict[str, str]:
-    """What the answer of a target depends on beside the options: its code, and the versions of what runs it."""
-    address = Address.parse(target)
-    return {"code": address.fingerprint(), **extras.versions(*address.frameworks())}

@@ -37,6 +37,13 @@ def cases(
 
     Groups hold up to `max_count` elements and x up to `max_size`; group sizes of 1, equal and unequal numbers of
     samples and channels, and single and several pixels all occur.
+
+    Returns
+        A strategy for `given`; a failing case is one line of text, `case.origin`.
+
+    Raises
+        InvalidInput: as a case is drawn, an unknown dtype or regime.
+        MissingPackage: as it is imported, without Hypothesis.
     """
     drawn = recipes(layer, dtypes=dtypes, regimes=regimes, max_count=max_count, max_size=max_size)
     return drawn.map(lambda recipe: recipe.build(layer))
@@ -52,7 +59,15 @@ def recipes(
     max_count: int = 32,
     max_size: int = 256,
 ) -> Recipe:
-    """The recipes of `cases`: what each is made from, in one line of text."""
+    """The recipes of `cases`: what each is made from, in one line of text.
+
+    Returns
+        A strategy for `given`; `Recipe.build` makes the case.
+
+    Raises
+        InvalidInput: as a recipe is drawn, an unknown dtype or regime.
+        MissingPackage: as it is imported, without Hypothesis.
+    """
     for name, given, known in (("dtypes", dtypes, DTYPES), ("regimes", regimes, REGIMES)):
         for value in given:
             if value not in known:

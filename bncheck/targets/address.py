@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import hashlib
 import re
 import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bncheck.errors import InvalidInput
 
 _FRAMEWORKS = ("torch", "jax", "flax", "keras", "onnx", "numba")
-_MOST_FILES = 200
+MOST_FILES = 200
+"""How many files of a project are looked at."""
+
 _FILES = (".py", ".ipynb", ".onnx")
+_STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
 
 
 @dataclass(frozen=True)
@@ -60,21 +63,19 @@ class Address:
         first = "onnx" if self.place.endswith(".onnx") else self.place.partition(".")[0]
         if first in _FRAMEWORKS or self.place.endswith(".onnx"):
             return tuple(name for name in _FRAMEWORKS if name == first)
-        named = self._sources()[1]
+        named = self.sources()[1]
         return tuple(name for name in _FRAMEWORKS if name in named)
 
-    def fingerprint(self) -> str:
-        """A hash of its content: of the file and of those beside it that it imports, without what it opens as data."""
-        content = hashlib.sha256()
-        for file in sorted(self._sources()[0]):
-            with contextlib.suppress(OSError):
-                content.update(hashlib.sha256(file.read_bytes()).digest())
-        return content.hexdigest()
+    @property
+    def is_installed(self) -> bool:
+        """Whether it is a module of a package that is installed, or of Python's own."""
+        own = [] if self.place.endswith(_FILES) else [file for file in self._files() if file.is_file()]
+        return any(_is_installed(file) for file in own)
 
-    def _sources(self) -> tuple[set[Path], set[str]]:
-        """The files that it is made of, and the packages that these import."""
+    def sources(self) -> tuple[set[Path], set[str]]:
+        """The files of its project that it is made of, at most `MOST_FILES`, and the packages that these import."""
         named, files, left = set[str](), set[Path](), self._files()
-        while left and len(files) < _MOST_FILES:
+        while left and len(files) < MOST_FILES:
             file = left.pop()
             if file not in files and file.is_file():
                 files.add(file)
@@ -119,7 +120,19 @@ def _near(file: Path, parts: list[str]) -> list[Path]:
     root = file.parent
     while (root / "__init__.py").is_file():
         root = root.parent
-    return [place for folder in {file.parent, root} for place in _places(folder, parts)]
+    folders = {file.parent, root, *_roots(Path.cwd(), tuple(sys.path))} if parts[0] != "bncheck" else ()
+    return [place for folder in folders for place in _places(folder, parts)]
+
+
+@cache
+def _roots(current: Path, path: tuple[str, ...]) -> tuple[Path, ...]:
+    """Where else the modules of a project may be: in the current folder, or on the path without being installed."""
+    folders = {Path(current, folder).resolve() for folder in ("", *path)}
+    return tuple(folder for folder in folders if folder.is_dir() and not _is_installed(folder))
+
+
+def _is_installed(place: Path) -> bool:
+    return bool({"site-packages", "dist-packages"} & set(place.parts)) or place.is_relative_to(_STANDARD)
 
 
 def _places(root: Path, parts: list[str]) -> list[Path]:

@@ -194,6 +194,7 @@ class Sandbox:
         self.time_limit, self.memory_limit = time_limit, memory_limit
         self.loaded: dict[str, Any] = {}
         self.starts = 0
+        self.cut_short = False  # whether a call ended at a limit, or with its process
         self._child: _Child | None = None
         self._next = 0
         self._compiled = set[str]()
@@ -263,6 +264,7 @@ class Sandbox:
             failure = "timeout", f"gave no answer within {limit:g} s"
         finally:  # also when interrupted: an answer that is still to come must not be taken for the next one
             if frame is None or failure:
+                self.cut_short = True
                 self.close()
         if frame and "failed" in frame[0]:
             failure = frame[0]["failed"], frame[0].get("words")

@@ -61,6 +61,9 @@ class Comparison:
     The element shown is the one that uses up most of its tolerance. `relative_error` and `ulp` are in units of the
     gradient's scale, the largest absolute value of its truth; `radius_fraction` in units of the element's tolerance.
     `shapes` are those that were returned and expected, where they differ; there is no element to show then.
+
+    Units
+        `error` and `tolerance` are absolute; `relative_error`, `ulp` and `radius_fraction` as said.
     """
 
     verdict: Verdict

@@ -49,6 +49,12 @@ class Derivation:
     every named step that reaches an output, each in the gradients of later steps, as the paper lists them. `direct`
     differentiates the loss as one expression of the inputs. `closed` is what a fast backward pass computes, in x̂ and
     `saved`, the roots it keeps from the forward pass; that of a jvp holds y, too, folded in the same way.
+
+    Shapes
+        Indexed symbols, one index for the elements of a group and one for the groups: of every size.
+
+    Source
+        Of batch norm: Ioffe and Szegedy, "Batch Normalization", 2015, arXiv:1502.03167, section 3.
     """
 
     layer: Layer

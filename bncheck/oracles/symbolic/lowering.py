@@ -33,7 +33,13 @@ class Lowered:
 
     `saved(*saved_arguments, eps)` computes what is kept from the forward pass; `backward(*arguments)` returns the
     gradients in the order of `outputs`. Of a jvp, `product(*product_arguments)` is ẏ itself, folded; other layers have
-    none. Statistics and parameters have the shape that broadcasts against x.
+    none.
+
+    Shapes
+        x, dy: those of the layout; statistics and parameters: such that they broadcast against x.
+
+    Error
+        Within the computed tolerance: tests/test_tolerance.py.
     """
 
     source: str
