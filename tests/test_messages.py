@@ -76,7 +76,7 @@ def case_with(position: int, value: str) -> list[str]:
 
 
 COMMANDS: dict[str, tuple[list[str], str, str]] = {
-    "command": (["prove"], "command=prove, expected one of verify, check, merge, derive, figures, explore, train, explain, doctor", HELP),
+    "command": (["prove"], "command=prove, expected one of verify, check, merge, grade, derive, figures, explore, train, explain, doctor", HELP),
     "misspelt command": (["verfy"], "command=verfy, expected one of verify, check", r"Did you mean verify\?$"),
     "option": (["verify", "--tolerance", "1"], "No such option:? .?--tolerance", HELP),
     "argument too many": (["verify", "batch_norm"], "unexpected extra argument", HELP),
