@@ -35,6 +35,7 @@ def made() -> Iterator[ModuleType]:
 @pytest.fixture(scope="module")
 def docstrings() -> Iterator[ModuleType]:
     """What makes fields of docstrings."""
+    pytest.importorskip("sphinx")
     yield from _extension("docstrings")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 MENDED = {
@@ -9,6 +10,14 @@ MENDED = {
     "body": ("<pre>", '<pre tabindex="0">'),  # code that is wider than the screen is scrolled with arrow keys
 }
 """What stands in which part of a page, and what should."""
+
+ARGUMENTS = re.compile(r"<dl>\n((?:<dd><em class=\"sig-param\">.*</dd>\n)+)</dl>")
+"""The arguments of a signature, a line each: a list of definitions without what they define."""
+
+
+def _plain(arguments: re.Match[str]) -> str:
+    lines = arguments[1].replace("<dd>", "<div>").replace("</dd>", "</div>")
+    return f'<div class="sig-arguments">\n{lines}</div>'
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -18,6 +27,7 @@ def setup(app: Any) -> dict[str, bool]:
         for part, (left_out, whole) in MENDED.items():
             if part in context:
                 context[part] = context[part].replace(left_out, whole)
+        context["body"] = ARGUMENTS.sub(_plain, context.get("body", ""))
 
     app.connect("html-page-context", mend, priority=900)
     return {"parallel_read_safe": True}
