@@ -1,6 +1,7 @@
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -39,6 +40,20 @@ UNCOVERED = frozenset(
 """Files and tests that take long and whose lines others run too: coverage, which takes them up to twice as long, is not
 measured there, and was 96 % without them."""
 
+
+HALVED = frozenset(
+    {
+        *("test_a_correct_implementation_has_no_diagnosis", "test_an_instance_of_torch_is_right"),
+        *("test_every_bug_is_called_by_its_name_in_every_layout", "test_every_theorem_is_proved_on_every_layout"),
+        "test_every_correct_target_is_recognised_and_found_correct",
+        "test_every_suspect_is_right_in_every_layout_and_dtype",
+        *("test_hostile_code_ends_calmly_and_leaves_nothing_alive", "test_no_correct_implementation_raises_an_alarm"),
+        *("test_nothing_is_left_in_english_on_a_chinese_page", "test_nothing_leaves_its_place_on_any_page"),
+        *("test_so_for_every_layer", "test_so_in_every_look"),
+    }
+)
+"""Long tables of which, for time, a run of all tests asks every second row; all with BNCHECK_EVERY=1 in the
+environment, or where their files are named."""
 
 EVERY = bool(os.environ.get("BNCHECK_EVERY"))
 """Whether whole tables are asked, with BNCHECK_EVERY=1 in the environment, and not, for time, a part of them."""
@@ -90,6 +105,12 @@ def undiagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not EVERY and not config.option.file_or_dir:
+        rows = Counter[str]()
+        for item in list(items):
+            rows[name := item.name.partition("[")[0]] += 1
+            if name in HALVED and rows[name] % 2 == 0:
+                items.remove(item)
     if config.pluginmanager.hasplugin("_cov") and not config.option.no_cov:
         for item in items:
             if {item.path.stem, item.name.partition("[")[0]} & UNCOVERED:
