@@ -101,7 +101,7 @@ def test_a_hundred_threads_that_change_arbs_precision_do_not_see_each_other() ->
 @pytest.mark.parametrize(
     ("executor", "told"),
     [
-        (ProcessPoolExecutor(1), "define it in a module"),
+        (ProcessPoolExecutor(1, mp_context=get_context("spawn")), "define it in a module"),
         ("threads", "'str' object has no attribute 'submit'"),
     ],
 )
