@@ -226,7 +226,7 @@ def checked(files: str) -> tuple[int, list[Any]]:
     return done.returncode, json.loads(done.stdout)["targets"]
 
 
-SIZE = 60 if EVERY else 30
+SIZE = 60 if EVERY else 20
 
 
 @pytest.mark.slow
