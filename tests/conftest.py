@@ -115,11 +115,12 @@ def undiagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not EVERY and not config.option.file_or_dir:
-        rows = Counter[str]()
-        for item in list(items):
+        rows, asked, left = Counter[str](), list[pytest.Item](), list[pytest.Item]()
+        for item in items:
             rows[name := item.name.partition("[")[0]] += 1
-            if name in LEFT_OUT or (name in HALVED and rows[name] % 2 == 0):
-                items.remove(item)
+            (left if name in LEFT_OUT or (name in HALVED and rows[name] % 2 == 0) else asked).append(item)
+        items[:] = asked
+        config.hook.pytest_deselected(items=left)  # so that they are counted
     if config.pluginmanager.hasplugin("_cov") and not config.option.no_cov:
         for item in items:
             if {item.path.stem, item.name.partition("[")[0]} & UNCOVERED:

@@ -205,7 +205,9 @@ def run_python(sample: Sample, namespace: dict[str, Any], path: Path) -> None:
 def run_console(sample: Sample, console: Console, renew: bool) -> str:
     """Runs commands, and gives the sample with what they print now."""
     renewed = ""
-    for command, expected in commands(sample.body):
+    told = commands(sample.body)
+    for (command, expected), (after, _) in zip(told, [*told[1:], ("", "")], strict=True):
+        assert expected.strip() != "…" or after.strip() == "echo $?", f"$ {command}may print anything: ask echo $? too"
         printed = console.run(command)
         same = agrees(expected, printed)
         assert same or renew, f"$ {command}{printed}"

@@ -122,3 +122,9 @@ def test_its_numbers_are_those_of_the_benchmarks(here: str, there: str, columns:
     assert [cell for cell in row(TEXT, here) if cell != "–"] == [measured[k] for k in columns]
     if "wrong" in here:
         assert measured[4] == here.split()[0]
+
+
+def test_the_first_score_is_told_where_it_was_measured() -> None:
+    limits = " ".join((ROOT / "docs" / "explanation" / "limits.md").read_text(encoding="utf-8").split())
+    assert "7 of 20 wrong ones were caught, 1 called correct" in limits
+    assert row(TEXT, "20 wrong files in unusual styles")[0] == f"{100 * 7 // 20}"

@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -41,47 +42,16 @@ Piece = tuple[int, LayerReport | Result]
 """What one unit of a campaign gives: the place of its layer, and what is said of that without any case, or a result."""
 
 
-def verify(
-    layers: Iterable[Layer] = tuple(LAYERS.values()),
-    *,
-    cases: int = 80,
-    seed: int = 0,
-    dtypes: tuple[str, ...] = tuple(DTYPES),
-    jobs: int = 1,
-    executor: Executor | None = None,
-    real_data: bool = True,
-    suspects: Mapping[str, Vjp] | None = None,
-    against: Iterable[str] = (),
-    only: Recipe | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Report:
-    """Proves the layers and runs a campaign of generated and real cases.
-
-    `cases` are drawn for each layer; `suspects` are compared, and those of the frameworks that `against` names, of
-    which `bncheck.frameworks.FRAMEWORKS` is the list; `only` runs one case instead. The work is done by so many `jobs`,
-    or by an `executor`. `progress` is told how many units are done, of how many.
+def verify(layers: Iterable[Layer] = tuple(LAYERS.values()), *, seed: int = 0, **options: Any) -> Report:
+    """Proves the layers and runs a campaign of generated and real cases; the `options` are those of `pieces`.
 
     Raises
-        InvalidInput: fewer than one case or job, a negative seed, an unknown dtype or framework.
-        MissingPackage: a framework, or Hypothesis and scikit-learn of the extra `campaign`, are not installed.
+        InvalidInput, MissingPackage: as `pieces`.
 
     >>> verify([LAYERS["rms_norm"]], cases=5, real_data=False).verdict
     <Verdict.CORRECT: 'correct'>
     """
-    found, _ = pieces(
-        layers,
-        cases=cases,
-        seed=seed,
-        dtypes=dtypes,
-        jobs=jobs,
-        executor=executor,
-        real_data=real_data,
-        suspects=suspects,
-        against=against,
-        only=only,
-        progress=progress,
-    )
-    return assembled(seed, found.values())
+    return assembled(seed, pieces(layers, seed=seed, **options)[0].values())
 
 
 def pieces(
@@ -99,9 +69,16 @@ def pieces(
     only: Recipe | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[dict[int, Piece], int]:
-    """What the units of a campaign give, by their places, and how many there are; the arguments are those of `verify`.
+    """What the units of a campaign give, by their places, and how many there are.
 
-    Of a shard k/n, those that are dealt to it.
+    `cases` are drawn for each layer; `suspects` are compared, and those of the frameworks that `against` names, of
+    which `bncheck.frameworks.FRAMEWORKS` is the list; `only` runs one case instead. The work is done by so many `jobs`,
+    or by an `executor`; of a `shard` k/n, only what is dealt to it. `progress` is told how many units are done, of how
+    many.
+
+    Raises
+        InvalidInput: fewer than one case or job, a negative seed, an unknown dtype or framework.
+        MissingPackage: a framework, or Hypothesis and scikit-learn of the extra `campaign`, are not installed.
     """
     for name, value, least in (("cases", cases, 1), ("jobs", jobs, 1), ("seed", seed, 0)):
         if value < least:

@@ -10,7 +10,7 @@ import typer
 
 from bncheck.cli.app import app
 from bncheck.cli.completion import DTYPES, LAYERS, listed
-from bncheck.cli.options import WHEN, at_least, at_most, one_of, processors
+from bncheck.cli.options import WHEN, Shard, at_least, at_most, one_of, processors
 from bncheck.cli.output import destination, progress
 from bncheck.cli.reporting import EXAMINATION, report, sharded
 from bncheck.errors import InvalidInput
@@ -64,9 +64,7 @@ def check(
         str,
         typer.Option(autocompletion=listed("cli.options:WHEN"), help="When to colour the text: auto, always or never."),
     ] = "auto",
-    shard: Annotated[
-        str | None, typer.Option(help="K/N: only part K of N, for merge; several machines share the work.")
-    ] = None,
+    shard: Shard = None,
     resume: Annotated[
         Path | None, typer.Option(help="A folder to keep reports in; what has not changed is taken from there.")
     ] = None,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Annotated
+
+import typer
 
 from bncheck.errors import InvalidInput
 
@@ -21,6 +24,10 @@ STATUS = {
 
 WHEN = ("auto", "always", "never")
 """When text is coloured."""
+
+
+Shard = Annotated[str | None, typer.Option(help="K/N: only part K of N, for merge; several machines share the work.")]
+"""The option of a command whose work can be divided."""
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

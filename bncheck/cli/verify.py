@@ -9,7 +9,7 @@ import typer
 
 from bncheck.cli.app import app
 from bncheck.cli.completion import DTYPES, LAYERS, listed
-from bncheck.cli.options import WHEN, at_least, at_most, one_of, processors, separated
+from bncheck.cli.options import WHEN, Shard, at_least, at_most, one_of, processors, separated
 from bncheck.cli.output import destination, progress
 from bncheck.cli.reporting import VERIFICATION, report, sharded
 from bncheck.processes import MOST
@@ -54,9 +54,7 @@ def verify(
         str,
         typer.Option(autocompletion=listed("cli.options:WHEN"), help="When to colour the text: auto, always or never."),
     ] = "auto",
-    shard: Annotated[
-        str | None, typer.Option(help="K/N: only part K of N, for merge; several machines share the work.")
-    ] = None,
+    shard: Shard = None,
     list_: Annotated[bool, typer.Option("--list", help="Only list what is covered.")] = False,
 ) -> None:
     """Prove the gradients, then hold every oracle, and the frameworks named, against the truth.

@@ -39,7 +39,7 @@ class Status(StrEnum):
 
 WORDS: Mapping[str, str] = {
     "correct": "all that was asked is right",
-    "incomplete": "what was asked is right, but not all that the layer has was asked",
+    "incomplete": "what was asked is right, but not all of it could be read, or not all that the layer has was asked",
     "wrong": "some answer is not the layer's, or its backward is not its own gradient",
     "unstable": "the formula is right, its rounding is not",
     "inconclusive": "nothing could be concluded",
@@ -208,7 +208,10 @@ def _grade(one: Submission, reports: Sequence[TargetReport]) -> Grade:
         return Grade(one.label, Status.REFUSED, (), (*one.unread, *silent))
     if any(report.detail.startswith(_INTERRUPTED) for report in telling):
         return Grade(one.label, Status.WAITING, (), one.unread)
-    return Grade(one.label, Status(fold((r.verdict for r in telling), every=True).value), telling, one.unread)
+    status = Status(fold((r.verdict for r in telling), every=True).value)
+    if status is Status.CORRECT and one.unread:
+        status = Status.INCOMPLETE
+    return Grade(one.label, status, telling, (*one.unread, *silent))
 
 
 def _why(detail: str) -> str:
